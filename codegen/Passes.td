@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every pass, in alphabetical order. Their order of work is in Pipelines.cpp.
+
+#ifndef RT3_CODEGEN_PASSES
+#define RT3_CODEGEN_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+def ChooseKernelsPass : Pass<"rt3-choose-kernels", "ModuleOp"> {
+  let summary = "Makes layers dense where pruned weights would not be faster";
+  let description = [{
+    Compares the predicted cycles of each pruned layer with those of the dense
+    one and replaces `levels` by a dense encoding that says why, or keeps it.
+    The prediction stays with the layer for reports.
+
+    ```mlir
+    rt3_graph.linear "q" %x, %w levels [#rt3_graph.block<...>]
+    ```
+
+    becomes, if three quarters of the weights are kept in a layer of one output,
+
+    ```mlir
+    rt3_graph.linear "q" %x, %w levels [#rt3_graph.dense<"dense is predicted ...">]
+      {rt3_graph.predicted_cycles = ...}
+    ```
+  }];
+  let options = [
+    Option<"device", "device", "std::string", "", "Device to predict for">,
+  ];
+}
+
+def CloneFunctionPerLevelPass
+    : Pass<"rt3-clone-function-per-level", "ModuleOp"> {
+  let summary = "Gives every level its own copy of the model";
+  let description = [{
+    Each public function is copied for each `rt3_graph.level`, in their order,
+    and the original goes. A linear layer keeps the encodings of its own level,
+    and for nested levels of those below, whose union it is.
+
+    ```mlir
+    rt3_graph.level @low ...
+    rt3_graph.level @high ...
+    func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> { ... }
+    ```
+
+    becomes
+
+    ```mlir
+    func.func @main__low(%x: tensor<4xf32>) -> tensor<4xf32>
+        attributes {rt3_graph.level = 0 : i64} { ... }
+    func.func @main__high(%x: tensor<4xf32>) -> tensor<4xf32>
+        attributes {rt3_graph.level = 1 : i64} { ... }
+    ```
+  }];
+}
+
+def ConvertGraphToKernelPass : Pass<"rt3-convert-graph-to-kernel", "ModuleOp"> {
+  let summary = "Chooses layouts and packs weights";
+  let description = [{
+    Linear layers, attention and layer normalisation work on panels; so do
+    functions of single elements between them. Everything else is row-major, and
+    a pack stands at each border. Weights are packed into streams; equal bytes
+    are stored once, which is how nested levels share theirs.
+
+    ```mlir
+    %y = rt3_graph.linear "q" %x, %w : ...
+    ```
+
+    becomes
+
+    ```mlir
+    %p = rt3_kernel.pack %x : ...
+    %q = rt3_kernel.linear "q" %p bias %b tile = ... streams = [...] : ...
+    %y = rt3_kernel.pack %q : ...
+    ```
+  }];
+  let options = [
+    Option<"device", "device", "std::string", "", "Device to lay out for">,
+  ];
+  let dependentDialects = ["kernel::KernelDialect"];
+}
+
+def ConvertKernelToLoopsPass : Pass<"rt3-convert-kernel-to-loops", "ModuleOp"> {
+  let summary = "Turns each op into a call of a kernel made of vector loops";
+  let description = [{
+    Kernels are named by what they are, so that levels and layers that need the
+    same code share it. The function of a level becomes
+
+    ```mlir
+    func.func @main__low(%inputs: !llvm.ptr, %outputs: !llvm.ptr,
+                         %weights: !llvm.ptr, %workspace: !llvm.ptr,
+                         %length: i64)
+    ```
+  }];
+  let dependentDialects = ["arith::ArithDialect", "LLVM::LLVMDialect",
+                           "scf::SCFDialect", "vector::VectorDialect"];
+}
+
+def FuseAttentionPass : Pass<"rt3-fuse-attention", "func::FuncOp"> {
+  let summary = "Finds attention in matmuls, transposes and a softmax";
+  let description = [{
+    `softmax(scale q kᵀ + mask) v` with heads split and joined by reshapes and
+    transposes becomes one `rt3_graph.attention`. A mask that is a constant lower
+    triangle becomes `causal`; one that is selected (where) is added instead.
+
+    ```mlir
+    %s = rt3_graph.matmul %q4, %k4
+    %p = rt3_graph.softmax %s axis = 3
+    %c = rt3_graph.matmul %p, %v4
+    %t = rt3_graph.transpose %c [0, 2, 1, 3]
+    %y = rt3_graph.reshape %t
+    ```
+
+    becomes `%y = rt3_graph.attention %q, %k, %v heads = 12 scale = 1.0`.
+  }];
+}
+
+def FuseGeluPass : Pass<"rt3-fuse-gelu", "func::FuncOp"> {
+  let summary = "Finds GELU in products with erf or tanh";
+  let description = [{
+    A product is compared with GELU at sample points, so that it does not matter
+    how an exporter has written it.
+
+    ```mlir
+    %e = rt3_graph.unary erf %a
+    %f = rt3_graph.binary add %e, %one
+    %g = rt3_graph.binary mul %x, %f
+    %y = rt3_graph.binary mul %g, %half
+    ```
+
+    becomes `%y = rt3_graph.unary gelu %x`.
+  }];
+}
+
+def FuseLayerNormPass : Pass<"rt3-fuse-layer-norm", "func::FuncOp"> {
+  let summary = "Finds layer normalisation in means, a root and a quotient";
+  let description = [{
+    ```mlir
+    %m = rt3_graph.reduce mean %x [2]
+    %d = rt3_graph.binary sub %x, %m
+    %q = rt3_graph.binary mul %d, %d
+    %v = rt3_graph.reduce mean %q [2]
+    %e = rt3_graph.binary add %v, %epsilon
+    %r = rt3_graph.unary sqrt %e
+    %n = rt3_graph.binary div %d, %r
+    %s = rt3_graph.binary mul %n, %scale
+    %y = rt3_graph.binary add %s, %bias
+    ```
+
+    becomes `%y = rt3_graph.layer_norm %x, %scale, %bias epsilon = ...`.
+  }];
+}
+
+def FuseLinearPass : Pass<"rt3-fuse-linear", "func::FuncOp"> {
+  let summary = "Makes linear layers, with bias, activation and residual";
+  let description = [{
+    A matmul by a constant becomes a linear layer; an added constant its bias,
+    a function of it its activation, an added tensor its residual. A slice of
+    its outputs becomes a layer of those outputs.
+
+    ```mlir
+    %a = rt3_graph.matmul %x, %w
+    %b = rt3_graph.binary add %a, %bias
+    %y = rt3_graph.unary gelu %b
+    ```
+
+    becomes `%y = rt3_graph.linear "name" %x, %w bias %bias activation gelu`.
+  }];
+}
+
+def PlanMemoryPass : Pass<"rt3-plan-memory", "ModuleOp"> {
+  let summary = "Gives every buffer and all weights their place";
+  let description = [{
+    Buffers whose lives do not overlap share workspace; the results of a function
+    are written where the caller wants them. Weights get offsets in the bundle's
+    section. The function carries the bytes of workspace that it needs.
+
+    ```mlir
+    %y = rt3_kernel.map exp %x : ...
+    ```
+
+    becomes
+
+    ```mlir
+    %y = rt3_kernel.map exp %x at #rt3_kernel.place<workspace, 0> : ...
+    ```
+  }];
+}
+
+#endif // RT3_CODEGEN_PASSES

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The order of all passes, one function per stage.
+
+#ifndef RT3_CODEGEN_PIPELINES_H
+#define RT3_CODEGEN_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+
+namespace mlir::rt3 {
+
+struct PipelineOptions {
+  std::string device; // A name that findDevice knows.
+};
+
+// ONNX's operators -> layers: linear, attention, layer_norm.
+void buildFusePipeline(OpPassManager &passManager);
+
+// One function for all levels -> one per level on packed, placed buffers.
+void buildGraphToKernelPipeline(OpPassManager &passManager,
+                                const PipelineOptions &options);
+
+// Ops on buffers -> calls of kernels made of vector loops.
+void buildKernelToLoopsPipeline(OpPassManager &passManager);
+
+// Loops -> the LLVM dialect.
+void buildLoopsToLlvmPipeline(OpPassManager &passManager);
+
+// Makes all passes and pipelines known to rt3-opt.
+void registerPassesAndPipelines();
+
+} // namespace mlir::rt3
+
+#endif // RT3_CODEGEN_PIPELINES_H

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Predicted time of kernels on a device, from instruction counts and issue
+// limits. An estimate: caches are perfect but for the stream of weights.
+
+#ifndef RT3_CODEGEN_COST_COSTMODEL_H
+#define RT3_CODEGEN_COST_COSTMODEL_H
+
+#include "codegen/devices/Device.h"
+#include "codegen/packing/PackWeights.h"
+
+namespace mlir::rt3 {
+
+// Cycles of a linear layer for `tokens` tokens. Per block the largest of: FMAs
+// by FMA rate, loads by load rate, instructions by issue rate, and the longest
+// chain on one accumulator by latency; per panel at least the stream's bytes by
+// bandwidth.
+double predictLinearCycles(const Device &device, const PackedStream &stream,
+                           int64_t inputs, int64_t tokens);
+
+// What predictLinearCycles gives for dense weights, without packing them.
+double predictDenseCycles(const Device &device, int64_t inputs,
+                          int64_t outputs, int64_t tokens);
+
+} // namespace mlir::rt3
+
+#endif // RT3_CODEGEN_COST_COSTMODEL_H

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "codegen/devices/Device.h"
+
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/Host.h"
+
+using namespace mlir::rt3;
+using llvm::createStringError;
+using llvm::Error;
+using llvm::Expected;
+using llvm::StringRef;
+
+// Written by CMake: the text of every device file.
+static const char *const kDeviceFiles[] = {
+#include "codegen/devices/DeviceFiles.inc"
+};
+
+Expected<Device> mlir::rt3::parseDevice(StringRef json) {
+  Expected<llvm::json::Value> value = llvm::json::parse(json);
+  if (!value)
+    return value.takeError();
+  const llvm::json::Object *object = value->getAsObject();
+  if (!object)
+    return createStringError("device: expected a JSON object");
+  Device device;
+  Error error = Error::success();
+  auto missing = [&](StringRef field, const char *kind) {
+    error = llvm::joinErrors(std::move(error),
+                             createStringError("device: \"" + field + "\" is not " + kind));
+  };
+  auto text = [&](StringRef field, std::string &out) {
+    if (auto found = object->getString(field))
+      out = found->str();
+    else
+      missing(field, "a text");
+  };
+  auto number = [&](StringRef field, auto &out) {
+    auto found = object->getNumber(field);
+    if (found && *found >= 0)
+      out = *found;
+    else
+      missing(field, "a number of at least 0");
+  };
+  text("name", device.name);
+  text("summary", device.summary);
+  text("triple", device.triple);
+  text("cpu", device.cpu);
+  text("tune_cpu", device.tuneCpu);
+  text("isa", device.isa);
+  number("required_features", device.requiredFeatures);
+  number("lanes", device.lanes);
+  number("tile_rows", device.tileRows);
+  number("tile_vectors", device.tileVectors);
+  number("fma_per_cycle", device.fmaPerCycle);
+  number("loads_per_cycle", device.loadsPerCycle);
+  number("issue_per_cycle", device.issuePerCycle);
+  number("fma_latency", device.fmaLatency);
+  number("weights_per_load", device.weightsPerLoad);
+  number("l1_size", device.l1Size);
+  number("stream_bytes_per_cycle", device.streamBytesPerCycle);
+  if (error)
+    return std::move(error);
+  return device;
+}
+
+const std::vector<Device> &mlir::rt3::allDevices() {
+  static const std::vector<Device> devices = [] {
+    std::vector<Device> result;
+    for (const char *file : kDeviceFiles)
+      result.push_back(llvm::cantFail(parseDevice(file)));
+    return result;
+  }();
+  return devices;
+}
+
+Expected<Device> mlir::rt3::findDevice(StringRef name) {
+  std::string names;
+  for (const Device &device : allDevices()) {
+    if (device.name == name)
+      return device;
+    names += (names.empty() ? "" : ", ") + device.name;
+  }
+  return createStringError("no target \"" + name.str() + "\"; known targets: " + names);
+}
+
+Expected<Device> mlir::rt3::hostDevice() {
+#if defined(__x86_64__)
+  llvm::StringMap<bool, llvm::MallocAllocator> features = llvm::sys::getHostCPUFeatures();
+  if (features.lookup("avx512f") && features.lookup("avx512vl") &&
+      features.lookup("avx512bw") && features.lookup("avx512dq"))
+    return findDevice("x86-64-v4");
+  if (features.lookup("avx2") && features.lookup("fma"))
+    return findDevice("x86-64-v3");
+  return createStringError(
+      "this machine has no AVX2; name another one with --target");
+#elif defined(__aarch64__)
+  return findDevice("armv8-a");
+#else
+  return createStringError(
+      "there is no target for this machine; name one with --target");
+#endif
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A CPU as numbers: what code to emit for it and how fast it is. One JSON file
+// of this folder per device, compiled into the program.
+
+#ifndef RT3_CODEGEN_DEVICES_DEVICE_H
+#define RT3_CODEGEN_DEVICES_DEVICE_H
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlir::rt3 {
+
+struct Device {
+  std::string name;
+  std::string summary;     // One line for people.
+  std::string triple;      // LLVM's target triple.
+  std::string cpu;         // LLVM's name: which instructions may be used.
+  std::string tuneCpu;     // LLVM's name: whose latencies to schedule for.
+  std::string isa;         // avx2, avx512 or neon.
+  uint32_t requiredFeatures; // rt3_cpu_feature_t.
+  int64_t lanes;           // f32 in a vector.
+  int64_t tileRows;        // Outputs held in registers at a time ...
+  int64_t tileVectors;     // ... times vectors of tokens.
+  double fmaPerCycle, loadsPerCycle, issuePerCycle; // Vector instructions.
+  double fmaLatency;       // Cycles.
+  double weightsPerLoad;   // Weights that one load makes ready to multiply.
+  int64_t l1Size;          // Bytes of first-level data cache.
+  double streamBytesPerCycle; // Bandwidth for weights beyond the caches.
+};
+
+// All devices, by name.
+const std::vector<Device> &allDevices();
+
+// The device of that name, or an error that lists all names.
+llvm::Expected<Device> findDevice(llvm::StringRef name);
+
+// The device for the machine that we run on, or an error if there is none.
+llvm::Expected<Device> hostDevice();
+
+// Reads one device file. Errors name the field that is missing or wrong.
+llvm::Expected<Device> parseDevice(llvm::StringRef json);
+
+} // namespace mlir::rt3
+
+#endif // RT3_CODEGEN_DEVICES_DEVICE_H

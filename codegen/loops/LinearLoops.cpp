@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Linear layers. A tile kernel computes all outputs for one panel of tokens
+// from one stream of packed weights; dense, block- and pattern-pruned layers
+// differ in how a segment of the stream is read only.
+
+#include "codegen/loops/Loops.h"
+#include "codegen/loops/VectorMath.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/bit.h"
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+namespace {
+
+// Builds the tile kernel of one stream for panels with `vectors` vectors.
+class TileKernel {
+public:
+  TileKernel(LoopBuilder &b, kernel::TileAttr tile, kernel::StreamAttr stream,
+             int64_t vectors)
+      : b(b), tile(tile), stream(stream), vectors(vectors),
+        vector(VectorType::get(tile.getLanes(), b.getF32Type())),
+        rowSize(4 * tile.getLanes() * tile.getVectors()),
+        vectorSize(4 * tile.getLanes()) {}
+
+  // Arguments: x, y, weights, bias, inputs, groups, isFirst, isLast is not
+  // needed: what comes after the sum is done on the finished panel.
+  void build(ValueRange args) {
+    Value x = args[0], y = args[1], weights = args[2], bias = args[3];
+    Value inputs = args[4], groups = args[5], isFirst = args[6];
+    Value ranges = b.divide(b.add(inputs, stream.getRange() - 1), stream.getRange());
+    b.loop(b.integer(0), ranges, 1, {weights}, [&](Value r, ValueRange carried) {
+      Value begin = b.mul(r, stream.getRange());
+      Value count = b.min(b.integer(stream.getRange()), b.sub(inputs, begin));
+      Value source = b.offset(x, b.mul(begin, rowSize));
+      Value fromBias = arith::AndIOp::create(b, isFirst, b.isEqual(r, b.integer(0)));
+      return b.loop(b.integer(0), groups, 1, carried, [&](Value group, ValueRange next) {
+        Value row = b.mul(group, stream.getRows());
+        Group g{b.offset(y, b.mul(row, rowSize)), b.offset(bias, b.mul(row, 4)), fromBias};
+        return SmallVector<Value>{
+            stream.getPatterns().asArrayRef().empty()
+                ? buildDenseSegment(g, source, count, next[0])
+                : buildSparseSegment(g, source, next[0])};
+      });
+    });
+  }
+
+private:
+  // The outputs that one segment adds to.
+  struct Group {
+    Value y, bias, fromBias;
+  };
+  using Sums = SmallVector<Value>; // [row][vector]
+
+  Sums loadSums(const Group &g, int64_t firstRow, int64_t rows) {
+    SmallVector<Type> types(rows * vectors, vector);
+    return b.choose(
+        g.fromBias, types,
+        [&] {
+          Sums sums;
+          for (int64_t row = firstRow; row < firstRow + rows; ++row)
+            sums.append(vectors, b.splat(vector, b.load(b.getF32Type(), b.offset(g.bias, 4 * row))));
+          return sums;
+        },
+        [&] {
+          Sums sums;
+          for (int64_t row = firstRow; row < firstRow + rows; ++row)
+            for (int64_t v = 0; v < vectors; ++v)
+              sums.push_back(b.load(vector, resultAt(g, row, v)));
+          return sums;
+        });
+  }
+
+  void storeSums(const Group &g, int64_t firstRow, ArrayRef<Value> sums) {
+    for (auto [i, sum] : llvm::enumerate(sums))
+      b.store(sum, resultAt(g, firstRow + i / vectors, i % vectors));
+  }
+
+  Value resultAt(const Group &g, int64_t row, int64_t v) {
+    return b.offset(g.y, row * rowSize + v * vectorSize);
+  }
+
+  SmallVector<Value> loadInputs(Value pointer) {
+    SmallVector<Value> values;
+    for (int64_t v = 0; v < vectors; ++v)
+      values.push_back(b.load(vector, b.offset(pointer, v * vectorSize)));
+    return values;
+  }
+
+  // `count` weights at `pointer`, each in all lanes. NEON multiplies by a lane
+  // of a register, so four weights are loaded at once there (reading up to 12
+  // bytes past the last: streams are padded); x86 broadcasts from memory.
+  SmallVector<Value> loadWeights(Value pointer, int64_t count) {
+    SmallVector<Value> weights;
+    if (tile.getIsa() == "neon") {
+      Value four;
+      for (int64_t i = 0; i < count; ++i) {
+        if (i % 4 == 0)
+          four = b.load(vector, b.offset(pointer, 4 * i));
+        weights.push_back(b.splat(vector, vector::ExtractOp::create(b, four, i % 4)));
+      }
+      return weights;
+    }
+    for (int64_t i = 0; i < count; ++i)
+      weights.push_back(b.splat(vector, b.load(b.getF32Type(), b.offset(pointer, 4 * i))));
+    return weights;
+  }
+
+  // Returns where the next segment begins.
+  Value buildDenseSegment(const Group &g, Value x, Value count, Value weights) {
+    int64_t rows = stream.getRows();
+    SmallVector<Value> carried{x, weights};
+    carried.append(loadSums(g, 0, rows));
+    SmallVector<Value> done = b.loop(b.integer(0), count, 1, carried, [&](Value, ValueRange values) {
+      SmallVector<Value> inputs = loadInputs(values[0]);
+      SmallVector<Value> factors = loadWeights(values[1], rows);
+      SmallVector<Value> next{b.offset(values[0], rowSize), b.offset(values[1], 4 * rows)};
+      for (int64_t row = 0; row < rows; ++row)
+        for (int64_t v = 0; v < vectors; ++v)
+          next.push_back(b.fma(factors[row], inputs[v], values[2 + row * vectors + v]));
+      return next;
+    });
+    storeSums(g, 0, ArrayRef(done).drop_front(2));
+    return done[1];
+  }
+
+  Value buildSparseSegment(const Group &g, Value x, Value weights) {
+    ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
+    int64_t entries = stream.getGathered() ? stream.getColumns() : 1;
+    SmallVector<Value> counts;
+    Value total = b.integer(0);
+    for (size_t p = 0; p < patterns.size(); ++p) {
+      counts.push_back(b.loadU16(b.offset(weights, 2 * p)));
+      total = b.add(total, counts.back());
+    }
+    Value indices = b.offset(weights, 2 * patterns.size());
+    // Counts and indices, rounded up to 4 bytes.
+    Value header = b.add(b.mul(total, 2 * entries), 2 * patterns.size() + 3);
+    header = b.mul(b.divide(header, 4), 4);
+    Value values = b.offset(weights, header);
+    for (int64_t row = 0; row < stream.getRows(); row += stream.getPass())
+      values = buildPass(g, row, x, indices, counts, values);
+    return values;
+  }
+
+  // The rows from `firstRow` on: all blocks, pattern after pattern.
+  Value buildPass(const Group &g, int64_t firstRow, Value x, Value indices,
+                  ArrayRef<Value> counts, Value values) {
+    Sums sums = loadSums(g, firstRow, stream.getPass());
+    int64_t entries = stream.getGathered() ? stream.getColumns() : 1;
+    for (auto [p, pattern] : llvm::enumerate(stream.getPatterns().asArrayRef())) {
+      SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns =
+          keptRows(pattern, firstRow);
+      if (columns.empty()) {
+        indices = b.offset(indices, b.mul(counts[p], 2 * entries));
+        continue;
+      }
+      SmallVector<Value> carried{indices, values};
+      carried.append(sums.begin(), sums.end());
+      SmallVector<Value> done = b.loop(b.integer(0), counts[p], 1, carried, [&](Value, ValueRange state) {
+        SmallVector<Value> next(state);
+        int64_t used = 0;
+        Value base;
+        for (auto &[column, rows] : columns) {
+          if (stream.getGathered() || !base) {
+            Value index = b.loadU16(b.offset(state[0], stream.getGathered() ? 2 * column : 0));
+            base = b.offset(x, b.mul(index, vectorSize));
+          }
+          SmallVector<Value> inputs = loadInputs(
+              stream.getGathered() ? base : b.offset(base, column * rowSize));
+          SmallVector<Value> factors = loadWeights(b.offset(state[1], 4 * used), rows.size());
+          for (auto [row, factor] : llvm::zip(rows, factors))
+            for (int64_t v = 0; v < vectors; ++v) {
+              Value &sum = next[2 + row * vectors + v];
+              sum = b.fma(factor, inputs[v], sum);
+            }
+          used += rows.size();
+        }
+        next[0] = b.offset(state[0], 2 * entries);
+        next[1] = b.offset(state[1], 4 * used);
+        return next;
+      });
+      indices = done[0];
+      values = done[1];
+      sums.assign(done.begin() + 2, done.end());
+    }
+    storeSums(g, firstRow, sums);
+    return values;
+  }
+
+  // Per column of the block that a pass reads: its rows, counted from the first
+  // row of the pass.
+  SmallVector<std::pair<int64_t, SmallVector<int64_t>>>
+  keptRows(int64_t pattern, int64_t firstRow) {
+    SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns;
+    for (int64_t column = 0; column < stream.getColumns(); ++column) {
+      SmallVector<int64_t> rows;
+      for (int64_t row = 0; row < stream.getPass(); ++row)
+        if (uint64_t(pattern) >> (column * stream.getRows() + firstRow + row) & 1)
+          rows.push_back(row);
+      if (!rows.empty())
+        columns.emplace_back(column, rows);
+    }
+    return columns;
+  }
+
+  LoopBuilder &b;
+  kernel::TileAttr tile;
+  kernel::StreamAttr stream;
+  int64_t vectors;
+  VectorType vector;
+  int64_t rowSize, vectorSize; // Bytes of a feature in a panel, of a vector.
+};
+
+} // namespace
+
+static func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile,
+                                  kernel::StreamAttr stream, int64_t vectors) {
+  // The name of the weights is all that does not matter for the code.
+  std::string description, readable;
+  llvm::raw_string_ostream text(description);
+  text << tile << stream.getRows() << "," << stream.getColumns() << ","
+       << stream.getRange() << "," << stream.getPass() << ","
+       << stream.getGathered();
+  for (int64_t pattern : stream.getPatterns().asArrayRef())
+    text << "," << pattern;
+  llvm::raw_string_ostream(readable)
+      << "linear_f32_f32_f32p_"
+      << (stream.getPatterns().asArrayRef().empty() ? "dense"
+                                       : "p" + std::to_string(stream.getPatterns().asArrayRef().size()))
+      << "_b" << stream.getRows() << "x" << stream.getColumns()
+      << (stream.getGathered() ? "g" : "") << "_"
+      << (stream.getPatterns().asArrayRef().empty() ? stream.getRows() : stream.getPass())
+      << "x" << vectors * tile.getLanes() << "_" << tile.getIsa();
+  Type pointer = site.b.pointerType(), integer = site.b.getI64Type();
+  return getOrBuildFunction(
+      site.module, kernelName(readable, description),
+      {pointer, pointer, pointer, pointer, integer, integer, site.b.getI1Type()},
+      [&](LoopBuilder &b, ValueRange args) {
+        TileKernel(b, tile, stream, vectors).build(args);
+      });
+}
+
+// activation(y) + residual on a finished panel, whose features lie one after
+// the other.
+static void buildEpilogue(LoopBuilder &b, kernel::LinearOp op, int64_t lanes,
+                          int64_t count, Value y, Value residual) {
+  auto vector = VectorType::get(lanes, b.getF32Type());
+  b.loop(b.integer(0), b.integer(4 * count), 4 * lanes, [&](Value i) {
+    Value value = b.load(vector, b.offset(y, i));
+    if (auto activation = op.getActivation())
+      value = buildFunction(b, *activation, value, b.getF32Type());
+    if (residual)
+      value = arith::AddFOp::create(b, value, b.load(vector, b.offset(residual, i)));
+    b.store(value, b.offset(y, i));
+  });
+}
+
+void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
+  LoopBuilder &caller = site.b;
+  auto type = cast<kernel::BufferType>(op.getType());
+  Panels x(site, cast<kernel::BufferType>(op.getX().getType())), y(site, type);
+  int64_t inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back();
+  kernel::TileAttr tile = op.getTile();
+  auto streams = llvm::to_vector(op.getStreams().getAsRange<kernel::StreamAttr>());
+  Type pointer = caller.pointerType(), integer = caller.getI64Type();
+
+  std::string description;
+  llvm::raw_string_ostream stream(description);
+  stream << type << x.features << "," << x.batchSize << "," << y.batchSize << tile;
+  SmallVector<SmallVector<func::FuncOp>> kernels;
+  for (kernel::StreamAttr part : streams) {
+    kernels.emplace_back();
+    for (int64_t vectors = 1; vectors <= tile.getVectors(); ++vectors) {
+      kernels.back().push_back(getTileKernel(site, tile, part, vectors));
+      stream << kernels.back().back().getName();
+    }
+  }
+  stream << inputs << (op.getResidual() ? "residual" : "");
+  if (op.getActivation())
+    stream << stringifyFunction(*op.getActivation());
+
+  // x, y, bias, residual, tokens, weights of each stream
+  SmallVector<Type> types{pointer, pointer, pointer, pointer, integer};
+  types.append(streams.size(), pointer);
+  auto function = getOrBuildFunction(
+      site.module, kernelName("linear_f32", description), types,
+      [&](LoopBuilder &b, ValueRange args) {
+        forEachPanel(b, tile, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
+          Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
+          Value place = b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize));
+          Value target = b.offset(args[1], place);
+          for (auto [i, part] : llvm::enumerate(streams)) {
+            Value isFirst = arith::ConstantIntOp::create(b, b.getI1Type(), i == 0);
+            func::CallOp::create(
+                b, kernels[i][vectors - 1],
+                ValueRange{source, target, args[5 + i], args[2],
+                           b.integer(inputs),
+                           b.integer(y.features / part.getRows()), isFirst});
+          }
+          if (op.getActivation() || op.getResidual())
+            buildEpilogue(b, op, tile.getLanes(), y.features * y.width, target,
+                          op.getResidual() ? b.offset(args[3], place) : Value());
+        });
+      });
+  SmallVector<Value> arguments{
+      site.pointerOf(op.getX()), site.pointerOf(op.getResult()),
+      site.pointerOf(op.getBias()),
+      site.pointerOf(op.getResidual() ? op.getResidual() : op.getBias()),
+      y.tokens};
+  for (kernel::StreamAttr part : streams)
+    arguments.push_back(site.weightsOf(part.getWeights()));
+  func::CallOp::create(caller, function, arguments);
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Elementary functions as polynomials on f32 scalars or vectors, so that the
+// generated code needs no libm. Errors are those of tests/codegen's comparison
+// with double precision.
+
+#ifndef RT3_CODEGEN_LOOPS_VECTORMATH_H
+#define RT3_CODEGEN_LOOPS_VECTORMATH_H
+
+#include "codegen/loops/LoopBuilder.h"
+#include "dialects/kernel/Kernel.h"
+
+namespace mlir::rt3 {
+
+// exp for x in [-87, 88], relative error at most 2e-7; x outside is moved to
+// the nearest bound, so the result is never 0, infinite or NaN. For softmax.
+Value buildBoundedExp(LoopBuilder &b, Value x);
+
+// The function of one to three operands of equal f32, integer or i1 type
+// (scalar or vector). NaN gives NaN; exp overflows to infinity. Absolute errors
+// of erf, tanh, gelu and sigmoid are below 5e-7 (gelu: times |x|).
+// `resultElement` is the element type that cast goes to.
+Value buildFunction(LoopBuilder &b, kernel::Function function,
+                    ValueRange operands, Type resultElement);
+
+} // namespace mlir::rt3
+
+#endif // RT3_CODEGEN_LOOPS_VECTORMATH_H

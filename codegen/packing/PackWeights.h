@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Masked weights -> packed streams, in the layout that rt3_kernel.stream
+// documents and runtime/src/bundle.c checks.
+
+#ifndef RT3_CODEGEN_PACKING_PACKWEIGHTS_H
+#define RT3_CODEGEN_PACKING_PACKWEIGHTS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace mlir::rt3 {
+
+// A linear layer's weights, K x N row-major, and which of them are kept.
+struct MaskedWeights {
+  int64_t inputs, outputs;            // K, N.
+  const std::vector<float> &values;   // [K][N]
+  const std::vector<uint8_t> &mask;   // [K][N], 0 or 1.
+
+  bool isKept(int64_t input, int64_t output) const {
+    return mask[input * outputs + output] != 0;
+  }
+  float value(int64_t input, int64_t output) const {
+    return values[input * outputs + output];
+  }
+};
+
+// The shape of a stream; see rt3_kernel.stream.
+struct StreamShape {
+  int64_t rows = 8, columns = 1; // Of a block: outputs x inputs.
+  bool gathered = false;
+  int64_t range = 0; // Inputs of a segment.
+  int64_t pass = 8;  // Rows that the tile reads together.
+  int64_t vectors = 1; // Vectors in a panel, by which indices are scaled.
+};
+
+struct PackedStream {
+  StreamShape shape;
+  std::vector<int64_t> patterns;   // Bit c * rows + r. Empty: dense.
+  std::vector<char> bytes;         // Padded, so that the last values can be
+                                   // loaded four at a time.
+  int64_t size;                    // Bytes without that padding.
+  int64_t segmentCount;
+  std::vector<int64_t> blockCounts; // Per pattern, over all segments.
+  int64_t keptCount;    // Weights that the mask keeps.
+  int64_t storedCount;  // Weights stored; the difference is fill-in.
+};
+
+// At most this many patterns are given a loop each; rarer ones are stored under
+// the smallest pattern that covers them, with zeros in the gaps.
+inline constexpr size_t kMaxPatternCount = 32;
+
+// The inputs of a segment so that a panel's part of them, of `panelWidth`
+// tokens, takes two thirds of the first-level cache; parts are of even size.
+int64_t chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size);
+
+// Stores all weights; outputs are rounded up to 8.
+PackedStream packDense(const MaskedWeights &weights, const StreamShape &shape);
+
+// Stores the kept weights in blocks, with the patterns that occur.
+PackedStream packSparse(const MaskedWeights &weights, const StreamShape &shape);
+
+} // namespace mlir::rt3
+
+#endif // RT3_CODEGEN_PACKING_PACKWEIGHTS_H

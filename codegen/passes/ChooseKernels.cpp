@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "codegen/Passes.h"
+#include "codegen/cost/CostModel.h"
+#include "codegen/packing/LayerStreams.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/FormatVariadic.h"
+
+namespace mlir::rt3 {
+#define GEN_PASS_DEF_CHOOSEKERNELSPASS
+#include "codegen/Passes.h.inc"
+} // namespace mlir::rt3
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+static StringRef schemeName(Attribute encoding) {
+  if (isa<graph::BlockEncodingAttr>(encoding))
+    return "bp";
+  if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding))
+    return pattern.getGathered() ? "bp+pp" : "pp";
+  return "dense";
+}
+
+namespace {
+
+struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
+  using ChooseKernelsPassBase::ChooseKernelsPassBase;
+
+  void runOnOperation() override {
+    llvm::Expected<Device> found = findDevice(device);
+    if (!found) {
+      getOperation().emitError(llvm::toString(found.takeError()));
+      return signalPassFailure();
+    }
+    getOperation().walk([&](graph::LinearOp op) { choose(op, *found); });
+  }
+
+  void choose(graph::LinearOp op, const Device &device) {
+    auto type = cast<RankedTensorType>(op.getWeights().getType());
+    int64_t inputs = type.getDimSize(0), outputs = type.getDimSize(1), tokens = tokenCount(op);
+    double denseCycles = predictDenseCycles(device, inputs, outputs, tokens);
+    double cycles = denseCycles;
+    int64_t kept = type.getNumElements();
+    StringRef scheme = "dense";
+    Builder builder(op.getContext());
+    ArrayAttr levels = op.getLevelsAttr();
+    if (levels && !levels.empty()) {
+      Attribute own = levels.getValue().back();
+      scheme = schemeName(own);
+      if (graph::encodingMask(own)) {
+        cycles = 0;
+        kept = 0;
+        for (const PackedStream &stream : packLayer(op, levels, device)) {
+          cycles += predictLinearCycles(device, stream, inputs, tokens);
+          kept += stream.keptCount;
+        }
+        if (cycles >= denseCycles) {
+          std::string reason = llvm::formatv(
+              "dense is predicted to be as fast: {0:f0} cycles, {1} at {2:f1} % density {3:f0}",
+              denseCycles, scheme, 100.0 * kept / type.getNumElements(), cycles);
+          // The pruned weights stay pruned: zeros, multiplied.
+          op->setAttr(graph::kZerosAttr, graph::encodingMask(own));
+          op.setLevelsAttr(builder.getArrayAttr(
+              graph::DenseEncodingAttr::get(op.getContext(), builder.getStringAttr(reason).getValue())));
+          cycles = denseCycles;
+          scheme = "dense";
+        }
+      }
+    }
+    StringRef reason = "no pruned level was asked for";
+    if (op.getLevels())
+      if (auto dense = dyn_cast<graph::DenseEncodingAttr>(op.getLevels()->getValue().back()))
+        reason = dense.getReason();
+    op->setAttr(graph::kReportAttr,
+                builder.getDictionaryAttr(
+                    {builder.getNamedAttr("inputs", builder.getI64IntegerAttr(inputs)),
+                     builder.getNamedAttr("outputs", builder.getI64IntegerAttr(outputs)),
+                     builder.getNamedAttr("tokens", builder.getI64IntegerAttr(tokens)),
+                     builder.getNamedAttr("kept", builder.getI64IntegerAttr(kept)),
+                     builder.getNamedAttr("scheme", builder.getStringAttr(scheme)),
+                     builder.getNamedAttr("reason", builder.getStringAttr(scheme == "dense" ? reason : "")),
+                     builder.getNamedAttr("dense_cycles", builder.getF64FloatAttr(denseCycles)),
+                     builder.getNamedAttr("cycles", builder.getF64FloatAttr(cycles))}));
+  }
+};
+
+} // namespace

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/Compile.h"
+
+#include "codegen/Pipelines.h"
+#include "codegen/emit/EmitObject.h"
+#include "compiler/interpreter/Interpreter.h"
+#include "compiler/prune/PruneLevels.h"
+#include "dialects/graph/Graph.h"
+#include "dialects/kernel/Kernel.h"
+#include "rt3/rt3.h"
+#include "rt3/rt3_bundle.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SHA256.h"
+
+#include <map>
+
+using namespace mlir;
+using namespace mlir::rt3;
+using llvm::Error;
+using llvm::Expected;
+
+void mlir::rt3::registerDialects(DialectRegistry &registry) {
+  registry.insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, scf::SCFDialect, vector::VectorDialect,
+                  graph::GraphDialect, kernel::KernelDialect>();
+  registerTranslations(registry);
+}
+
+std::string mlir::rt3::sanitizeIdentifier(StringRef text) {
+  std::string result;
+  bool isChanged = text.empty() || text.size() > 40;
+  for (char c : text.take_front(40)) {
+    bool isPlain = llvm::isAlnum(c) || c == '_';
+    isChanged |= !isPlain && c != '-' && c != '.';
+    result += isPlain ? c : '_';
+  }
+  static const char *const kReserved[] = {"auto",   "break",  "case",   "char",   "class",  "const",  "default",
+                                          "do",     "double", "else",   "enum",   "extern", "float",  "for",
+                                          "goto",   "if",     "inline", "int",    "long",   "main",   "new",
+                                          "return", "short",  "signed", "sizeof", "static", "struct", "switch",
+                                          "union",  "void",   "while"};
+  if (isChanged || llvm::isDigit(result[0]) || result[0] == '_' || llvm::is_contained(kReserved, result)) {
+    auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(text));
+    result = "m" + result + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 6);
+  }
+  return result;
+}
+
+// Runs a pipeline; what passes report becomes the error.
+static Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
+  PassManager passManager(module.getContext());
+  build(passManager);
+  std::string messages;
+  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
+      messages += (messages.empty() ? "" : "\n  ") + diagnostic.str();
+    return success();
+  });
+  if (failed(passManager.run(module)))
+    return llvm::createStringError(messages.empty() ? "a pass failed without a message" : messages);
+  return Error::success();
+}
+
+Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, StringRef path,
+                                                      const onnx::ImportOptions &options, int64_t *unfoldedCount) {
+  auto result = onnx::importModel(context, path, options);
+  if (!result || !result->module)
+    return result;
+  // Weights may be folded whole: transposes of Gemm, casts, dequantisation.
+  int64_t unfolded = foldConstants(*result->module, options.foldBudget + (int64_t(2) << 30));
+  if (unfoldedCount)
+    *unfoldedCount = unfolded;
+  if (Error error = runPasses(*result->module, buildFusePipeline))
+    return std::move(error);
+  foldConstants(*result->module, options.foldBudget);
+  return result;
+}
+
+static std::string print(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  OpPrintingFlags flags;
+  flags.elideLargeElementsAttrs(16).elideLargeResourceString(64);
+  module->print(stream, flags);
+  return text;
+}
+
+//===-- What the kernel dialect says of the program -----------------------===//
+
+static std::vector<TensorDescription> describeTensors(ArrayRef<Type> types, ArrayAttr attributes, StringRef otherwise) {
+  std::vector<TensorDescription> result;
+  for (auto [i, type] : llvm::enumerate(types)) {
+    RankedTensorType tensor = cast<kernel::BufferType>(type).getTensor();
+    TensorDescription description;
+    StringAttr name;
+    if (attributes)
+      name = dyn_cast_or_null<StringAttr>(cast<DictionaryAttr>(attributes[i]).get("rt3_graph.name"));
+    description.name = name ? name.str() : (otherwise + Twine(i)).str();
+    Type element = tensor.getElementType();
+    description.elementType = element.isF32()         ? RT3_FLOAT32
+                              : element.isInteger(64) ? RT3_INT64
+                              : element.isInteger(32) ? RT3_INT32
+                                                      : RT3_BOOL;
+    for (int64_t size : tensor.getShape())
+      description.dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    result.push_back(description);
+  }
+  return result;
+}
+
+// The stream as the runtime will check it.
+static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr stream, kernel::WeightsOp weights) {
+  auto inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back();
+  auto outputs = cast<kernel::BufferType>(op.getType()).getTensor().getShape().back();
+  StreamDescription result;
+  result.offset = *weights.getOffset();
+  // Without the padding behind the last value.
+  result.length = weights.getData().getNumElements() - 16;
+  int64_t ranges = llvm::divideCeil(inputs, stream.getRange());
+  int64_t last = inputs - (ranges - 1) * stream.getRange();
+  result.rangeCount = ranges;
+  result.groupCount = llvm::alignTo(outputs, kernel::kFeatureMultiple) / stream.getRows();
+  result.entries = stream.getGathered() ? stream.getColumns() : 1;
+  // A block reads `columns` inputs from its index on, a gathered one a single
+  // input per index. A block may begin before the last input and end behind it:
+  // features are rounded up to 8, of which every block size is a divisor.
+  int64_t vectors = op.getTile().getVectors();
+  int64_t width = stream.getGathered() ? 1 : stream.getColumns();
+  auto limit = [&](int64_t size) { return (llvm::alignTo(size, width) - width) * vectors; };
+  result.indexLimit = limit(stream.getRange());
+  result.lastIndexLimit = limit(last);
+  for (int64_t pattern : stream.getPatterns().asArrayRef())
+    result.patternValues.push_back(llvm::popcount(uint64_t(pattern)));
+  return result;
+}
+
+static std::string kernelText(kernel::LinearOp op) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  for (auto part : op.getStreams().getAsRange<kernel::StreamAttr>()) {
+    stream << (text.empty() ? "" : " + ");
+    if (part.getPatterns().asArrayRef().empty())
+      stream << "dense";
+    else
+      stream << part.getRows() << "x" << part.getColumns() << (part.getGathered() ? " gathered" : "") << " "
+             << part.getPatterns().size() << " patterns";
+  }
+  stream << ", tile " << op.getTile().getRows() << "x" << op.getTile().getVectors() * op.getTile().getLanes() << " "
+         << op.getTile().getIsa();
+  return text;
+}
+
+static LayerReport reportLayer(kernel::LinearOp op, StringRef level, SymbolTable &symbols) {
+  LayerReport report{};
+  report.layer = op.getLayer().str();
+  report.level = level.str();
+  report.kernel = kernelText(op);
+  for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
+    report.storedSize += symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue()).getData().getNumElements();
+  if (auto facts = op->getAttrOfType<DictionaryAttr>(graph::kReportAttr)) {
+    auto integer = [&](StringRef name) { return cast<IntegerAttr>(facts.get(name)).getInt(); };
+    auto real = [&](StringRef name) { return cast<FloatAttr>(facts.get(name)).getValueAsDouble(); };
+    auto text = [&](StringRef name) { return cast<StringAttr>(facts.get(name)).str(); };
+    report.inputs = integer("inputs");
+    report.outputs = integer("outputs");
+    report.tokens = integer("tokens");
+    report.kept = integer("kept");
+    report.scheme = text("scheme");
+    report.reason = text("reason");
+    report.cycles = real("cycles");
+    report.denseCycles = real("dense_cycles");
+  }
+  return report;
+}
+
+// Fills in what the planned kernel module says.
+static void describe(ModuleOp module, const CompileOptions &options, CompileResult &result) {
+  ProgramDescription &program = result.program;
+  program.name = options.name;
+  program.requiredFeatures = options.device.requiredFeatures;
+  if (auto attribute = module->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr))
+    program.maxLength = attribute.getInt();
+  SymbolTable symbols(module);
+  std::map<std::string, int64_t> others;
+  llvm::StringSet<> seenStreams;
+  for (auto [index, function] : llvm::enumerate(module.getOps<func::FuncOp>())) {
+    if (index == 0) {
+      program.inputs = describeTensors(function.getArgumentTypes(), function.getArgAttrsAttr(), "input");
+      program.outputs = describeTensors(function.getResultTypes(), function.getResAttrsAttr(), "output");
+    }
+    program.levelFunctions.push_back(function.getName().str());
+    program.workspaceSize = std::max<uint64_t>(
+        program.workspaceSize, function->getAttrOfType<IntegerAttr>(kernel::kWorkspaceSizeAttr).getInt());
+    const LevelSpec &level = options.levels.levels[index];
+    function.walk([&](kernel::LinearOp op) {
+      result.layers.push_back(reportLayer(op, level.name, symbols));
+      for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
+        if (!stream.getPatterns().asArrayRef().empty() && seenStreams.insert(stream.getWeights().getValue()).second)
+          program.streams.push_back(
+              describeStream(op, stream, symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue())));
+    });
+    if (index == 0)
+      function.walk([&](Operation *op) {
+        if (op->getName().getDialectNamespace() == "rt3_kernel" && !isa<kernel::LinearOp, kernel::ConstantOp>(op))
+          ++others[op->getName().stripDialect().str()];
+      });
+  }
+  for (auto &[kind, count] : others)
+    result.others.push_back({kind, count});
+  for (auto weights : module.getOps<kernel::WeightsOp>()) {
+    result.weights.resize(*weights.getOffset(), '\0');
+    ArrayRef<char> bytes = graph::rawBytes(weights.getData());
+    result.weights.append(bytes.begin(), bytes.end());
+  }
+  // A workspace of one line at least, so that a pointer to it means something.
+  program.workspaceSize = std::max<uint64_t>(program.workspaceSize, 64);
+  program.weightsSize = result.weights.size();
+  // The code follows from the printed module and the device; weights have their
+  // hash for a name.
+  llvm::SHA256 hash;
+  hash.update(print(module));
+  hash.update(options.device.name + options.name);
+  hash.update(llvm::ArrayRef<uint8_t>(reinterpret_cast<const uint8_t *>(result.weights.data()), result.weights.size()));
+  auto digest = hash.final();
+  std::copy(digest.begin(), digest.begin() + 16, program.modelId.begin());
+}
+
+//===-- All stages --------------------------------------------------------===//
+
+Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef path, const CompileOptions &options) {
+  CompileResult result;
+  auto imported = importAndFuse(context, path, options.import, &result.unfoldedCount);
+  if (!imported)
+    return imported.takeError();
+  result.nodeCount = imported->nodeCount;
+  result.problems = std::move(imported->problems);
+  if (!result.problems.empty())
+    return result;
+  ModuleOp module = *imported->module;
+  if (Error error = pruneLevels(module, options.levels))
+    return std::move(error);
+  if (options.stage == Stage::Graph) {
+    result.text = print(module);
+    return result;
+  }
+  PipelineOptions pipeline{options.device.name};
+  if (Error error = runPasses(module, [&](OpPassManager &pm) { buildGraphToKernelPipeline(pm, pipeline); }))
+    return std::move(error);
+  describe(module, options, result);
+  if (options.stage == Stage::Kernel) {
+    result.text = print(module);
+    return result;
+  }
+  if (Error error = runPasses(module, buildKernelToLoopsPipeline))
+    return std::move(error);
+  // Weights are data of the bundle, not of the code.
+  for (auto weights : llvm::make_early_inc_range(module.getOps<kernel::WeightsOp>()))
+    weights.erase();
+  for (auto level : llvm::make_early_inc_range(module.getOps<graph::LevelOp>()))
+    level.erase();
+  if (Error error = runPasses(module, buildLoopsToLlvmPipeline))
+    return std::move(error);
+  EmitKind kind = options.stage == Stage::Llvm       ? EmitKind::LlvmIr
+                  : options.stage == Stage::Assembly ? EmitKind::Assembly
+                                                     : EmitKind::Object;
+  auto code = emit(module, options.device, result.program, kind);
+  if (!code)
+    return code.takeError();
+  (options.stage == Stage::Library ? result.object : result.text) = std::move(*code);
+  return result;
+}

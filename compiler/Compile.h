@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// compileModel(): all stages in order, from an ONNX file to the bytes of a
+// library, a header and a bundle.
+
+#ifndef RT3_COMPILER_COMPILE_H
+#define RT3_COMPILER_COMPILE_H
+
+#include "codegen/devices/Device.h"
+#include "codegen/emit/EmitProgram.h"
+#include "compiler/onnx/Import.h"
+#include "compiler/prune/Levels.h"
+
+#include "mlir/IR/MLIRContext.h"
+
+namespace mlir::rt3 {
+
+enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
+
+struct CompileOptions {
+  std::string name; // A C identifier for symbols and files.
+  Device device;
+  LevelPlan levels;
+  onnx::ImportOptions import;
+  Stage stage = Stage::Library; // The last stage to run.
+};
+
+// One linear layer at one level, for reports.
+struct LayerReport {
+  std::string layer, level;
+  int64_t inputs, outputs, tokens; // K, N, M at the largest length.
+  int64_t kept;                    // Weights that are not pruned.
+  int64_t storedSize;              // Bytes of its streams.
+  std::string scheme, kernel, reason; // `reason`: why it is dense, else empty.
+  double cycles, denseCycles;      // Predicted.
+};
+
+// What an op outside linear layers came to, for reports.
+struct OtherReport {
+  std::string kind;
+  int64_t count;
+};
+
+struct CompileResult {
+  std::vector<onnx::Problem> problems; // Then nothing else is set.
+  int64_t nodeCount = 0;
+  std::string text; // For a stage before Library: what was asked for.
+  ProgramDescription program;
+  std::string object;
+  std::string weights; // The bundle's section.
+  std::vector<LayerReport> layers;
+  std::vector<OtherReport> others; // Of one level.
+  int64_t unfoldedCount = 0; // Constant ops left for run time by the budget.
+};
+
+// All dialects and translations that the stages use.
+void registerDialects(DialectRegistry &registry);
+
+// Imports, fuses and folds: the model as interpreted and pruned.
+llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::StringRef path,
+                                                 const onnx::ImportOptions &options,
+                                                 int64_t *unfoldedCount = nullptr);
+
+// An error means a bad file, option or a fault of ours; a valid model with
+// unsupported nodes gives problems.
+llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path,
+                                           const CompileOptions &options);
+
+// A C identifier of at most 48 characters for any text: other characters become
+// `_`, and what is a keyword, begins with a digit or has been changed by more
+// than that gets a hash.
+std::string sanitizeIdentifier(llvm::StringRef text);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_COMPILE_H

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plain executor of rt3_graph: one function per op, no tiles, no fusion, in
+// double precision on demand. What tests compare with, and what folds constants.
+
+#ifndef RT3_COMPILER_INTERPRETER_INTERPRETER_H
+#define RT3_COMPILER_INTERPRETER_INTERPRETER_H
+
+#include "dialects/graph/Graph.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/Error.h"
+
+namespace mlir::rt3 {
+
+// A tensor of numbers. Floats are computed in double or rounded to float after
+// every operation; integers and booleans are held exactly up to 2^53.
+struct HostTensor {
+  std::vector<int64_t> shape;
+  std::vector<double> elements; // Row-major.
+
+  int64_t count() const;
+};
+
+struct InterpreterOptions {
+  // Rounds each float to f32, so that errors are those of f32.
+  bool roundsToFloat = false;
+  // The value of the free dimension.
+  int64_t length = 1;
+  // The level whose encodings mask the weights; none: all weights.
+  std::optional<unsigned> level;
+};
+
+// Runs `function` on `inputs`. Errors name the op that cannot be run.
+llvm::Expected<std::vector<HostTensor>>
+interpret(func::FuncOp function, const std::vector<HostTensor> &inputs,
+          const InterpreterOptions &options);
+
+// The elements of a constant.
+HostTensor toHostTensor(ElementsAttr elements);
+
+// Computes ops whose operands are all constant, up to `budget` bytes of results
+// in sum and results of at most four times their operands or 1 MiB. Ops beyond
+// that stay; the number of those is returned.
+int64_t foldConstants(ModuleOp module, int64_t budget);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_INTERPRETER_INTERPRETER_H

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/onnx/Importer.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/Path.h"
+
+#include <set>
+
+using namespace mlir;
+using namespace mlir::rt3;
+using namespace mlir::rt3::onnx;
+using llvm::createStringError;
+using llvm::Error;
+using llvm::Expected;
+
+static constexpr int64_t kMinOpset = 11, kMaxOpset = 21;
+static constexpr int64_t kMaxNodes = 1000000;
+// Elements of a tensor at run time: its bytes must not overflow.
+static constexpr int64_t kMaxElements = int64_t(1) << 33;
+
+Expected<std::vector<DimensionChoice>> mlir::rt3::onnx::parseShape(StringRef text) {
+  std::vector<DimensionChoice> shape;
+  SmallVector<StringRef> parts;
+  text.split(parts, 'x');
+  for (StringRef part : parts) {
+    DimensionChoice choice;
+    auto [low, high] = part.split("..");
+    int64_t first;
+    bool isBad = low.getAsInteger(10, first) || first < 1;
+    if (part.contains("..")) {
+      choice.isFree = true;
+      isBad |= high.getAsInteger(10, choice.size) || choice.size < 1 || first != 1;
+    } else {
+      choice.size = first;
+    }
+    if (isBad || choice.size > kMaxFileSize)
+      return createStringError("\"" + part + "\" in shape \"" + text +
+                               "\" is neither a size like 128 nor a range like 1..384");
+    shape.push_back(choice);
+  }
+  return shape;
+}
+
+//===-- Node --------------------------------------------------------------===//
+
+const AttributeProto *Node::attribute(StringRef name) const {
+  for (const AttributeProto &attribute : proto.attribute())
+    if (attribute.name() == name)
+      return &attribute;
+  return nullptr;
+}
+int64_t Node::integer(StringRef name, int64_t otherwise) const {
+  auto *found = attribute(name);
+  return found ? found->i() : otherwise;
+}
+float Node::real(StringRef name, float otherwise) const {
+  auto *found = attribute(name);
+  return found ? found->f() : otherwise;
+}
+std::string Node::text(StringRef name, StringRef otherwise) const {
+  auto *found = attribute(name);
+  return found ? found->s() : otherwise.str();
+}
+std::vector<int64_t> Node::integers(StringRef name) const {
+  auto *found = attribute(name);
+  return found ? std::vector<int64_t>(found->ints().begin(), found->ints().end()) : std::vector<int64_t>();
+}
+
+static std::string opName(const NodeProto &proto) {
+  return proto.domain().empty() || proto.domain() == "ai.onnx" ? proto.op_type()
+                                                               : proto.domain() + "::" + proto.op_type();
+}
+// A name for people: exporters may leave it out.
+static std::string nodeName(const NodeProto &proto) {
+  if (!proto.name().empty())
+    return proto.name();
+  return proto.output_size() ? "(giving " + proto.output(0) + ")" : "(without name)";
+}
+
+LogicalResult Node::unsupported(const Twine &why, const Twine &advice) const {
+  importer.problems.push_back({nodeName(proto), opName(proto), opset, why.str(), advice.str()});
+  return failure();
+}
+
+std::optional<int64_t> Node::axis(int64_t given, int64_t rank) const {
+  if (given < -rank || given >= rank)
+    return std::nullopt;
+  return given < 0 ? given + rank : given;
+}
+
+//===-- Values ------------------------------------------------------------===//
+
+Type Importer::elementTypeOf(int32_t elementType) {
+  switch (elementType) {
+  case TensorProto::FLOAT:
+    return b.getF32Type();
+  case TensorProto::INT64:
+    return b.getI64Type();
+  case TensorProto::INT32:
+    return b.getI32Type();
+  case TensorProto::BOOL:
+    return b.getI1Type();
+  default:
+    return {};
+  }
+}
+
+std::optional<RankedTensorType> Importer::typeOf(const Node &node, int32_t elementType, ArrayRef<Size> shape) {
+  SmallVector<int64_t> sizes;
+  int64_t count = 1;
+  if (shape.size() > 8)
+    return (void)node.unsupported("a tensor has " + Twine(shape.size()) + " axes, at most 8 are supported"),
+           std::nullopt;
+  for (Size size : shape) {
+    if (!size.isStatic() && size != Size(0, 1))
+      return (void)node.unsupported("a dimension is computed from the free one (" + Twine(size.constant) + " + " +
+                                        Twine(size.factor) + " x length)",
+                                    "fix it with --shape NAME=1x128"),
+             std::nullopt;
+    int64_t largest = size.isStatic() ? size.constant : freeMaximum;
+    int64_t product;
+    if (largest < 1 || llvm::MulOverflow(count, largest, product) || product > kMaxElements)
+      return (void)node.unsupported("a tensor has a dimension of " + Twine(largest) + ", or over " +
+                                    Twine(kMaxElements) + " elements"),
+             std::nullopt;
+    count = product;
+    sizes.push_back(size.isStatic() ? size.constant : ShapedType::kDynamic);
+  }
+  Type element = elementTypeOf(elementType);
+  if (!element)
+    return (void)node.unsupported("element type " + Twine(elementType) + " is not supported",
+                                  "export the model in float32"),
+           std::nullopt;
+  return RankedTensorType::get(sizes, element);
+}
+
+Tensor Importer::tensorOf(mlir::Value value) {
+  Tensor tensor;
+  tensor.value = value;
+  auto type = cast<RankedTensorType>(value.getType());
+  for (int64_t size : type.getShape())
+    tensor.shape.push_back(ShapedType::isDynamic(size) ? Size(0, 1) : Size(size));
+  Type element = type.getElementType();
+  tensor.elementType = element.isF32()         ? TensorProto::FLOAT
+                       : element.isInteger(64) ? TensorProto::INT64
+                       : element.isInteger(32) ? TensorProto::INT32
+                                               : TensorProto::BOOL;
+  return tensor;
+}
+
+mlir::Value Importer::valueOf(const Node &node, Tensor &tensor) {
+  if (tensor.value)
+    return tensor.value;
+  auto integers = integersOf(tensor);
+  if (!integers)
+    return (void)node.unsupported("a number computed from the free dimension is used as data",
+                                  "fix the dimension with --shape NAME=1x128"),
+           mlir::Value();
+  auto type = typeOf(node, tensor.elementType, tensor.shape);
+  if (!type)
+    return {};
+  SmallVector<APInt> elements;
+  for (int64_t integer : *integers)
+    elements.push_back(APInt(type->getElementTypeBitWidth(), integer, /*isSigned=*/true, /*implicitTrunc=*/true));
+  tensor.value = graph::ConstantOp::create(b, DenseElementsAttr::get(*type, elements));
+  return tensor.value;
+}
+
+std::optional<std::vector<int64_t>> Importer::integersOf(const Tensor &tensor) {
+  if (!tensor.isKnown)
+    return std::nullopt;
+  std::vector<int64_t> result;
+  for (Size size : tensor.known) {
+    if (!size.isStatic())
+      return std::nullopt;
+    result.push_back(size.constant);
+  }
+  return result;
+}
+
+std::optional<std::vector<float>> Importer::floatsOf(const Tensor &tensor) {
+  ElementsAttr elements = graph::constantValue(tensor.value);
+  if (!elements || !elements.getElementType().isF32())
+    return std::nullopt;
+  return graph::floatElements(elements);
+}
+
+mlir::Value Importer::constant(const TensorData &data, StringRef name) {
+  auto type = RankedTensorType::get(data.dims, elementTypeOf(data.elementType));
+  if (data.elementType == TensorProto::BOOL) {
+    SmallVector<bool> elements(data.bytes.begin(), data.bytes.end());
+    return graph::ConstantOp::create(b, DenseElementsAttr::get(type, elements));
+  }
+  return graph::ConstantOp::create(b, graph::makeResource(type, name, data.bytes));
+}
+
+mlir::Value Importer::scalar(float value) {
+  return graph::ConstantOp::create(b, DenseElementsAttr::get(RankedTensorType::get({1}, b.getF32Type()), value));
+}
+
+bool Importer::spend(const Node &node, int64_t bytes) {
+  spent += bytes;
+  if (spent <= options.foldBudget)
+    return true;
+  (void)node.unsupported("computing it while compiling takes more than the budget of " + Twine(options.foldBudget) +
+                             " bytes",
+                         "raise it with --fold-budget, or export with less constant arithmetic");
+  return false;
+}
+
+LogicalResult Importer::setResult(const Node &node, size_t i, Tensor tensor) {
+  if (i >= size_t(node.proto.output_size()) || node.proto.output(i).empty())
+    return success();
+  if (tensor.value && !tensor.isKnown)
+    if (auto constant = tensor.value.getDefiningOp<graph::ConstantOp>())
+      if (auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());
+          dense && dense.getElementType().isInteger() && dense.getNumElements() <= 4096) {
+        tensor.isKnown = true;
+        bool isBool = dense.getElementType().isInteger(1);
+        for (APInt element : dense.getValues<APInt>())
+          tensor.known.push_back(isBool ? element.getZExtValue() : element.getSExtValue());
+      }
+  tensors[node.proto.output(i)] = std::move(tensor);
+  return success();
+}
+
+//===-- The model ---------------------------------------------------------===//
+
+int64_t Importer::opsetOf(StringRef domain) const {
+  for (const OperatorSetIdProto &opset : model.opset_import())
+    if (opset.domain() == domain || (domain == "ai.onnx" && opset.domain().empty()) ||
+        (domain.empty() && opset.domain() == "ai.onnx"))
+      return opset.version();
+  return 0;
+}
+
+Error Importer::checkModel() {
+  int64_t opset = opsetOf("");
+  if (opset < kMinOpset || opset > kMaxOpset)
+    return createStringError("the model uses opset " + Twine(opset) + ", supported are " + Twine(kMinOpset) + " to " +
+                             Twine(kMaxOpset) + "; export it again with opset_version=17");
+  if (model.graph().node_size() > kMaxNodes)
+    return createStringError("the model has " + Twine(model.graph().node_size()) + " nodes, at most " +
+                             Twine(kMaxNodes) + " are supported");
+  return Error::success();
+}
+
+Error Importer::define(StringRef name, Tensor tensor) {
+  if (name.empty())
+    return createStringError("the graph has a value without name");
+  if (!tensors.try_emplace(name, std::move(tensor)).second)
+    return createStringError("the value \"" + name + "\" is defined twice");
+  return Error::success();
+}
+
+// Fixes every dimension of every input, from the options and what the model
+// says.
+Error Importer::bindShapes() {
+  llvm::StringSet<> initializers;
+  for (const TensorProto &tensor : model.graph().initializer())
+    initializers.insert(tensor.name());
+  llvm::StringMap<DimensionChoice> symbols;
+  std::set<std::string> used;
+  for (auto &[name, choice] : options.shapes)
+    if (choice.size() == 1)
+      symbols[name] = choice[0];
+  // First what is said of whole inputs, so that their symbols count elsewhere.
+  for (const ValueInfoProto &input : model.graph().input()) {
+    auto found = options.shapes.find(input.name());
+    if (found == options.shapes.end() || initializers.contains(input.name()))
+      continue;
+    used.insert(input.name());
+    const TensorShapeProto &shape = input.type().tensor_type().shape();
+    if (size_t(shape.dim_size()) != found->second.size())
+      return createStringError("--shape " + input.name() + " has " + Twine(found->second.size()) +
+                               " dimensions, the input has " + Twine(shape.dim_size()));
+    for (int i = 0; i < shape.dim_size(); ++i) {
+      const auto &dimension = shape.dim(i);
+      DimensionChoice choice = found->second[i];
+      if (dimension.has_dim_value() && dimension.dim_value() > 0 &&
+          (choice.isFree || choice.size != dimension.dim_value()))
+        return createStringError("--shape " + input.name() + " asks for another size of dimension " + Twine(i) +
+                                 " than the " + Twine(dimension.dim_value()) + " that the model fixes");
+      if (!dimension.dim_param().empty())
+        symbols.try_emplace(dimension.dim_param(), choice);
+    }
+  }
+  std::string open, openName;
+  for (const ValueInfoProto &input : model.graph().input()) {
+    if (initializers.contains(input.name()))
+      continue;
+    auto found = options.shapes.find(input.name());
+    const TensorShapeProto &shape = input.type().tensor_type().shape();
+    std::vector<Size> sizes;
+    for (int i = 0; i < shape.dim_size(); ++i) {
+      const auto &dimension = shape.dim(i);
+      DimensionChoice choice;
+      if (found != options.shapes.end()) {
+        choice = found->second[i];
+      } else if (dimension.has_dim_value() && dimension.dim_value() > 0) {
+        choice.size = dimension.dim_value();
+      } else if (auto symbol = symbols.find(dimension.dim_param());
+                 !dimension.dim_param().empty() && symbol != symbols.end()) {
+        choice = symbol->second;
+        used.insert(dimension.dim_param());
+      } else {
+        open += (open.empty() ? "" : ", ") + input.name() + " dimension " + std::to_string(i) +
+                (dimension.dim_param().empty() ? "" : " (" + dimension.dim_param() + ")");
+        openName = openName.empty() ? input.name() : openName;
+        continue;
+      }
+      if (choice.isFree) {
+        if (freeMaximum != 0 && freeMaximum != choice.size)
+          return createStringError("two free dimensions have the maxima " + Twine(freeMaximum) + " and " +
+                                   Twine(choice.size) + "; only one dimension may be free");
+        freeMaximum = choice.size;
+      }
+      sizes.push_back(choice.isFree ? Size(0, 1) : Size(choice.size));
+    }
+    inputShapes[input.name()] = sizes;
+  }
+  if (!open.empty())
+    return createStringError("sizes are not known: " + open + "; fix them, for example with --shape " + openName +
+                             "=1x128 or, with one free dimension, --shape " + openName + "=1x1..384");
+  for (auto &[name, choice] : options.shapes)
+    if (!used.contains(name))
+      return createStringError("--shape " + name + ": the model has no input or symbolic dimension of that name");
+  return Error::success();
+}
+
+Error Importer::addInputs() {
+  auto function = cast<func::FuncOp>(b.getInsertionBlock()->getParentOp());
+  for (const ValueInfoProto &input : model.graph().input()) {
+    auto shape = inputShapes.find(input.name());
+    if (shape == inputShapes.end())
+      continue;
+    // A node of its own for the messages of typeOf.
+    NodeProto proto;
+    proto.set_name(input.name());
+    proto.set_op_type("input");
+    Node node{proto, *this, opsetOf(""), {}};
+    auto type = typeOf(node, input.type().tensor_type().elem_type(), shape->second);
+    Tensor tensor;
+    if (type) {
+      unsigned index = function.getNumArguments();
+      if (failed(function.insertArgument(index, *type,
+                                         b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(input.name()))),
+                                         b.getLoc())))
+        return createStringError("input \"" + input.name() + "\" cannot be added");
+      tensor = tensorOf(function.getArgument(index));
+    } else {
+      tensor.isBroken = true;
+    }
+    if (Error error = define(input.name(), tensor))
+      return error;
+  }
+  return Error::success();
+}
+
+Error Importer::addInitializers() {
+  if (model.graph().sparse_initializer_size() != 0)
+    return createStringError("sparse initializers are not supported; store the zeros, they are found");
+  for (const TensorProto &proto : model.graph().initializer()) {
+    Expected<TensorData> data = readTensor(proto, folder);
+    if (!data)
+      return data.takeError();
+    Tensor tensor;
+    tensor.elementType = data->elementType;
+    for (int64_t size : data->dims)
+      tensor.shape.push_back(size);
+    int64_t count = data->elementCount();
+    if (data->elementType != TensorProto::FLOAT && count <= 4096) {
+      tensor.isKnown = true;
+      for (int64_t i = 0; i < count; ++i)
+        tensor.known.push_back(data->elementType == TensorProto::INT64   ? data->at<int64_t>(i)
+                               : data->elementType == TensorProto::INT32 ? data->at<int32_t>(i)
+                                                                         : data->bytes[i]);
+    }
+    // Empty tensors only ever say "nothing", in lists of integers.
+    if (count > 0)
+      tensor.value = constant(*data, proto.name());
+    if (Error error = define(proto.name(), std::move(tensor)))
+      return error;
+  }
+  return Error::success();
+}
+
+Error Importer::addNode(const NodeProto &proto) {
+  Node node{proto, *this, opsetOf(proto.domain()), {}};
+  bool isBroken = false;
+  for (const std::string &name : proto.input()) {
+    if (name.empty()) {
+      node.inputs.push_back(nullptr);
+      continue;
+    }
+    auto found = tensors.find(name);
+    if (found == tensors.end())
+      return createStringError("node \"" + nodeName(proto) + "\" reads \"" + name +
+                               "\", which nothing before it defines");
+    isBroken |= found->second.isBroken;
+    node.inputs.push_back(&found->second);
+  }
+  for (const std::string &name : proto.output())
+    if (!name.empty() && tensors.contains(name))
+      return createStringError("the value \"" + name + "\" is defined twice");
+  const OpEntry *entry = findOp(proto.domain(), proto.op_type());
+  size_t before = problems.size();
+  LogicalResult result = failure();
+  b.setLoc(NameLoc::get(b.getStringAttr(nodeName(proto))));
+  if (!entry)
+    (void)node.unsupported("the operator is not supported", "see rt3c ops for those that are");
+  else if (node.opset < entry->sinceOpset)
+    (void)node.unsupported("the operator is supported from opset " + Twine(entry->sinceOpset) + " on",
+                           "export the model with a later opset");
+  else if (!isBroken)
+    result = entry->import(node);
+  if (failed(result) && !isBroken && problems.size() == before)
+    (void)node.unsupported("the node is not valid: operands or attributes are missing or do not fit");
+  // What depends on a node with a problem is not looked at, but its own type is.
+  Tensor broken;
+  broken.isBroken = true;
+  for (const std::string &name : proto.output())
+    if (!name.empty())
+      tensors.try_emplace(name, broken).first->second.isBroken |= failed(result);
+  return Error::success();
+}
+
+Error Importer::addOutputs() {
+  if (model.graph().output_size() == 0)
+    return createStringError("the graph has no outputs");
+  for (const ValueInfoProto &output : model.graph().output()) {
+    auto found = tensors.find(output.name());
+    if (found == tensors.end())
+      return createStringError("the output \"" + output.name() + "\" is not defined by any node");
+    if (found->second.isBroken)
+      continue;
+    NodeProto proto;
+    proto.set_name(output.name());
+    proto.set_op_type("output");
+    Node node{proto, *this, opsetOf(""), {}};
+    if (mlir::Value value = valueOf(node, found->second))
+      outputs.emplace_back(output.name(), value);
+  }
+  return Error::success();
+}
+
+Expected<ImportResult> Importer::run() {
+  ImportResult result;
+  result.nodeCount = model.graph().node_size();
+  if (Error error = checkModel())
+    return std::move(error);
+  if (Error error = bindShapes())
+    return std::move(error);
+  auto module = OwningOpRef<ModuleOp>(ModuleOp::create(b.getLoc()));
+  b.setInsertionPointToEnd(module->getBody());
+  auto function = func::FuncOp::create(b, "main", b.getFunctionType({}, {}));
+  b.setInsertionPointToStart(function.addEntryBlock());
+  if (freeMaximum != 0)
+    module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(freeMaximum));
+  if (Error error = addInputs())
+    return std::move(error);
+  if (Error error = addInitializers())
+    return std::move(error);
+  for (const NodeProto &node : model.graph().node())
+    if (Error error = addNode(node))
+      return std::move(error);
+  if (Error error = addOutputs())
+    return std::move(error);
+  result.problems = std::move(problems);
+  if (!result.problems.empty())
+    return result;
+  SmallVector<mlir::Value> values;
+  SmallVector<Type> types;
+  for (auto &[name, value] : outputs) {
+    values.push_back(value);
+    types.push_back(value.getType());
+  }
+  b.setLoc(UnknownLoc::get(b.getContext()));
+  func::ReturnOp::create(b, values);
+  function.setType(b.getFunctionType(function.getArgumentTypes(), types));
+  for (auto [i, output] : llvm::enumerate(outputs))
+    function.setResultAttr(i, "rt3_graph.name", b.getStringAttr(output.first));
+  if (failed(verify(*module)))
+    return createStringError("the imported model is not valid (a fault of rt3c; please report it)");
+  result.module = std::move(module);
+  return result;
+}
+
+static Expected<ImportResult> import(MLIRContext *context, Expected<ModelProto> model, StringRef folder,
+                                     const ImportOptions &options) {
+  if (!model)
+    return model.takeError();
+  context->loadDialect<func::FuncDialect, graph::GraphDialect>();
+  return Importer(context, *model, folder, options).run();
+}
+
+Expected<ImportResult> mlir::rt3::onnx::importModel(MLIRContext *context, StringRef path,
+                                                    const ImportOptions &options) {
+  Expected<ImportResult> result = import(context, readModel(path), llvm::sys::path::parent_path(path), options);
+  if (result)
+    return result;
+  std::string message = llvm::toString(result.takeError());
+  return createStringError(StringRef(message).starts_with(path) ? message : path.str() + ": " + message);
+}
+
+Expected<ImportResult> mlir::rt3::onnx::importBytes(MLIRContext *context, StringRef bytes,
+                                                    const ImportOptions &options) {
+  return import(context, parseModel(bytes), "/nonexistent", options);
+}
+
+std::vector<SupportedOp> mlir::rt3::onnx::supportedOps() {
+  std::vector<SupportedOp> result;
+  for (const OpEntry &entry : allOps())
+    result.push_back({entry.domain, entry.type, entry.sinceOpset, entry.limits});
+  return result;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/prune/Levels.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+
+using namespace mlir::rt3;
+using llvm::StringRef;
+namespace json = llvm::json;
+
+StringRef mlir::rt3::schemeName(Scheme scheme) {
+  switch (scheme) {
+  case Scheme::Dense:
+    return "dense";
+  case Scheme::Block:
+    return "bp";
+  case Scheme::Pattern:
+    return "pp";
+  case Scheme::BlockPattern:
+    return "bp+pp";
+  }
+  llvm_unreachable("every scheme is above");
+}
+
+namespace {
+
+// Reads fields of one object, collecting faults under its place.
+class Fields {
+public:
+  Fields(const json::Object &object, std::string place, std::vector<std::string> &faults)
+      : object(object), place(std::move(place)), faults(faults) {}
+
+  void fault(StringRef field, const llvm::Twine &what) {
+    faults.push_back((place + "." + field + ": " + what).str());
+  }
+
+  void integer(StringRef field, int64_t low, int64_t high, int64_t &out) {
+    known.insert(field);
+    const json::Value *value = object.get(field);
+    if (!value)
+      return;
+    auto number = value->getAsInteger();
+    if (!number || *number < low || *number > high)
+      return fault(field, llvm::formatv("{0} is no whole number from {1} to {2}", *value, low, high).str());
+    out = *number;
+  }
+
+  void density(double &out) {
+    known.insert("density");
+    const json::Value *value = object.get("density");
+    if (!value)
+      return;
+    auto number = value->getAsNumber();
+    if (!number || !(*number > 0 && *number <= 1))
+      return fault("density", llvm::formatv("{0} is no number over 0 and up to 1", *value).str());
+    out = *number;
+  }
+
+  std::optional<StringRef> text(StringRef field, bool isNeeded) {
+    known.insert(field);
+    const json::Value *value = object.get(field);
+    if (!value) {
+      if (isNeeded)
+        fault(field, "is missing, expected a text");
+      return std::nullopt;
+    }
+    if (auto found = value->getAsString())
+      return found;
+    fault(field, llvm::formatv("{0} is no text", *value).str());
+    return std::nullopt;
+  }
+
+  const json::Object *child(StringRef field) {
+    known.insert(field);
+    const json::Value *value = object.get(field);
+    if (value && !value->getAsObject())
+      fault(field, "is no object");
+    return value ? value->getAsObject() : nullptr;
+  }
+
+  void rejectOthers() {
+    for (auto &entry : object)
+      if (!known.contains(StringRef(entry.first)))
+        fault(StringRef(entry.first), "is no known field");
+  }
+
+  llvm::StringSet<> known;
+
+private:
+  const json::Object &object;
+  std::string place;
+  std::vector<std::string> &faults;
+};
+
+} // namespace
+
+static LevelSpec parseLevel(const json::Object &object, const std::string &place, std::vector<std::string> &faults) {
+  Fields fields(object, place, faults);
+  LevelSpec level;
+  if (auto name = fields.text("name", true)) {
+    level.name = name->str();
+    bool isIdentifier = !name->empty() && name->size() < 32 && llvm::all_of(*name, [](char c) {
+      return llvm::isAlnum(c) || c == '_';
+    });
+    if (!isIdentifier)
+      fields.fault("name", "\"" + *name + "\" is not made of 1 to 31 letters, digits and _");
+  }
+  int64_t largest = 4000000000;
+  fields.integer("frequency_khz", 0, largest, level.frequencyKhz);
+  fields.integer("voltage_uv", 0, largest, level.voltageUv);
+  fields.integer("power_mw", 0, largest, level.powerMw);
+  fields.density(level.density);
+  if (auto scheme = fields.text("scheme", true)) {
+    bool isFound = false;
+    for (Scheme candidate : {Scheme::Dense, Scheme::Block, Scheme::Pattern, Scheme::BlockPattern})
+      if (*scheme == schemeName(candidate)) {
+        level.scheme = candidate;
+        isFound = true;
+      }
+    if (!isFound)
+      fields.fault("scheme", "\"" + *scheme + "\" is none of dense, bp, pp, bp+pp");
+  }
+  if (level.scheme == Scheme::Dense && level.density != 1)
+    fields.fault("density", "a dense level has density 1");
+  if (const json::Object *pattern = fields.child("pattern")) {
+    Fields inner(*pattern, place + ".pattern", faults);
+    inner.integer("rows", 4, 8, level.rows);
+    inner.integer("columns", 1, 8, level.columns);
+    // Code has a loop per pattern; few blocks would share one.
+    inner.integer("count", 1, 32, level.patternCount);
+    if (level.rows != 4 && level.rows != 8)
+      inner.fault("rows", "must be 4 or 8, so that groups of outputs fill the registers");
+    if (level.columns & (level.columns - 1))
+      inner.fault("columns", "must be 1, 2, 4 or 8");
+    inner.rejectOthers();
+  }
+  fields.rejectOthers();
+  return level;
+}
+
+llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
+  auto value = json::parse(text);
+  if (!value)
+    return llvm::createStringError("this is not JSON: " + llvm::toString(value.takeError()));
+  std::vector<std::string> faults;
+  LevelPlan plan;
+  const json::Object *object = value->getAsObject();
+  const json::Array *levels = object ? object->getArray("levels") : nullptr;
+  if (!levels)
+    return llvm::createStringError("expected an object with a list \"levels\"");
+  Fields fields(*object, "levels.json", faults);
+  fields.known.insert("levels");
+  fields.known.insert("nested");
+  fields.known.insert("dense_layers");
+  if (const json::Value *nested = object->get("nested")) {
+    if (auto isNested = nested->getAsBoolean())
+      plan.isNested = *isNested;
+    else
+      fields.fault("nested", "is neither true nor false");
+  }
+  if (const json::Value *names = object->get("dense_layers")) {
+    const json::Array *list = names->getAsArray();
+    for (const json::Value &name : list ? *list : json::Array()) {
+      if (auto text = name.getAsString())
+        plan.denseLayers.push_back(text->str());
+      else
+        list = nullptr;
+      if (!list)
+        break;
+    }
+    if (!list)
+      fields.fault("dense_layers", "is no list of names");
+  }
+  fields.rejectOthers();
+  if (levels->empty() || levels->size() > 64)
+    faults.push_back("levels: has " + std::to_string(levels->size()) + " entries, expected 1 to 64");
+  for (size_t i = 0; i < levels->size() && i < 64; ++i) {
+    std::string place = "levels[" + std::to_string(i) + "]";
+    const json::Object *level = (*levels)[i].getAsObject();
+    if (!level) {
+      faults.push_back(place + ": is no object");
+      continue;
+    }
+    LevelSpec spec = parseLevel(*level, place, faults);
+    for (const LevelSpec &before : plan.levels) {
+      if (before.name == spec.name)
+        faults.push_back(place + ".name: \"" + spec.name + "\" is there twice");
+      if (before.frequencyKhz > spec.frequencyKhz && spec.frequencyKhz != 0)
+        faults.push_back(place + ".frequency_khz: levels must rise from the slowest clock");
+      if (plan.isNested && before.density > spec.density)
+        faults.push_back(place + ".density: a nested level keeps at least what slower levels keep");
+    }
+    plan.levels.push_back(spec);
+  }
+  if (faults.empty())
+    return plan;
+  return llvm::createStringError(llvm::join(faults, "\n  "));
+}

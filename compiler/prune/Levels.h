@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// levels.json: which levels a model is prepared for, and how each is pruned.
+
+#ifndef RT3_COMPILER_PRUNE_LEVELS_H
+#define RT3_COMPILER_PRUNE_LEVELS_H
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+#include <vector>
+
+namespace mlir::rt3 {
+
+enum class Scheme { Dense, Block, Pattern, BlockPattern };
+
+// The name of a scheme in files and reports: dense, bp, pp, bp+pp.
+llvm::StringRef schemeName(Scheme scheme);
+
+struct LevelSpec {
+  std::string name;
+  int64_t frequencyKhz = 0, voltageUv = 0, powerMw = 0; // 0: unknown.
+  Scheme scheme = Scheme::Dense;
+  double density = 1; // Kept linear weights, over 0 up to 1.
+  // Blocks of patterns, outputs x inputs, and how many patterns a layer has.
+  int64_t rows = 8, columns = 1, patternCount = 16;
+};
+
+struct LevelPlan {
+  std::vector<LevelSpec> levels; // Slowest clock first.
+  bool isNested = true;
+  std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.
+};
+
+// Reads levels.json. An error lists all faults, each with its place.
+llvm::Expected<LevelPlan> parseLevels(llvm::StringRef json);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_PRUNE_LEVELS_H

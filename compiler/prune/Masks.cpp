@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/prune/Masks.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+using namespace mlir::rt3;
+
+static constexpr int kTurns = 8, kPriceSteps = 20;
+static constexpr size_t kSampleSize = 4096; // Blocks.
+
+Mask mlir::rt3::pruneBlocks(const Saliency &saliency, int64_t rows, double density) {
+  int64_t k = saliency.inputs, n = saliency.outputs;
+  int64_t count = std::clamp<int64_t>(std::llround(density * k), 1, k);
+  Mask mask(k * n, 0);
+  std::vector<int64_t> order(k);
+  std::vector<double> sums(k);
+  for (int64_t group = 0; group < n; group += rows) {
+    for (int64_t input = 0; input < k; ++input) {
+      sums[input] = 0;
+      for (int64_t row = group; row < group + rows; ++row)
+        sums[input] += saliency.at(input, row);
+    }
+    std::iota(order.begin(), order.end(), 0);
+    // Ties go to the first input, so that results do not depend on the library.
+    llvm::sort(order, [&](int64_t a, int64_t b) { return sums[a] != sums[b] ? sums[a] > sums[b] : a < b; });
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t row = group; row < std::min(group + rows, n); ++row)
+        mask[order[i] * n + row] = sums[order[i]] > 0;
+  }
+  return mask;
+}
+
+namespace {
+
+// A block's place and saliency, position c * rows + r.
+struct Block {
+  int64_t firstOutput;
+  std::array<int32_t, 8> inputs; // -1 behind the last input.
+  uint64_t upper;                // What may be kept.
+  std::array<float, 64> saliency;
+};
+
+class PatternLearner {
+public:
+  PatternLearner(const Saliency &saliency, const LevelSpec &spec, const Mask *upper, bool gathered)
+      : layer(saliency), spec(spec), positions(spec.rows * spec.columns) {
+    findBlocks(upper, gathered);
+  }
+
+  PatternChoice learn() {
+    if (spec.columns == 1)
+      learnAnyCount();
+    else
+      learnFixedCount();
+    Mask mask(layer.inputs * layer.outputs, 0);
+    for (auto [block, kept] : llvm::zip(blocks, chosen))
+      for (int64_t p = 0; p < positions; ++p) {
+        int64_t input = block.inputs[p / spec.rows], output = block.firstOutput + p % spec.rows;
+        if ((kept & block.upper) >> p & 1 && input >= 0 && output < layer.outputs)
+          mask[input * layer.outputs + output] = 1;
+      }
+    std::set<uint64_t> used(chosen.begin(), chosen.end());
+    used.erase(0);
+    return {std::move(mask), std::vector<int64_t>(used.begin(), used.end())};
+  }
+
+private:
+  void findBlocks(const Mask *upper, bool gathered) {
+    for (int64_t group = 0; group < layer.outputs; group += spec.rows) {
+      std::vector<int64_t> inputs;
+      for (int64_t k = 0; k < layer.inputs; ++k) {
+        bool isKept = !upper || !gathered;
+        for (int64_t r = group; r < std::min(group + spec.rows, layer.outputs) && !isKept; ++r)
+          isKept = (*upper)[k * layer.outputs + r];
+        if (isKept)
+          inputs.push_back(k);
+      }
+      for (size_t i = 0; i < inputs.size(); i += spec.columns) {
+        Block block{group, {}, 0, {}};
+        block.inputs.fill(-1);
+        for (int64_t p = 0; p < positions; ++p) {
+          size_t column = i + p / spec.rows;
+          int64_t output = group + p % spec.rows;
+          if (column >= inputs.size() || output >= layer.outputs)
+            continue;
+          block.inputs[p / spec.rows] = inputs[column];
+          if (upper && !(*upper)[inputs[column] * layer.outputs + output])
+            continue;
+          block.upper |= uint64_t(1) << p;
+          block.saliency[p] = layer.at(inputs[column], output);
+        }
+        blocks.push_back(block);
+      }
+    }
+    budget = std::llround(spec.density * layer.inputs * layer.outputs);
+  }
+
+  double sumOf(const Block &block, uint64_t mask) const {
+    double sum = 0;
+    for (mask &= block.upper; mask; mask &= mask - 1)
+      sum += block.saliency[llvm::countr_zero(mask)];
+    return sum;
+  }
+
+  // The k most frequent of the masks, ties by value.
+  static std::vector<uint64_t> mostFrequent(const std::vector<uint64_t> &masks, size_t count) {
+    std::map<uint64_t, int64_t> counts;
+    for (uint64_t mask : masks)
+      ++counts[mask];
+    std::vector<std::pair<int64_t, uint64_t>> order;
+    for (auto [mask, n] : counts)
+      order.emplace_back(-n, mask);
+    llvm::sort(order);
+    std::vector<uint64_t> result;
+    for (size_t i = 0; i < std::min(count, order.size()); ++i)
+      result.push_back(order[i].second);
+    return result;
+  }
+
+  // What each of `some` blocks gains with each pattern, prices left out; a
+  // pattern that the denser level does not allow gains nothing.
+  void measure(const std::vector<size_t> &some) {
+    gains.assign(some.size() * patterns.size(), {0, 0});
+    for (auto [i, index] : llvm::enumerate(some)) {
+      const Block &block = blocks[index];
+      uint64_t forbidden = ~block.upper & allOf(block);
+      for (auto [p, pattern] : llvm::enumerate(patterns))
+        if (!(pattern & forbidden))
+          gains[i * patterns.size() + p] = {float(sumOf(block, pattern)), llvm::popcount(pattern & block.upper)};
+    }
+  }
+
+  // Gives each of the measured blocks its best pattern at this price per weight;
+  // returns the number of weights kept.
+  int64_t assign(const std::vector<size_t> &some, double price) {
+    int64_t kept = 0;
+    for (auto [i, index] : llvm::enumerate(some)) {
+      double best = 0; // The empty pattern, always there.
+      uint64_t choice = 0;
+      int64_t count = 0;
+      const Gain *row = &gains[i * patterns.size()];
+      for (size_t p = 0; p < patterns.size(); ++p)
+        if (double gain = row[p].saliency - price * row[p].count; gain > best) {
+          best = gain;
+          choice = patterns[p];
+          count = row[p].count;
+        }
+      chosen[index] = choice;
+      kept += count;
+    }
+    return kept;
+  }
+
+  // The positions of a block that exist (outputs and inputs may end in it).
+  uint64_t allOf(const Block &block) const {
+    uint64_t all = 0;
+    for (int64_t p = 0; p < positions; ++p)
+      if (block.inputs[p / spec.rows] >= 0 && block.firstOutput + p % spec.rows < layer.outputs)
+        all |= uint64_t(1) << p;
+    return all;
+  }
+
+  // The price at which `count(price)`, which falls, meets `target`.
+  template <typename Count> double findPrice(double target, Count count) {
+    double low = 0, high = 0;
+    for (const Block &block : blocks)
+      high = std::max<double>(high, *std::max_element(block.saliency.begin(), block.saliency.begin() + positions));
+    for (int step = 0; step < kPriceSteps; ++step) {
+      double middle = (low + high) / 2;
+      (count(middle) > target ? low : high) = middle;
+    }
+    return high;
+  }
+
+  void learnAnyCount() {
+    chosen.assign(blocks.size(), 0);
+    // A part of the blocks is enough to learn from.
+    std::vector<size_t> sample, all(blocks.size());
+    std::iota(all.begin(), all.end(), 0);
+    size_t step = std::max<size_t>(1, blocks.size() / kSampleSize);
+    for (size_t i = 0; i < blocks.size(); i += step)
+      sample.push_back(i);
+    double sampleBudget = double(budget) * sample.size() / std::max<size_t>(1, blocks.size());
+    std::vector<uint64_t> ideal(sample.size());
+    double price = findPrice(sampleBudget, [&](double candidate) {
+      int64_t kept = 0;
+      for (auto [i, index] : llvm::enumerate(sample)) {
+        ideal[i] = 0;
+        for (int64_t p = 0; p < positions; ++p)
+          if (blocks[index].saliency[p] > candidate)
+            ideal[i] |= uint64_t(1) << p;
+        kept += llvm::popcount(ideal[i]);
+      }
+      return kept;
+    });
+    // The empty pattern takes no place: blocks without weights are not stored.
+    patterns = mostFrequent(ideal, spec.patternCount + 1);
+    llvm::erase(patterns, uint64_t(0));
+    patterns.resize(std::min<size_t>(patterns.size(), spec.patternCount));
+    for (int turn = 0; turn < kTurns; ++turn) {
+      measure(sample);
+      price = findPrice(sampleBudget, [&](double candidate) { return assign(sample, candidate); });
+      assign(sample, price);
+      update(sample, [&](ArrayRefOfMeans means) {
+        uint64_t mask = 0;
+        for (int64_t p = 0; p < positions; ++p)
+          if (means[p] > price)
+            mask |= uint64_t(1) << p;
+        return mask;
+      });
+    }
+    measure(all);
+    assign(all, findPrice(budget, [&](double candidate) { return assign(all, candidate); }));
+  }
+
+  using ArrayRefOfMeans = const std::array<double, 64> &;
+
+  // Re-estimates each pattern from the mean saliency of its blocks.
+  template <typename Estimate> void update(const std::vector<size_t> &some, Estimate estimate) {
+    for (uint64_t &pattern : patterns) {
+      std::array<double, 64> means{};
+      int64_t count = 0;
+      for (size_t index : some) {
+        if (chosen[index] != pattern)
+          continue;
+        ++count;
+        for (int64_t p = 0; p < positions; ++p)
+          means[p] += blocks[index].saliency[p];
+      }
+      if (count == 0)
+        continue;
+      for (double &mean : means)
+        mean /= count;
+      uint64_t estimated = estimate(means);
+      // Two patterns must not become one.
+      if (estimated != 0 && !llvm::is_contained(patterns, estimated))
+        pattern = estimated;
+    }
+  }
+
+  uint64_t largest(ArrayRefOfMeans values, int64_t count) const {
+    std::vector<int64_t> order(positions);
+    std::iota(order.begin(), order.end(), 0);
+    llvm::sort(order, [&](int64_t a, int64_t b) { return values[a] != values[b] ? values[a] > values[b] : a < b; });
+    uint64_t mask = 0;
+    for (int64_t i = 0; i < count; ++i)
+      mask |= uint64_t(1) << order[i];
+    return mask;
+  }
+
+  void learnFixedCount() {
+    int64_t available = int64_t(blocks.size()) * positions;
+    int64_t count =
+        std::clamp<int64_t>(std::llround(double(budget) / std::max<int64_t>(1, available) * positions), 1, positions);
+    // A denser level's patterns: each gets one sub-pattern, so that its blocks
+    // still share one loop.
+    std::map<uint64_t, std::vector<size_t>> byUpper;
+    for (auto [i, block] : llvm::enumerate(blocks))
+      byUpper[block.upper].push_back(i);
+    chosen.assign(blocks.size(), 0);
+    if (byUpper.size() <= 64 && byUpper.rbegin()->first != byUpper.begin()->first) {
+      for (auto &[upper, members] : byUpper) {
+        std::array<double, 64> sums{};
+        for (size_t i : members)
+          for (int64_t p = 0; p < positions; ++p)
+            sums[p] += blocks[i].saliency[p];
+        uint64_t mask = largest(sums, count) & upper;
+        for (size_t i : members)
+          chosen[i] = mask;
+      }
+      return;
+    }
+    std::vector<uint64_t> ideal;
+    for (const Block &block : blocks) {
+      std::array<double, 64> values{};
+      std::copy(block.saliency.begin(), block.saliency.end(), values.begin());
+      ideal.push_back(largest(values, count));
+    }
+    patterns = mostFrequent(ideal, spec.patternCount);
+    std::vector<size_t> all(blocks.size());
+    std::iota(all.begin(), all.end(), 0);
+    for (int turn = 0; turn < kTurns; ++turn) {
+      for (auto [i, block] : llvm::enumerate(blocks)) {
+        double best = -1;
+        for (uint64_t pattern : patterns)
+          if (double sum = sumOf(block, pattern); sum > best) {
+            best = sum;
+            chosen[i] = pattern;
+          }
+      }
+      if (turn + 1 < kTurns)
+        update(all, [&](ArrayRefOfMeans means) { return largest(means, count); });
+    }
+  }
+
+  const Saliency &layer;
+  const LevelSpec &spec;
+  int64_t positions;
+  std::vector<Block> blocks;
+  int64_t budget = 0;
+  std::vector<uint64_t> patterns;
+  struct Gain {
+    float saliency;
+    int32_t count;
+  };
+  std::vector<Gain> gains;      // [measured block][pattern]
+  std::vector<uint64_t> chosen; // Per block.
+};
+
+} // namespace
+
+PatternChoice mlir::rt3::prunePatterns(const Saliency &saliency, const LevelSpec &spec, const Mask *upper, bool gathered) {
+  return PatternLearner(saliency, spec, upper, gathered).learn();
+}

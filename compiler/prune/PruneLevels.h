@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writes levels into a model: one weight encoding per level on every linear
+// layer, by magnitude.
+
+#ifndef RT3_COMPILER_PRUNE_PRUNELEVELS_H
+#define RT3_COMPILER_PRUNE_PRUNELEVELS_H
+
+#include "compiler/prune/Levels.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace mlir::rt3 {
+
+// Adds a rt3_graph.level per level, pattern sets, and `levels` on each layer.
+//
+// Zeros that the weights contain already stay zeros and go first. A layer stays
+// dense, with a reason, if the plan says so or if it is too small to gain.
+// Errors: weights that are NaN or infinite, with layer and place.
+llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan);
+
+// One dense level, for a model that is compiled as it is: layers with many
+// zeros are stored without them, all others dense.
+LevelPlan levelsOfModelAsIs();
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_PRUNE_PRUNELEVELS_H

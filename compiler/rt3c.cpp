@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rt3c: parses options and calls a verb. A model without a verb is compiled.
+
+#include "compiler/verbs/Verbs.h"
+
+#include <CLI/CLI.hpp>
+
+using namespace mlir::rt3;
+
+static void addModelOptions(CLI::App *app, ModelOptions &options) {
+  app->add_option("model", options.model, "ONNX file")->required();
+  app->add_option("--shape", options.shapes, "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension");
+  app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing");
+  app->add_flag("--json", options.asJson, "print JSON");
+}
+
+static void addTargetOptions(CLI::App *app, ModelOptions &options) {
+  app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
+  app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
+}
+
+int main(int argc, char **argv) {
+  CLI::App app("rt3c compiles pruned ONNX models to libraries that run at several levels");
+  app.set_version_flag("--version", "rt3c 0.1.0 (LLVM 22)");
+  app.require_subcommand(1);
+  app.footer("exit codes: 0 ok, 1 internal, 2 usage, 3 unsupported model, 4 bad input file, 5 limit, 6 mismatch");
+
+  CompileVerb compile;
+  CLI::App *compileApp = app.add_subcommand("compile", "compile a model (the default)");
+  addModelOptions(compileApp, compile.model);
+  addTargetOptions(compileApp, compile.model);
+  compileApp->add_option("-o,--out", compile.out, "folder for the results")->capture_default_str();
+  compileApp->add_option("--name", compile.name, "C identifier for symbols and files; none: from the file's name");
+  compileApp->add_option("--emit", compile.emit, "print a stage instead: graph, kernel, llvm, asm, object");
+
+  CheckVerb check;
+  CLI::App *checkApp = app.add_subcommand("check", "say what is not supported, without compiling");
+  addModelOptions(checkApp, check.model);
+
+  InspectVerb inspect;
+  CLI::App *inspectApp = app.add_subcommand("inspect", "print what a bundle holds");
+  inspectApp->add_option("bundle", inspect.bundle, ".rt3 file")->required();
+  inspectApp->add_flag("--json", inspect.asJson, "print JSON");
+
+  RunVerb run;
+  CLI::App *runApp = app.add_subcommand("run", "run a compiled model on files");
+  runApp->add_option("folder", run.folder, "what compile wrote")->required();
+  runApp->add_option("--input", run.inputs, "NAME=FILE, .npy or raw bytes; one per input");
+  runApp->add_option("-o,--out", run.out, "folder for NAME.npy of each output")->capture_default_str();
+  runApp->add_option("--level", run.level, "name or number; none: 0");
+  runApp->add_option("--length", run.length, "free dimension; none: from the inputs");
+
+  BenchVerb bench;
+  CLI::App *benchApp = app.add_subcommand("bench", "time a compiled model at every level");
+  benchApp->add_option("folder", bench.folder, "what compile wrote")->required();
+  benchApp->add_option("--length", bench.length, "free dimension; none: its maximum");
+  benchApp->add_option("--seconds", bench.seconds, "per level")->capture_default_str();
+  benchApp->add_option("--vs", bench.rivalModel, "ONNX file that ONNX Runtime times beside it");
+  benchApp->add_flag("--json", bench.asJson, "print JSON");
+
+  CompareVerb compare;
+  CLI::App *compareApp = app.add_subcommand("compare", "compare a compiled model with the interpreter, level by level");
+  addModelOptions(compareApp, compare.model);
+  compareApp->add_option("--levels", compare.model.levels, "the levels.json that it was compiled with");
+  compareApp->add_option("--with", compare.folder, "what compile wrote")->required();
+  compareApp->add_option("--length", compare.length, "free dimension; none: its maximum");
+  compareApp->add_option("--tolerance", compare.tolerance, "largest absolute difference")->capture_default_str();
+
+  bool asJson = false;
+  CLI::App *opsApp = app.add_subcommand("ops", "list the supported operators");
+  opsApp->add_flag("--json", asJson, "print JSON");
+  CLI::App *targetsApp = app.add_subcommand("targets", "list the devices");
+  targetsApp->add_flag("--json", asJson, "print JSON");
+
+  // A first word that is no verb is a model to compile.
+  std::vector<std::string> words(argv + 1, argv + argc);
+  auto isVerb = [&](const std::string &word) {
+    std::vector<CLI::App *> verbs = app.get_subcommands([&](CLI::App *verb) { return verb->get_name() == word; });
+    return !verbs.empty();
+  };
+  if (!words.empty() && words[0].rfind('-', 0) != 0 && !isVerb(words[0]))
+    words.insert(words.begin(), "compile");
+  std::reverse(words.begin(), words.end());
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  if (*compileApp)
+    return runCompile(compile);
+  if (*checkApp)
+    return runCheck(check);
+  if (*inspectApp)
+    return runInspect(inspect);
+  if (*runApp)
+    return runRun(run);
+  if (*benchApp)
+    return runBench(bench);
+  if (*compareApp)
+    return runCompare(compare);
+  return *opsApp ? runOps(asJson) : runTargets(asJson);
+}

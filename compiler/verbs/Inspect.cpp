@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rt3c inspect: what a bundle holds, without its library.
+
+#include "compiler/verbs/LoadedModel.h"
+#include "compiler/verbs/Verbs.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cstring>
+
+using namespace mlir::rt3;
+
+static llvm::StringRef kindName(uint32_t kind) {
+  switch (kind) {
+  case RT3_SECTION_LEVELS:
+    return "levels";
+  case RT3_SECTION_WEIGHTS:
+    return "weights";
+  case RT3_SECTION_REPORT:
+    return "report";
+  default:
+    return "unknown";
+  }
+}
+
+ExitCode mlir::rt3::runInspect(const InspectVerb &verb) {
+  auto bytes = readFile(verb.bundle);
+  if (!bytes)
+    return fail(kExitBadInput, llvm::toString(bytes.takeError()));
+  auto levels = readLevels(*bytes);
+  if (!levels)
+    return fail(kExitBadInput, verb.bundle + ": " + llvm::toString(levels.takeError()));
+  rt3_bundle_header_t header;
+  memcpy(&header, bytes->data(), sizeof header);
+  bool isWhole = header.file_size == bytes->size() &&
+                 header.content_hash == rt3_hash(bytes->data() + sizeof header, bytes->size() - sizeof header);
+  std::string id = llvm::toHex(llvm::ArrayRef<uint8_t>(header.model_id), /*LowerCase=*/true);
+  std::vector<rt3_bundle_section_t> sections;
+  for (uint32_t i = 0; i < header.section_count; ++i) {
+    size_t at = sizeof header + i * sizeof(rt3_bundle_section_t);
+    if (at + sizeof(rt3_bundle_section_t) > bytes->size())
+      break;
+    sections.emplace_back();
+    memcpy(&sections.back(), bytes->data() + at, sizeof sections.back());
+  }
+  if (verb.asJson) {
+    llvm::json::Array levelList, sectionList;
+    for (const rt3_bundle_level_t &level : *levels)
+      levelList.push_back(llvm::json::Object{{"name", llvm::json::fixUTF8(level.name)},
+                                             {"frequency_khz", level.frequency_khz},
+                                             {"voltage_uv", level.voltage_uv},
+                                             {"power_mw", level.power_mw},
+                                             {"density", level.density_ppm / 1e6}});
+    for (const rt3_bundle_section_t &section : sections)
+      sectionList.push_back(llvm::json::Object{{"kind", kindName(section.kind)},
+                                               {"offset", int64_t(section.offset)},
+                                               {"length", int64_t(section.length)}});
+    llvm::outs() << llvm::formatv(
+                        "{0:2}", llvm::json::Value(llvm::json::Object{
+                                     {"bundle", verb.bundle}, {"format", llvm::formatv("{0}.{1}", header.major, header.minor).str()},
+                                     {"model_id", id}, {"size", int64_t(bytes->size())}, {"hash_is_right", isWhole},
+                                     {"levels", std::move(levelList)}, {"sections", std::move(sectionList)}}))
+                 << "\n";
+  } else {
+    llvm::outs() << llvm::formatv("{0}: format {1}.{2}, {3} bytes, model {4}\n", verb.bundle, header.major,
+                                  header.minor, bytes->size(), id);
+    for (const rt3_bundle_section_t &section : sections)
+      llvm::outs() << llvm::formatv("  section {0,-8} {1} bytes at {2}\n", kindName(section.kind), section.length,
+                                    section.offset);
+    for (auto [i, level] : llvm::enumerate(*levels))
+      llvm::outs() << llvm::formatv("  level {0} {1,-12} {2} kHz, {3} uV, {4} mW, density {5:f1} %\n", i, level.name,
+                                    level.frequency_khz, level.voltage_uv, level.power_mw, level.density_ppm / 1e4);
+  }
+  if (!isWhole)
+    return fail(kExitBadInput, verb.bundle + ": size or hash are not what the header says: it is damaged");
+  return kExitOk;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What several verbs share.
+
+#include "compiler/verbs/Verbs.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <map>
+
+using namespace mlir::rt3;
+
+// Names come from files: control bytes must not reach a terminal.
+static std::string printable(llvm::StringRef text) {
+  std::string result;
+  for (unsigned char c : text) {
+    if (c == '\n' || (c >= 0x20 && c != 0x7f))
+      result += c;
+    else
+      result += "\\x" + llvm::toHex(llvm::StringRef(reinterpret_cast<char *>(&c), 1), /*LowerCase=*/true);
+  }
+  return result;
+}
+
+ExitCode mlir::rt3::fail(ExitCode code, const llvm::Twine &message) {
+  llvm::errs() << "rt3c: error: " << printable(message.str()) << "\n";
+  return code;
+}
+
+llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions &options) {
+  onnx::ImportOptions result;
+  result.foldBudget = options.foldBudget;
+  for (const std::string &text : options.shapes) {
+    auto [name, shape] = llvm::StringRef(text).rsplit('=');
+    if (name.empty() || shape.empty())
+      return llvm::createStringError("--shape \"" + text + "\" is not NAME=1x128");
+    auto parsed = onnx::parseShape(shape);
+    if (!parsed)
+      return parsed.takeError();
+    if (!result.shapes.emplace(name.str(), *parsed).second)
+      return llvm::createStringError("--shape " + name + " is given twice");
+  }
+  return result;
+}
+
+llvm::Expected<Device> mlir::rt3::chooseDevice(const ModelOptions &options) {
+  if (!options.target.empty())
+    return findDevice(options.target);
+  auto device = hostDevice();
+  if (device)
+    llvm::errs() << "rt3c: no --target given, compiling for this machine: " << device->name << "\n";
+  return device;
+}
+
+llvm::Expected<LevelPlan> mlir::rt3::chooseLevels(const ModelOptions &options) {
+  if (options.levels.empty()) {
+    LevelPlan plan;
+    plan.levels.push_back({});
+    plan.levels[0].name = "default";
+    return plan;
+  }
+  auto text = readFile(options.levels);
+  if (!text)
+    return text.takeError();
+  auto plan = parseLevels(*text);
+  if (!plan)
+    return llvm::createStringError(options.levels + ": " + llvm::toString(plan.takeError()));
+  return plan;
+}
+
+llvm::Expected<std::string> mlir::rt3::readFile(const std::string &path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return llvm::createStringError(buffer.getError(), path + ": cannot be read: " + buffer.getError().message());
+  return (*buffer)->getBuffer().str();
+}
+
+void mlir::rt3::printProblems(const ModelOptions &options, llvm::ArrayRef<onnx::Problem> problems,
+                              int64_t nodeCount) {
+  if (options.asJson) {
+    llvm::json::Array list;
+    for (const onnx::Problem &problem : problems)
+      list.push_back(llvm::json::Object{{"node", llvm::json::fixUTF8(problem.node)},
+                                        {"op", llvm::json::fixUTF8(problem.op)},
+                                        {"opset", problem.opset},
+                                        {"why", llvm::json::fixUTF8(problem.why)},
+                                        {"advice", llvm::json::fixUTF8(problem.advice)}});
+    llvm::outs() << llvm::formatv("{0:2}", llvm::json::Value(llvm::json::Object{{"model", options.model},
+                                                                                {"nodes", nodeCount},
+                                                                                {"problems", std::move(list)}}))
+                 << "\n";
+    return;
+  }
+  // The same fault in many nodes is one line.
+  struct Group {
+    std::vector<std::string> nodes;
+  };
+  std::map<std::tuple<std::string, int64_t, std::string, std::string>, Group> groups;
+  for (const onnx::Problem &problem : problems)
+    groups[{problem.op, problem.opset, problem.why, problem.advice}].nodes.push_back(problem.node);
+  llvm::errs() << llvm::formatv("rt3c: error: {0}: {1} of {2} nodes cannot be compiled\n", printable(options.model),
+                                problems.size(), nodeCount);
+  for (auto &[key, group] : groups) {
+    auto &[op, opset, why, advice] = key;
+    std::string names;
+    for (size_t i = 0; i < group.nodes.size(); ++i)
+      names += (i ? ", " : "") + group.nodes[i];
+    llvm::errs() << llvm::formatv("  {0} (opset {1}), {2} node{3}: {4}\n    {5}{6}\n", printable(op), opset,
+                                  group.nodes.size(), group.nodes.size() == 1 ? "" : "s", printable(names),
+                                  printable(why), advice.empty() ? "" : "; " + printable(advice));
+  }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/verbs/Outputs.h"
+
+#include "rt3/rt3.h"
+#include "rt3/rt3_bundle.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Errno.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+using namespace mlir::rt3;
+using llvm::formatv;
+
+static std::string upper(llvm::StringRef text) { return text.upper(); }
+
+static std::string shapeText(const TensorDescription &tensor) {
+  std::vector<std::string> sizes;
+  for (int64_t size : tensor.dims)
+    sizes.push_back(size < 0 ? "length" : std::to_string(size));
+  return sizes.empty() ? "scalar" : llvm::join(sizes, " x ");
+}
+
+static llvm::StringRef typeText(uint32_t type) {
+  switch (type) {
+  case RT3_FLOAT32:
+    return "float";
+  case RT3_INT64:
+    return "int64_t";
+  case RT3_INT32:
+    return "int32_t";
+  default:
+    return "uint8_t";
+  }
+}
+
+static std::string featureText(uint32_t features) {
+  std::vector<std::string> names;
+  if (features & RT3_CPU_AVX2)
+    names.push_back("AVX2 and FMA");
+  if (features & RT3_CPU_AVX512)
+    names.push_back("AVX-512 F, VL, BW and DQ");
+  return names.empty() ? "none beyond the baseline" : llvm::join(names, ", ");
+}
+
+std::string mlir::rt3::headerText(const CompileResult &result, const CompileOptions &options) {
+  const ProgramDescription &program = result.program;
+  std::string prefix = "RT3_" + upper(program.name), text;
+  llvm::raw_string_ostream out(text);
+  out << "/* Written by rt3c for " << options.device.name << ". Do not edit: compile the model again.\n *\n"
+      << " * CPU features needed: " << featureText(program.requiredFeatures) << ".\n */\n\n"
+      << formatv("#ifndef {0}_H\n#define {0}_H\n\n", prefix);
+  auto macro = [&](llvm::StringRef name, const llvm::Twine &value, llvm::StringRef comment) {
+    out << formatv("#define {0}_{1} {2}{3}\n", prefix, name, value.str(),
+                   comment.empty() ? "" : (" /* " + comment + " */").str());
+  };
+  macro("TARGET", "\"" + options.device.name + "\"", "");
+  macro("CPU_FEATURES", llvm::Twine(program.requiredFeatures) + "u", "a union of rt3_cpu_feature_t");
+  macro("MODEL_ID", "\"" + llvm::toHex(program.modelId, /*LowerCase=*/true) + "\"", "equal in library and bundle");
+  macro("ALIGNMENT", llvm::Twine(RT3_MEMORY_ALIGNMENT), "bytes, of bundle, workspace and model memory");
+  macro("WORKSPACE_SIZE", llvm::Twine(program.workspaceSize) + "u", "bytes");
+  macro("MAX_LENGTH", llvm::Twine(program.maxLength), "of the free dimension; 1 if there is none");
+  macro("LEVEL_COUNT", llvm::Twine(program.levelFunctions.size()), "");
+  for (auto [i, level] : llvm::enumerate(options.levels.levels))
+    macro("LEVEL_" + upper(level.name), llvm::Twine(i), "");
+  for (auto [kind, tensors] :
+       {std::pair("INPUT", &program.inputs), std::pair("OUTPUT", &program.outputs)}) {
+    out << "\n";
+    macro((llvm::Twine(kind) + "_COUNT").str(), llvm::Twine(tensors->size()), "");
+    for (auto [i, tensor] : llvm::enumerate(*tensors)) {
+      std::string own = (llvm::Twine(kind) + "_" + upper(sanitizeIdentifier(tensor.name))).str();
+      macro(own, llvm::Twine(i), (typeText(tensor.elementType) + ", " + shapeText(tensor)).str());
+      std::string count = "1";
+      for (int64_t size : tensor.dims)
+        count += size < 0 ? " * (length)" : " * " + std::to_string(size);
+      out << formatv("#define {0}_{1}_SIZE(length) (sizeof({2}) * {3}) /* bytes */\n", prefix, own,
+                     typeText(tensor.elementType), count);
+    }
+  }
+  out << formatv("\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\nstruct rt3_program_t;\n"
+                 "extern const struct rt3_program_t rt3_{0}_program;\n\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+                 program.name);
+  return text;
+}
+
+std::string mlir::rt3::cmakeConfigText(const std::string &name) {
+  return formatv("# find_package({0}) gives {0}::{0}, the static library. Link rt3::rt3 too.\n"
+                 "if(NOT TARGET {0}::{0})\n"
+                 "  add_library({0}::{0} STATIC IMPORTED)\n"
+                 "  set_target_properties({0}::{0} PROPERTIES\n"
+                 "    IMPORTED_LOCATION \"${{CMAKE_CURRENT_LIST_DIR}/lib{0}.a\"\n"
+                 "    INTERFACE_INCLUDE_DIRECTORIES \"${{CMAKE_CURRENT_LIST_DIR}\")\n"
+                 "  set({0}_BUNDLE \"${{CMAKE_CURRENT_LIST_DIR}/{0}.rt3\")\n"
+                 "endif()\n",
+                 name);
+}
+
+std::string mlir::rt3::pkgConfigText(const std::string &name) {
+  return formatv("prefix=${{pcfiledir}\n\nName: {0}\nDescription: {0}, compiled by rt3c\nVersion: 0.1.0\n"
+                 "Cflags: -I${{prefix}\nLibs: -L${{prefix} -l{0}\n",
+                 name);
+}
+
+std::string mlir::rt3::reportText(const CompileResult &result, const CompileOptions &options) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << formatv("{0} for {1}: {2} nodes, {3} bytes of weights, {4} of workspace\n"
+                 "Cycles are predicted for {5} tokens; 'x' is the predicted speed-up over dense.\n",
+                 result.program.name, options.device.name, result.nodeCount, result.program.weightsSize,
+                 result.program.workspaceSize, result.layers.empty() ? 0 : result.layers[0].tokens);
+  for (const LevelSpec &level : options.levels.levels) {
+    double cycles = 0, denseCycles = 0;
+    int64_t kept = 0, all = 0;
+    out << formatv("\nlevel {0} ({1} kHz)\n  {2,-44} {3,11} {4,-6} {5,8} {6,10} {7,12} {8,5}  {9}\n", level.name,
+                   level.frequencyKhz, "layer", "K x N", "scheme", "density", "bytes", "cycles", "x", "kernel");
+    for (const LayerReport &layer : result.layers) {
+      if (layer.level != level.name)
+        continue;
+      int64_t weights = layer.inputs * layer.outputs;
+      out << formatv("  {0,-44} {1,5} x {2,-5} {3,-4} {4,6:f1} % {5,10} {6,12:f0} {7,5:f2}  {8}\n", layer.layer,
+                     layer.inputs, layer.outputs, layer.scheme, 100.0 * layer.kept / weights, layer.storedSize,
+                     layer.cycles, layer.denseCycles / layer.cycles, layer.kernel);
+      if (!layer.reason.empty())
+        out << "      dense because: " << layer.reason << "\n";
+      cycles += layer.cycles;
+      denseCycles += layer.denseCycles;
+      kept += layer.kept;
+      all += weights;
+    }
+    if (all)
+      out << formatv("  all linear layers: density {0:f1} %, {1:f0} cycles, {2:f2} x\n", 100.0 * kept / all, cycles,
+                     denseCycles / cycles);
+  }
+  out << "\nother ops per level:";
+  for (const OtherReport &other : result.others)
+    out << " " << other.kind << " " << other.count;
+  out << "\n";
+  if (result.unfoldedCount)
+    out << result.unfoldedCount << " constant ops are computed at run time, because folding them is over the budget\n";
+  return text;
+}
+
+llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const CompileOptions &options) {
+  llvm::json::Array levels, tensors[2];
+  for (bool isOutput : {false, true})
+    for (const TensorDescription &tensor : isOutput ? result.program.outputs : result.program.inputs)
+      tensors[isOutput].push_back(llvm::json::Object{{"name", llvm::json::fixUTF8(tensor.name)},
+                                              {"element_type", tensor.elementType},
+                                              {"shape", llvm::json::Array(tensor.dims)}});
+  for (const LevelSpec &level : options.levels.levels) {
+    llvm::json::Array layers;
+    for (const LayerReport &layer : result.layers)
+      if (layer.level == level.name)
+        layers.push_back(llvm::json::Object{
+            {"layer", llvm::json::fixUTF8(layer.layer)}, {"inputs", layer.inputs}, {"outputs", layer.outputs},
+            {"tokens", layer.tokens}, {"kept", layer.kept}, {"stored_size", layer.storedSize},
+            {"scheme", layer.scheme}, {"kernel", layer.kernel}, {"reason", layer.reason},
+            {"predicted_cycles", layer.cycles}, {"predicted_dense_cycles", layer.denseCycles}});
+    levels.push_back(llvm::json::Object{{"name", level.name}, {"frequency_khz", level.frequencyKhz},
+                                        {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw},
+                                        {"scheme", schemeName(level.scheme)}, {"density", level.density},
+                                        {"layers", std::move(layers)}});
+  }
+  return llvm::json::Object{{"name", result.program.name}, {"target", options.device.name},
+                            {"nodes", result.nodeCount}, {"nested", options.levels.isNested},
+                            {"max_length", result.program.maxLength},
+                            {"weights_size", int64_t(result.program.weightsSize)},
+                            {"workspace_size", int64_t(result.program.workspaceSize)},
+                            {"unfolded_constant_ops", result.unfoldedCount},
+                            {"inputs", std::move(tensors[0])}, {"outputs", std::move(tensors[1])},
+                            {"levels", std::move(levels)}};
+}
+
+//===-- Writing -----------------------------------------------------------===//
+
+static llvm::Error systemError(const llvm::Twine &what) {
+  std::error_code code(errno, std::generic_category());
+  return llvm::createStringError(code, what + ": " + code.message());
+}
+
+static llvm::Error writeTemporary(const std::string &path, const std::string &bytes) {
+  // Never through a link, never over a file.
+  int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (file < 0)
+    return systemError(path + ": cannot be written");
+  llvm::Error error = llvm::Error::success();
+  for (size_t done = 0; done < bytes.size() && !error;) {
+    ssize_t count = write(file, bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      error = systemError(path + ": cannot be written");
+    else
+      done += count;
+  }
+  if (!error && fsync(file) != 0)
+    error = systemError(path + ": cannot be written");
+  if (close(file) != 0 && !error)
+    error = systemError(path + ": cannot be written");
+  return error;
+}
+
+llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<OutputFile> &files) {
+  if (std::error_code code = llvm::sys::fs::create_directories(folder))
+    return llvm::createStringError(code, folder + ": cannot be made: " + code.message());
+  std::string suffix = ".rt3-tmp-" + std::to_string(getpid());
+  llvm::Error error = llvm::Error::success();
+  size_t written = 0;
+  for (; written < files.size() && !error; ++written)
+    error = writeTemporary(folder + "/" + files[written].name + suffix, files[written].bytes);
+  size_t renamed = 0;
+  for (; renamed < files.size() && !error; ++renamed) {
+    std::string path = folder + "/" + files[renamed].name;
+    if (rename((path + suffix).c_str(), path.c_str()) != 0)
+      error = systemError(path + ": cannot be written");
+  }
+  if (error)
+    for (size_t i = 0; i < written; ++i)
+      unlink((folder + "/" + files[i].name + suffix).c_str());
+  if (int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); directory >= 0) {
+    fsync(directory);
+    close(directory);
+  }
+  return error;
+}

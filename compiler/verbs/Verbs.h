@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The verbs of rt3c, one file each, and what they share: exit codes and options
+// that several of them have.
+
+#ifndef RT3_COMPILER_VERBS_VERBS_H
+#define RT3_COMPILER_VERBS_VERBS_H
+
+#include "compiler/Compile.h"
+
+#include "llvm/Support/JSON.h"
+
+#include <string>
+#include <vector>
+
+namespace mlir::rt3 {
+
+// How a verb ends. Never renumbered.
+enum ExitCode {
+  kExitOk = 0,
+  kExitInternal = 1,    // A fault of rt3c.
+  kExitUsage = 2,       // Options.
+  kExitUnsupported = 3, // A valid model with nodes that cannot be compiled.
+  kExitBadInput = 4,    // A file that is not what it should be.
+  kExitLimit = 5,       // A limit was reached.
+  kExitMismatch = 6,    // compare found a difference.
+};
+
+// Options of verbs that read a model.
+struct ModelOptions {
+  std::string model;
+  std::vector<std::string> shapes; // NAME=1x128 or NAME=1x1..384.
+  std::string target;              // Empty: this machine.
+  std::string levels;              // levels.json; empty: one level as it is.
+  int64_t foldBudget = 64 << 20;
+  bool asJson = false;
+};
+
+struct CompileVerb {
+  ModelOptions model;
+  std::string out = "out", name, emit;
+};
+struct CheckVerb {
+  ModelOptions model;
+};
+struct InspectVerb {
+  std::string bundle;
+  bool asJson = false;
+};
+struct RunVerb {
+  std::string folder; // What compile wrote.
+  std::vector<std::string> inputs; // NAME=FILE, .npy or raw.
+  std::string out = ".", level;
+  int64_t length = 0; // 0: from the first input with a free dimension.
+};
+struct BenchVerb {
+  std::string folder;
+  int64_t length = 0;
+  double seconds = 1; // Per level.
+  std::string rivalModel; // ONNX file for ONNX Runtime; empty: none.
+  bool asJson = false;
+};
+struct CompareVerb {
+  ModelOptions model;
+  std::string folder; // A compiled library.
+  double tolerance = 1e-4;
+  int64_t length = 0; // 0: the largest.
+};
+
+ExitCode runCompile(const CompileVerb &verb);
+ExitCode runCheck(const CheckVerb &verb);
+ExitCode runInspect(const InspectVerb &verb);
+ExitCode runRun(const RunVerb &verb);
+ExitCode runBench(const BenchVerb &verb);
+ExitCode runCompare(const CompareVerb &verb);
+ExitCode runOps(bool asJson);
+ExitCode runTargets(bool asJson);
+
+// Prints "rt3c: error: ..." to stderr.
+ExitCode fail(ExitCode code, const llvm::Twine &message);
+
+// The parsed --shape options, or an error.
+llvm::Expected<onnx::ImportOptions> importOptions(const ModelOptions &options);
+
+// The device of --target; says on stderr which one was taken if none was named.
+llvm::Expected<Device> chooseDevice(const ModelOptions &options);
+
+// The levels of --levels.
+llvm::Expected<LevelPlan> chooseLevels(const ModelOptions &options);
+
+// Prints all nodes that cannot be compiled, grouped by operator.
+void printProblems(const ModelOptions &options, llvm::ArrayRef<onnx::Problem> problems, int64_t nodeCount);
+
+// A whole file, or an error that names it.
+llvm::Expected<std::string> readFile(const std::string &path);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_VERBS_VERBS_H

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rt3_graph dialect: what a pruned model computes. How a layer is computed
+// belongs to dialects/kernel.
+
+#ifndef RT3_DIALECTS_GRAPH_GRAPH_H
+#define RT3_DIALECTS_GRAPH_GRAPH_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/graph/GraphDialect.h.inc"
+#include "dialects/graph/GraphEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/graph/GraphAttrs.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/graph/GraphOps.h.inc"
+
+namespace mlir::rt3::graph {
+
+// Module attribute: the largest value of the free dimension, an i64 of at
+// least 1. Absent if no dimension is free.
+inline constexpr llvm::StringLiteral kMaxLengthAttr = "rt3_graph.max_length";
+
+// Function attribute: the index of the level a function belongs to (i64).
+inline constexpr llvm::StringLiteral kLevelAttr = "rt3_graph.level";
+
+// Module attribute: the levels' weight parts are to be stored once, each level
+// adding to the one before.
+inline constexpr llvm::StringLiteral kNestedAttr = "rt3_graph.nested";
+
+// Layer attributes. A dictionary that ChooseKernels leaves for reports, and the
+// mask of a pruned layer that is stored dense.
+inline constexpr llvm::StringLiteral kReportAttr = "rt3_graph.report";
+inline constexpr llvm::StringLiteral kZerosAttr = "rt3_graph.zeros";
+
+// The bytes of a constant, whether hashed (dense) or not (dense resource);
+// empty if the attribute is of another kind. A splat gives one element.
+llvm::ArrayRef<char> rawBytes(ElementsAttr elements);
+
+// The elements of an f32 or i8 constant of any kind, splats written out.
+std::vector<float> floatElements(ElementsAttr elements);
+std::vector<uint8_t> byteElements(ElementsAttr elements);
+
+// A constant whose bytes are copied into a resource blob that lives as long as
+// the context.
+ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name,
+                          llvm::ArrayRef<char> bytes);
+
+// The mask of a weight encoding, null for a dense one.
+ElementsAttr encodingMask(Attribute encoding);
+
+// The value of a constant operand, null if it is computed.
+ElementsAttr constantValue(Value value);
+
+} // namespace mlir::rt3::graph
+
+#endif // RT3_DIALECTS_GRAPH_GRAPH_H

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rt3_kernel dialect: one model at one level on laid-out buffers. What is
+// computed belongs to dialects/graph.
+
+#ifndef RT3_DIALECTS_KERNEL_KERNEL_H
+#define RT3_DIALECTS_KERNEL_KERNEL_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/kernel/KernelDialect.h.inc"
+#include "dialects/kernel/KernelEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/kernel/KernelAttrs.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "dialects/kernel/KernelTypes.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/kernel/KernelOps.h.inc"
+
+namespace mlir::rt3::kernel {
+
+// Bytes of workspace that a planned function needs (i64).
+inline constexpr llvm::StringLiteral kWorkspaceSizeAttr =
+    "rt3_kernel.workspace_size";
+
+// Module attribute: the tile of kernels that have none of their own.
+inline constexpr llvm::StringLiteral kTileAttr = "rt3_kernel.tile";
+
+// Features of a buffer in panels are rounded up to this number, so that the
+// last group of outputs can be stored whole.
+inline constexpr int64_t kFeatureMultiple = 8;
+
+// Bytes of one element of a buffer; i1 takes a byte.
+int64_t elementSize(Type elementType);
+
+// Bytes of a buffer when the free dimension is `maxLength`.
+int64_t bufferSize(BufferType type, int64_t maxLength);
+
+} // namespace mlir::rt3::kernel
+
+#endif // RT3_DIALECTS_KERNEL_KERNEL_H

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the CPU can do. Code for AArch64 needs the baseline only so far, so
+// there is nothing to ask there.
+
+#include "rt3/rt3.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+
+// Which register states the system saves: a CPU may have AVX that it may not
+// use.
+static uint32_t enabled_states(void) {
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+uint32_t rt3_cpu_features(void) {
+  uint32_t eax, ebx, ecx, edx, features = 0;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
+    return 0;
+  int has_fma = (ecx & bit_FMA) != 0;
+  uint32_t states = enabled_states();
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
+    return 0;
+  if (has_fma && (ebx & bit_AVX2) && (states & 0x6) == 0x6)
+    features |= RT3_CPU_AVX2;
+  uint32_t avx512 = bit_AVX512F | bit_AVX512VL | bit_AVX512BW | bit_AVX512DQ;
+  if ((features & RT3_CPU_AVX2) && (ebx & avx512) == avx512 &&
+      (states & 0xe6) == 0xe6)
+    features |= RT3_CPU_AVX512;
+  return features;
+}
+
+#else
+
+uint32_t rt3_cpu_features(void) { return 0; }
+
+#endif
