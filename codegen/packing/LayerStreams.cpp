@@ -76,6 +76,9 @@ std::vector<PackedStream> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr enc
     MaskedWeights weights{inputs, outputs, values, mask};
     std::optional<PackedStream> best;
     double bestCycles = 0;
+    std::vector<int64_t> patterns;
+    if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding); pattern && !pattern.getGathered())
+      patterns = module.lookupSymbol<graph::PatternSetOp>(pattern.getSet()).getPatterns().vec();
     for (StreamShape shape : candidateShapes(encoding, base, module)) {
       // What a level adds to gathered blocks has no block structure of its own.
       if (shape.gathered && !streams.empty()) {
@@ -83,7 +86,7 @@ std::vector<PackedStream> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr enc
         shape.columns = 1;
       }
       shape.pass = passOf(device, shape.rows);
-      PackedStream stream = packSparse(weights, shape);
+      PackedStream stream = packSparse(weights, shape, patterns);
       double cycles = predictLinearCycles(device, stream, inputs, tokenCount(op));
       if (!best || cycles < bestCycles) {
         best = std::move(stream);

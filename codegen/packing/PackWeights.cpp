@@ -70,13 +70,16 @@ struct Block {
 
 class SparsePacker {
 public:
-  SparsePacker(const MaskedWeights &weights, const StreamShape &shape)
-      : weights(weights), shape(shape),
+  SparsePacker(const MaskedWeights &weights, const StreamShape &shape, const std::vector<int64_t> &patterns)
+      : given(patterns), weights(weights), shape(shape),
         groups(paddedOutputs(weights.outputs) / shape.rows) {}
 
   PackedStream pack() {
     findBlocks();
-    choosePatterns();
+    if (given.empty())
+      choosePatterns();
+    else
+      takePatterns();
     stream.blockCounts.assign(stream.patterns.size(), 0);
     for (const std::vector<Block> &segment : segments)
       packSegment(segment);
@@ -171,6 +174,18 @@ private:
     llvm::sort(stream.patterns, [](int64_t a, int64_t b) { return uint64_t(a) < uint64_t(b); });
   }
 
+  // The given patterns in their order, so that layers share a kernel.
+  void takePatterns() {
+    stream.patterns = given;
+    std::set<uint64_t> uncovered;
+    for (const std::vector<Block> &segment : segments)
+      for (const Block &block : segment)
+        if (patternOf(block) == stream.patterns.size())
+          uncovered.insert(block.kept);
+    stream.patterns.insert(stream.patterns.end(), uncovered.begin(), uncovered.end());
+  }
+
+  // The number of patterns if none covers the block.
   size_t patternOf(const Block &block) {
     size_t best = stream.patterns.size();
     for (auto [i, pattern] : llvm::enumerate(stream.patterns))
@@ -178,14 +193,15 @@ private:
           (best == stream.patterns.size() ||
            llvm::popcount(uint64_t(pattern)) < llvm::popcount(uint64_t(stream.patterns[best]))))
         best = i;
-    assert(best < stream.patterns.size() && "a pattern covers every block");
     return best;
   }
 
   void packSegment(const std::vector<Block> &blocks) {
     std::vector<std::vector<const Block *>> byPattern(stream.patterns.size());
     for (const Block &block : blocks) {
-      byPattern[patternOf(block)].push_back(&block);
+      size_t pattern = patternOf(block);
+      assert(pattern < stream.patterns.size() && "a pattern covers every block");
+      byPattern[pattern].push_back(&block);
       stream.keptCount += llvm::popcount(block.kept);
     }
     int64_t segment = nextSegment++, begin = rangeBegin[segment];
@@ -217,6 +233,7 @@ private:
       }
   }
 
+  const std::vector<int64_t> &given;
   const MaskedWeights &weights;
   StreamShape shape;
   int64_t groups;
@@ -228,7 +245,7 @@ private:
 
 } // namespace
 
-PackedStream mlir::rt3::packSparse(const MaskedWeights &weights,
-                                   const StreamShape &shape) {
-  return SparsePacker(weights, shape).pack();
+PackedStream mlir::rt3::packSparse(const MaskedWeights &weights, const StreamShape &shape,
+                                   const std::vector<int64_t> &patterns) {
+  return SparsePacker(weights, shape, patterns).pack();
 }

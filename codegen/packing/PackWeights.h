@@ -47,8 +47,7 @@ struct PackedStream {
   int64_t storedCount;  // Weights stored; the difference is fill-in.
 };
 
-// At most this many patterns are given a loop each; rarer ones are stored under
-// the smallest pattern that covers them, with zeros in the gaps.
+// At most this many patterns that occur are given a loop each.
 inline constexpr size_t kMaxPatternCount = 32;
 
 // The inputs of a segment so that a panel's part of them, of `panelWidth`
@@ -58,8 +57,11 @@ int64_t chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size);
 // Stores all weights; outputs are rounded up to 8.
 PackedStream packDense(const MaskedWeights &weights, const StreamShape &shape);
 
-// Stores the kept weights in blocks, with the patterns that occur.
-PackedStream packSparse(const MaskedWeights &weights, const StreamShape &shape);
+// Stores the kept weights in blocks under `patterns`; a block under the smallest
+// pattern that covers it. Patterns that are missing for that are added. Without
+// `patterns`, those that occur, the rarest under one that covers them all.
+PackedStream packSparse(const MaskedWeights &weights, const StreamShape &shape,
+                        const std::vector<int64_t> &patterns = {});
 
 } // namespace mlir::rt3
 

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <set>
 
 using namespace mlir::rt3;
 
@@ -44,6 +43,7 @@ namespace {
 
 // A block's place and saliency, position c * rows + r.
 struct Block {
+  size_t layer;
   int64_t firstOutput;
   std::array<int32_t, 8> inputs; // -1 behind the last input.
   uint64_t upper;                // What may be kept.
@@ -52,30 +52,41 @@ struct Block {
 
 class PatternLearner {
 public:
-  PatternLearner(const Saliency &saliency, const LevelSpec &spec, const Mask *upper, bool gathered)
-      : layer(saliency), spec(spec), positions(spec.rows * spec.columns) {
-    findBlocks(upper, gathered);
+  PatternLearner(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered)
+      : layers(layers), spec(spec), positions(spec.rows * spec.columns) {
+    for (size_t i = 0; i < layers.size(); ++i) {
+      firstBlock.push_back(blocks.size());
+      findBlocks(i, gathered);
+      const Saliency &layer = *layers[i].saliency;
+      budgets.push_back(std::llround(spec.density * layer.inputs * layer.outputs));
+    }
+    firstBlock.push_back(blocks.size());
+    chosen.assign(blocks.size(), 0);
   }
 
-  PatternChoice learn() {
+  std::vector<Mask> learn() {
     if (spec.columns == 1)
       learnAnyCount();
     else
       learnFixedCount();
-    Mask mask(layer.inputs * layer.outputs, 0);
-    for (auto [block, kept] : llvm::zip(blocks, chosen))
-      for (int64_t p = 0; p < positions; ++p) {
-        int64_t input = block.inputs[p / spec.rows], output = block.firstOutput + p % spec.rows;
-        if ((kept & block.upper) >> p & 1 && input >= 0 && output < layer.outputs)
-          mask[input * layer.outputs + output] = 1;
-      }
-    std::set<uint64_t> used(chosen.begin(), chosen.end());
-    used.erase(0);
-    return {std::move(mask), std::vector<int64_t>(used.begin(), used.end())};
+    std::vector<Mask> masks;
+    for (const PatternLayer &layer : layers)
+      masks.emplace_back(layer.saliency->values.size(), 0);
+    for (auto [block, kept] : llvm::zip(blocks, chosen)) {
+      const Saliency &layer = *layers[block.layer].saliency;
+      for (int64_t p = 0; p < positions; ++p)
+        if ((kept & block.upper) >> p & 1)
+          masks[block.layer][block.inputs[p / spec.rows] * layer.outputs + block.firstOutput + p % spec.rows] = 1;
+    }
+    return masks;
   }
 
 private:
-  void findBlocks(const Mask *upper, bool gathered) {
+  void findBlocks(size_t index, bool gathered) {
+    const Saliency &layer = *layers[index].saliency;
+    const Mask *upper = layers[index].upper;
+    double sum = std::accumulate(layer.values.begin(), layer.values.end(), 0.0);
+    float unit = sum > 0 ? layer.values.size() / sum : 1;
     for (int64_t group = 0; group < layer.outputs; group += spec.rows) {
       std::vector<int64_t> inputs;
       for (int64_t k = 0; k < layer.inputs; ++k) {
@@ -86,7 +97,7 @@ private:
           inputs.push_back(k);
       }
       for (size_t i = 0; i < inputs.size(); i += spec.columns) {
-        Block block{group, {}, 0, {}};
+        Block block{index, group, {}, 0, {}};
         block.inputs.fill(-1);
         for (int64_t p = 0; p < positions; ++p) {
           size_t column = i + p / spec.rows;
@@ -97,12 +108,11 @@ private:
           if (upper && !(*upper)[inputs[column] * layer.outputs + output])
             continue;
           block.upper |= uint64_t(1) << p;
-          block.saliency[p] = layer.at(inputs[column], output);
+          block.saliency[p] = layer.at(inputs[column], output) * unit;
         }
         blocks.push_back(block);
       }
     }
-    budget = std::llround(spec.density * layer.inputs * layer.outputs);
   }
 
   double sumOf(const Block &block, uint64_t mask) const {
@@ -133,6 +143,7 @@ private:
     gains.assign(some.size() * patterns.size(), {0, 0});
     for (auto [i, index] : llvm::enumerate(some)) {
       const Block &block = blocks[index];
+      // Only subsets of what the denser level keeps, so that levels nest.
       uint64_t forbidden = ~block.upper & allOf(block);
       for (auto [p, pattern] : llvm::enumerate(patterns))
         if (!(pattern & forbidden))
@@ -165,16 +176,14 @@ private:
   uint64_t allOf(const Block &block) const {
     uint64_t all = 0;
     for (int64_t p = 0; p < positions; ++p)
-      if (block.inputs[p / spec.rows] >= 0 && block.firstOutput + p % spec.rows < layer.outputs)
+      if (block.inputs[p / spec.rows] >= 0 && block.firstOutput + p % spec.rows < layers[block.layer].saliency->outputs)
         all |= uint64_t(1) << p;
     return all;
   }
 
   // The price at which `count(price)`, which falls, meets `target`.
   template <typename Count> double findPrice(double target, Count count) {
-    double low = 0, high = 0;
-    for (const Block &block : blocks)
-      high = std::max<double>(high, *std::max_element(block.saliency.begin(), block.saliency.begin() + positions));
+    double low = 0, high = highest;
     for (int step = 0; step < kPriceSteps; ++step) {
       double middle = (low + high) / 2;
       (count(middle) > target ? low : high) = middle;
@@ -183,13 +192,14 @@ private:
   }
 
   void learnAnyCount() {
-    chosen.assign(blocks.size(), 0);
+    for (const Block &block : blocks)
+      highest = std::max<double>(highest, *std::max_element(block.saliency.begin(), block.saliency.begin() + positions));
     // A part of the blocks is enough to learn from.
-    std::vector<size_t> sample, all(blocks.size());
-    std::iota(all.begin(), all.end(), 0);
+    std::vector<size_t> sample;
     size_t step = std::max<size_t>(1, blocks.size() / kSampleSize);
     for (size_t i = 0; i < blocks.size(); i += step)
       sample.push_back(i);
+    int64_t budget = std::accumulate(budgets.begin(), budgets.end(), int64_t(0));
     double sampleBudget = double(budget) * sample.size() / std::max<size_t>(1, blocks.size());
     std::vector<uint64_t> ideal(sample.size());
     double price = findPrice(sampleBudget, [&](double candidate) {
@@ -219,8 +229,13 @@ private:
         return mask;
       });
     }
-    measure(all);
-    assign(all, findPrice(budget, [&](double candidate) { return assign(all, candidate); }));
+    // Every layer meets its own budget.
+    for (size_t layer = 0; layer < layers.size(); ++layer) {
+      std::vector<size_t> own(firstBlock[layer + 1] - firstBlock[layer]);
+      std::iota(own.begin(), own.end(), firstBlock[layer]);
+      measure(own);
+      assign(own, findPrice(budgets[layer], [&](double candidate) { return assign(own, candidate); }));
+    }
   }
 
   using ArrayRefOfMeans = const std::array<double, 64> &;
@@ -259,15 +274,14 @@ private:
   }
 
   void learnFixedCount() {
-    int64_t available = int64_t(blocks.size()) * positions;
-    int64_t count =
-        std::clamp<int64_t>(std::llround(double(budget) / std::max<int64_t>(1, available) * positions), 1, positions);
+    int64_t budget = std::accumulate(budgets.begin(), budgets.end(), int64_t(0));
+    double share = double(budget) / std::max<int64_t>(1, blocks.size());
+    int64_t count = std::clamp<int64_t>(std::llround(share), 1, positions);
     // A denser level's patterns: each gets one sub-pattern, so that its blocks
     // still share one loop.
     std::map<uint64_t, std::vector<size_t>> byUpper;
     for (auto [i, block] : llvm::enumerate(blocks))
       byUpper[block.upper].push_back(i);
-    chosen.assign(blocks.size(), 0);
     if (byUpper.size() <= 64 && byUpper.rbegin()->first != byUpper.begin()->first) {
       for (auto &[upper, members] : byUpper) {
         std::array<double, 64> sums{};
@@ -303,11 +317,13 @@ private:
     }
   }
 
-  const Saliency &layer;
+  const std::vector<PatternLayer> &layers;
   const LevelSpec &spec;
   int64_t positions;
-  std::vector<Block> blocks;
-  int64_t budget = 0;
+  std::vector<Block> blocks;      // Layer after layer.
+  std::vector<size_t> firstBlock; // Per layer, and the end.
+  std::vector<int64_t> budgets;   // Weights to keep, per layer.
+  double highest = 0;             // Saliency.
   std::vector<uint64_t> patterns;
   struct Gain {
     float saliency;
@@ -319,6 +335,23 @@ private:
 
 } // namespace
 
-PatternChoice mlir::rt3::prunePatterns(const Saliency &saliency, const LevelSpec &spec, const Mask *upper, bool gathered) {
-  return PatternLearner(saliency, spec, upper, gathered).learn();
+std::vector<Mask> mlir::rt3::prunePatterns(const std::vector<PatternLayer> &layers, const LevelSpec &spec,
+                                           bool gathered) {
+  return PatternLearner(layers, spec, gathered).learn();
+}
+
+void mlir::rt3::forEachBlockMask(const Saliency &layer, const LevelSpec &spec, const Mask &mask, const Mask *without,
+                                 const std::function<void(uint64_t)> &body) {
+  auto isKept = [&](int64_t input, int64_t output) {
+    size_t i = input * layer.outputs + output;
+    return mask[i] && !(without && (*without)[i]);
+  };
+  for (int64_t group = 0; group + spec.rows <= layer.outputs; group += spec.rows)
+    for (int64_t first = 0; first + spec.columns <= layer.inputs; first += spec.columns) {
+      uint64_t kept = 0;
+      for (int64_t p = 0; p < spec.rows * spec.columns; ++p)
+        kept |= uint64_t(isKept(first + p / spec.rows, group + p % spec.rows)) << p;
+      if (kept)
+        body(kept);
+    }
 }

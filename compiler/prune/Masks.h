@@ -9,6 +9,7 @@
 #include "compiler/prune/Levels.h"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace mlir::rt3 {
@@ -27,29 +28,39 @@ struct Saliency {
 // K x N, 1 where the weight is kept.
 using Mask = std::vector<uint8_t>;
 
-// What pattern pruning comes to.
-struct PatternChoice {
-  Mask mask;
-  std::vector<int64_t> patterns; // Those that blocks have, bit c * rows + r.
-};
-
 // Keeps, per group of `rows` outputs, the `density` x K inputs with the largest
 // sums of saliency.
 Mask pruneBlocks(const Saliency &saliency, int64_t rows, double density);
 
-// Learns `spec.patternCount` patterns and gives each block of the layer one.
+// A layer as pattern pruning sees it.
+struct PatternLayer {
+  const Saliency *saliency;
+  // The weights that may be kept: those of the denser level that this one is
+  // nested in, or the columns that block pruning has kept. Null: all.
+  const Mask *upper = nullptr;
+};
+
+// Learns `spec.patternCount` patterns that all layers share, and gives each
+// block of each layer one; returns the layers' masks.
 //
-// Blocks of one column: patterns of any count under one budget (an input that
-// is dropped has the empty pattern). Start: the most frequent masks of weights
-// above a threshold. Then in turns: each block takes the pattern with the most
-// saliency minus lambda times its count, lambda set so that the budget is met;
-// each pattern keeps the weights whose mean saliency in its blocks exceeds
-// lambda. Larger blocks: patterns of one count, chosen in the same turns.
+// Saliency counts relative to the mean of its layer. Blocks of one column:
+// patterns of any count under the budget of the layer (an input that is dropped
+// has the empty pattern). Start: the most frequent masks of weights above a
+// threshold. Then in turns: each block takes the pattern with the most saliency
+// minus lambda times its count, lambda set so that the budget is met; each
+// pattern keeps the weights whose mean saliency in its blocks exceeds lambda.
+// Larger blocks: patterns of one count, chosen in the same turns; within a
+// denser level, each of its patterns gets one sub-pattern.
 //
-// With `upper`, the mask of a denser level, only weights that it keeps are kept.
 // With `gathered`, blocks are made of the columns that `upper` keeps in a group.
-PatternChoice prunePatterns(const Saliency &saliency, const LevelSpec &spec,
-                            const Mask *upper, bool gathered);
+std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers,
+                                const LevelSpec &spec, bool gathered);
+
+// The masks of a layer's blocks, bit c * rows + r, that are kept in `mask` and
+// not in `without` (null: nothing is left out). Blocks as in prunePatterns.
+void forEachBlockMask(const Saliency &layer, const LevelSpec &spec,
+                      const Mask &mask, const Mask *without,
+                      const std::function<void(uint64_t)> &body);
 
 } // namespace mlir::rt3
 

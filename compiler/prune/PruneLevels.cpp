@@ -9,6 +9,7 @@
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
+#include <map>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -17,6 +18,8 @@ using namespace mlir::rt3;
 static constexpr int64_t kMinWeights = 4096;
 // Below this share of zeros, storing a layer without them never pays.
 static constexpr double kMinZeroShare = 0.3;
+// Each pattern is a loop of its own.
+static constexpr size_t kMaxPatterns = 32;
 
 static bool isNamed(StringRef layer, const std::vector<std::string> &patterns) {
   return llvm::any_of(patterns, [&](StringRef pattern) {
@@ -26,139 +29,208 @@ static bool isNamed(StringRef layer, const std::vector<std::string> &patterns) {
 
 namespace {
 
-class LayerPruner {
+// A linear layer and what is decided about it, level by level.
+struct Layer {
+  graph::LinearOp op;
+  std::string name;
+  Saliency saliency;
+  double zeroShare = 0;
+  std::vector<Mask> masks;          // Per level; empty: dense.
+  std::vector<std::string> reasons; // Per level: why it is dense.
+};
+
+class LevelPruner {
 public:
-  LayerPruner(graph::LinearOp op, const LevelPlan &plan, OpBuilder &symbols)
-      : op(op), plan(plan), symbols(symbols), context(op.getContext()) {}
+  LevelPruner(ModuleOp module, const LevelPlan &plan)
+      : module(module), plan(plan), context(module.getContext()), symbols(OpBuilder::atBlockBegin(module.getBody())) {}
 
   llvm::Error prune() {
-    auto type = cast<RankedTensorType>(op.getWeights().getType());
-    saliency.inputs = type.getDimSize(0);
-    saliency.outputs = type.getDimSize(1);
-    saliency.values = graph::floatElements(graph::constantValue(op.getWeights()));
-    int64_t zeros = 0;
-    for (auto [i, value] : llvm::enumerate(saliency.values)) {
-      if (!std::isfinite(value))
-        return llvm::createStringError(llvm::formatv(
-            "layer \"{0}\": weight [{1}, {2}] is {3}; pruning needs finite weights", op.getLayer(),
-            i / saliency.outputs, i % saliency.outputs, std::isnan(value) ? "NaN" : "infinite"));
-      zeros += value == 0;
-      value = value * value;
+    for (const LevelSpec &level : plan.levels)
+      graph::LevelOp::create(symbols, module.getLoc(), level.name, level.frequencyKhz, level.voltageUv, level.powerMw);
+    if (plan.isNested && plan.levels.size() > 1)
+      module->setAttr(graph::kNestedAttr, symbols.getUnitAttr());
+    if (llvm::Error error = findLayers())
+      return error;
+    // From the densest level, within whose masks sparser ones stay if nested.
+    for (size_t level = plan.levels.size(); level-- > 0;)
+      pruneLevel(level);
+    for (size_t level = 0; level < plan.levels.size(); ++level)
+      sets.push_back(choosePatternSet(level));
+    for (Layer &layer : layers) {
+      SmallVector<Attribute> encodings;
+      for (size_t level = 0; level < plan.levels.size(); ++level)
+        encodings.push_back(encode(layer, level));
+      layer.op.setLevelsAttr(ArrayAttr::get(context, encodings));
     }
-    zeroShare = double(zeros) / saliency.values.size();
-    std::vector<Attribute> encodings(plan.levels.size());
-    const Mask *upper = nullptr;
-    Mask last;
-    // From the densest level, within whose mask sparser ones stay if nested.
-    for (size_t i = plan.levels.size(); i-- > 0;) {
-      Mask mask;
-      encodings[i] = encode(plan.levels[i], plan.isNested ? upper : nullptr, mask);
-      if (!mask.empty()) {
-        last = std::move(mask);
-        upper = &last;
-      }
-    }
-    op.setLevelsAttr(ArrayAttr::get(context, encodings));
     return llvm::Error::success();
   }
 
 private:
-  Attribute dense(const Twine &reason) { return graph::DenseEncodingAttr::get(context, StringAttr::get(context, reason).getValue()); }
-
-  ElementsAttr maskAttribute(const Mask &mask) {
-    auto type = RankedTensorType::get({saliency.inputs, saliency.outputs}, IntegerType::get(context, 8));
-    return graph::makeResource(type, "mask", ArrayRef(reinterpret_cast<const char *>(mask.data()), mask.size()));
+  llvm::Error findLayers() {
+    SmallVector<graph::LinearOp> ops;
+    module.walk([&](graph::LinearOp op) {
+      if (graph::constantValue(op.getWeights()))
+        ops.push_back(op);
+    });
+    for (graph::LinearOp op : ops) {
+      auto type = cast<RankedTensorType>(op.getWeights().getType());
+      Layer layer{op, op.getLayer().str(), {}, 0, std::vector<Mask>(plan.levels.size()), std::vector<std::string>(plan.levels.size())};
+      layer.saliency = {type.getDimSize(0), type.getDimSize(1),
+                        graph::floatElements(graph::constantValue(op.getWeights()))};
+      int64_t zeros = 0;
+      for (auto [i, value] : llvm::enumerate(layer.saliency.values)) {
+        if (!std::isfinite(value))
+          return llvm::createStringError(llvm::formatv(
+              "layer \"{0}\": weight [{1}, {2}] is {3}; pruning needs finite weights", op.getLayer(),
+              i / layer.saliency.outputs, i % layer.saliency.outputs, std::isnan(value) ? "NaN" : "infinite"));
+        zeros += value == 0;
+        value = value * value;
+      }
+      layer.zeroShare = double(zeros) / layer.saliency.values.size();
+      layers.push_back(std::move(layer));
+    }
+    return llvm::Error::success();
   }
 
-  Attribute encode(const LevelSpec &level, const Mask *upper, Mask &mask) {
-    int64_t count = saliency.values.size();
-    if (level.scheme == Scheme::Dense) {
-      if (zeroShare < kMinZeroShare)
-        return dense("the level is dense");
-      // The zeros that are there, of any structure.
-      mask.resize(count);
-      for (int64_t i = 0; i < count; ++i)
-        mask[i] = saliency.values[i] != 0;
-      return graph::BlockEncodingAttr::get(context, 1, maskAttribute(mask));
-    }
-    if (isNamed(op.getLayer(), plan.denseLayers))
-      return dense("named in dense_layers");
+  // Why a layer stays dense at a level, or nothing.
+  std::string denseReason(const Layer &layer, const LevelSpec &level) {
+    int64_t count = layer.saliency.values.size();
+    bool hasZeros = layer.zeroShare >= kMinZeroShare;
+    if (level.scheme == Scheme::Dense)
+      return hasZeros ? "" : "the level is dense";
+    if (isNamed(layer.name, plan.denseLayers))
+      return "named in dense_layers";
     if (count < kMinWeights)
-      return dense("the layer has only " + Twine(count) + " weights");
-    if (level.density == 1 && zeroShare == 0)
-      return dense("the density is 1");
-    Saliency own = saliency;
-    if (upper)
-      for (int64_t i = 0; i < count; ++i)
-        if (!(*upper)[i])
-          own.values[i] = 0;
-    if (level.scheme == Scheme::Block) {
-      mask = pruneBlocks(own, 8, level.density);
-      intersect(mask, upper);
-      return graph::BlockEncodingAttr::get(context, 8, maskAttribute(mask));
-    }
-    bool gathered = level.scheme == Scheme::BlockPattern && level.columns > 1;
-    PatternChoice choice;
-    if (level.scheme == Scheme::BlockPattern) {
-      // Columns and patterns share the pruning evenly. All levels share the
-      // columns of the densest, so a nested level finds them in `upper`.
-      Mask columns = pruneBlocks(own, level.rows, std::sqrt(level.density));
-      intersect(columns, upper);
-      choice = prunePatterns(own, level, &columns, gathered);
-    } else {
-      choice = prunePatterns(own, level, upper, /*gathered=*/false);
-    }
-    mask = std::move(choice.mask);
-    // Zeros that were there stay so.
-    for (int64_t i = 0; i < count; ++i)
-      mask[i] &= saliency.values[i] != 0 || zeroShare < kMinZeroShare;
-    return graph::PatternEncodingAttr::get(context, patternSet(level, choice.patterns), gathered, maskAttribute(mask));
+      return llvm::formatv("the layer has only {0} weights", count);
+    return level.density == 1 && !hasZeros ? "the density is 1" : "";
   }
 
-  static void intersect(Mask &mask, const Mask *upper) {
-    if (upper)
-      for (size_t i = 0; i < mask.size(); ++i)
-        mask[i] &= (*upper)[i];
+  // The mask of the next denser level that has one, if levels are nested.
+  const Mask *upperOf(const Layer &layer, size_t level) {
+    for (size_t i = level + 1; plan.isNested && i < plan.levels.size(); ++i)
+      if (!layer.masks[i].empty())
+        return &layer.masks[i];
+    return nullptr;
   }
 
-  // The patterns of one layer and level, as a symbol; equal sets are one.
-  FlatSymbolRefAttr patternSet(const LevelSpec &level, ArrayRef<int64_t> patterns) {
-    auto module = op->getParentOfType<ModuleOp>();
-    for (auto set : module.getOps<graph::PatternSetOp>())
-      if (set.getPatterns() == patterns && int64_t(set.getRows()) == level.rows &&
-          int64_t(set.getColumns()) == level.columns)
-        return FlatSymbolRefAttr::get(set.getSymNameAttr());
-    std::string name = llvm::formatv("{0}.{1}", op.getLayer(), level.name);
-    for (int i = 2; module.lookupSymbol(name); ++i)
-      name = llvm::formatv("{0}.{1}.{2}", op.getLayer(), level.name, i);
+  void pruneLevel(size_t index) {
+    const LevelSpec &level = plan.levels[index];
+    std::vector<Layer *> pruned;
+    std::vector<Saliency> within; // Zero outside the denser level.
+    for (Layer &layer : layers) {
+      layer.reasons[index] = denseReason(layer, level);
+      if (!layer.reasons[index].empty())
+        continue;
+      if (level.scheme == Scheme::Dense) {
+        layer.masks[index] = nonZeros(layer); // The zeros that are there.
+        continue;
+      }
+      pruned.push_back(&layer);
+      within.push_back(layer.saliency);
+      if (const Mask *upper = upperOf(layer, index))
+        for (size_t i = 0; i < upper->size(); ++i)
+          within.back().values[i] *= (*upper)[i];
+    }
+    std::vector<Mask> uppers(pruned.size()), masks;
+    std::vector<PatternLayer> inputs;
+    for (auto [i, layer] : llvm::enumerate(pruned)) {
+      const Mask *upper = upperOf(*layer, index);
+      // Columns and patterns share the pruning evenly.
+      double density = level.scheme == Scheme::Block ? level.density : std::sqrt(level.density);
+      if (level.scheme != Scheme::Pattern) {
+        uppers[i] = pruneBlocks(within[i], level.scheme == Scheme::Block ? 8 : level.rows, density);
+        intersect(uppers[i], upper);
+        upper = &uppers[i];
+      }
+      inputs.push_back({&within[i], upper});
+    }
+    if (level.scheme == Scheme::Block)
+      masks = std::move(uppers);
+    else
+      masks = prunePatterns(inputs, level, isGathered(level));
+    for (auto [layer, mask] : llvm::zip(pruned, masks)) {
+      if (layer->zeroShare >= kMinZeroShare) // Zeros that were there stay so.
+        intersect(mask, nonZeros(*layer));
+      layer->masks[index] = std::move(mask);
+    }
+  }
+
+  static Mask nonZeros(const Layer &layer) {
+    Mask mask(layer.saliency.values.size());
+    for (size_t i = 0; i < mask.size(); ++i)
+      mask[i] = layer.saliency.values[i] != 0;
+    return mask;
+  }
+
+  static void intersect(Mask &mask, const Mask &other) {
+    for (size_t i = 0; i < mask.size(); ++i)
+      mask[i] &= other[i];
+  }
+  static void intersect(Mask &mask, const Mask *other) {
+    if (other)
+      intersect(mask, *other);
+  }
+
+  static bool isGathered(const LevelSpec &level) {
+    return level.scheme == Scheme::BlockPattern && level.columns > 1;
+  }
+
+  // The next sparser level whose weights this one contains.
+  const Mask *lowerOf(const Layer &layer, size_t level) {
+    return plan.isNested && level > 0 && !layer.masks[level - 1].empty() ? &layer.masks[level - 1] : nullptr;
+  }
+
+  // The patterns that the blocks of a level have, or with nested levels what
+  // those add to the level below: the most frequent, in all layers.
+  FlatSymbolRefAttr choosePatternSet(size_t index) {
+    const LevelSpec &level = plan.levels[index];
+    if (level.scheme != Scheme::Pattern && level.scheme != Scheme::BlockPattern)
+      return {};
+    std::map<uint64_t, int64_t> counts;
+    for (const Layer &layer : layers)
+      if (!layer.masks[index].empty() && !isGathered(level))
+        forEachBlockMask(layer.saliency, level, layer.masks[index], lowerOf(layer, index),
+                         [&](uint64_t mask) { ++counts[mask]; });
+    std::vector<std::pair<int64_t, uint64_t>> order;
+    for (auto [mask, count] : counts)
+      order.emplace_back(-count, mask);
+    llvm::sort(order);
+    int64_t bits = level.rows * level.columns;
+    std::vector<int64_t> patterns{bits == 64 ? -1 : (int64_t(1) << bits) - 1};
+    for (size_t i = 0; i < std::min(order.size(), kMaxPatterns - 1); ++i)
+      if (int64_t(order[i].second) != patterns[0])
+        patterns.push_back(order[i].second);
+    std::string name = "patterns_" + level.name;
     graph::PatternSetOp::create(symbols, module.getLoc(), name, level.rows, level.columns, patterns);
     return FlatSymbolRefAttr::get(context, name);
   }
 
-  graph::LinearOp op;
+  Attribute encode(const Layer &layer, size_t index) {
+    const Mask &mask = layer.masks[index];
+    if (mask.empty())
+      return graph::DenseEncodingAttr::get(context, StringAttr::get(context, layer.reasons[index]).getValue());
+    auto type = RankedTensorType::get({layer.saliency.inputs, layer.saliency.outputs}, IntegerType::get(context, 8));
+    ElementsAttr elements =
+        graph::makeResource(type, "mask", ArrayRef(reinterpret_cast<const char *>(mask.data()), mask.size()));
+    const LevelSpec &level = plan.levels[index];
+    if (level.scheme == Scheme::Dense) // Zeros without structure.
+      return graph::BlockEncodingAttr::get(context, 1, elements);
+    if (level.scheme == Scheme::Block)
+      return graph::BlockEncodingAttr::get(context, 8, elements);
+    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements);
+  }
+
+  ModuleOp module;
   const LevelPlan &plan;
-  OpBuilder &symbols;
   MLIRContext *context;
-  Saliency saliency;
-  double zeroShare = 0;
+  OpBuilder symbols;
+  std::vector<Layer> layers;
+  std::vector<FlatSymbolRefAttr> sets; // Per level.
 };
 
 } // namespace
 
-llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan) {
-  OpBuilder symbols = OpBuilder::atBlockBegin(module.getBody());
-  for (const LevelSpec &level : plan.levels)
-    graph::LevelOp::create(symbols, module.getLoc(), level.name, level.frequencyKhz, level.voltageUv, level.powerMw);
-  if (plan.isNested && plan.levels.size() > 1)
-    module->setAttr(graph::kNestedAttr, symbols.getUnitAttr());
-  SmallVector<graph::LinearOp> layers;
-  module.walk([&](graph::LinearOp op) { layers.push_back(op); });
-  for (graph::LinearOp op : layers)
-    if (graph::constantValue(op.getWeights()))
-      if (llvm::Error error = LayerPruner(op, plan, symbols).prune())
-        return error;
-  return llvm::Error::success();
-}
+llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan) { return LevelPruner(module, plan).prune(); }
 
 LevelPlan mlir::rt3::levelsOfModelAsIs() {
   LevelPlan plan;

@@ -109,7 +109,9 @@ def Graph_PatternEncodingAttr : Graph_Attr<"PatternEncoding", "pattern"> {
   let description = [{
     Blocks are those of the pattern set, R outputs x C inputs. With `gathered`,
     a block's C inputs are any inputs that the group keeps, in rising order
-    (patterns inside block-pruned columns); without it they are neighbours.
+    (patterns inside block-pruned columns); without it they are neighbours. The
+    set holds the patterns that the level's blocks have, or with nested levels
+    those of what they add to the level below.
     `mask` is a K x N tensor of i8 with 1 where the weight is kept.
 
     Example:
