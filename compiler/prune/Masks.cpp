@@ -263,13 +263,22 @@ private:
     }
   }
 
+  // The `count` largest positions, but not too many in one row: each row is one
+  // accumulator, and a long chain on it makes the kernel wait.
   uint64_t largest(ArrayRefOfMeans values, int64_t count) const {
-    std::vector<int64_t> order(positions);
+    std::vector<int64_t> order(positions), inRow(spec.rows, 0);
     std::iota(order.begin(), order.end(), 0);
     llvm::sort(order, [&](int64_t a, int64_t b) { return values[a] != values[b] ? values[a] > values[b] : a < b; });
+    int64_t limit = std::min<int64_t>(spec.columns, llvm::divideCeil(count, spec.rows) + 1);
     uint64_t mask = 0;
-    for (int64_t i = 0; i < count; ++i)
-      mask |= uint64_t(1) << order[i];
+    for (int64_t position : order) {
+      int64_t &used = inRow[position % spec.rows];
+      if (count == 0 || used == limit)
+        continue;
+      mask |= uint64_t(1) << position;
+      ++used;
+      --count;
+    }
     return mask;
   }
 

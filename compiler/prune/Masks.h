@@ -49,8 +49,8 @@ struct PatternLayer {
 // threshold. Then in turns: each block takes the pattern with the most saliency
 // minus lambda times its count, lambda set so that the budget is met; each
 // pattern keeps the weights whose mean saliency in its blocks exceeds lambda.
-// Larger blocks: patterns of one count, chosen in the same turns; within a
-// denser level, each of its patterns gets one sub-pattern.
+// Larger blocks: patterns of one count, at most one more per row than rows have
+// on average, chosen in the same turns; within a denser level, each of its patterns gets one sub-pattern.
 //
 // With `gathered`, blocks are made of the columns that `upper` keeps in a group.
 std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers,
