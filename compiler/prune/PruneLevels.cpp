@@ -195,11 +195,14 @@ private:
     for (auto [mask, count] : counts)
       order.emplace_back(-count, mask);
     llvm::sort(order);
+    std::vector<int64_t> patterns;
+    for (size_t i = 0; i < std::min(order.size(), kMaxPatterns); ++i)
+      patterns.push_back(order[i].second);
+    // What does not fit is stored under a full block, with zeros.
     int64_t bits = level.rows * level.columns;
-    std::vector<int64_t> patterns{bits == 64 ? -1 : (int64_t(1) << bits) - 1};
-    for (size_t i = 0; i < std::min(order.size(), kMaxPatterns - 1); ++i)
-      if (int64_t(order[i].second) != patterns[0])
-        patterns.push_back(order[i].second);
+    int64_t full = bits == 64 ? -1 : (int64_t(1) << bits) - 1;
+    if ((order.empty() || order.size() > kMaxPatterns) && !llvm::is_contained(patterns, full))
+      patterns.push_back(full);
     std::string name = "patterns_" + level.name;
     graph::PatternSetOp::create(symbols, module.getLoc(), name, level.rows, level.columns, patterns);
     return FlatSymbolRefAttr::get(context, name);
