@@ -237,15 +237,26 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
 //===-- All stages --------------------------------------------------------===//
 
 Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef path, const CompileOptions &options) {
-  CompileResult result;
-  auto imported = importAndFuse(context, path, options.import, &result.unfoldedCount);
+  int64_t unfoldedCount = 0;
+  auto imported = importAndFuse(context, path, options.import, &unfoldedCount);
   if (!imported)
     return imported.takeError();
-  result.nodeCount = imported->nodeCount;
-  result.problems = std::move(imported->problems);
-  if (!result.problems.empty())
+  if (!imported->problems.empty()) {
+    CompileResult result;
+    result.nodeCount = imported->nodeCount;
+    result.problems = std::move(imported->problems);
     return result;
-  ModuleOp module = *imported->module;
+  }
+  auto result = compileGraph(*imported->module, options);
+  if (result) {
+    result->nodeCount = imported->nodeCount;
+    result->unfoldedCount = unfoldedCount;
+  }
+  return result;
+}
+
+Expected<CompileResult> mlir::rt3::compileGraph(ModuleOp module, const CompileOptions &options) {
+  CompileResult result;
   if (Error error = pruneLevels(module, options.levels))
     return std::move(error);
   if (options.stage == Stage::Graph) {

@@ -66,6 +66,10 @@ llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::Str
 llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path,
                                            const CompileOptions &options);
 
+// The stages behind importing, for a module of rt3_graph with one function;
+// levels are those of `options`. The module is used up.
+llvm::Expected<CompileResult> compileGraph(ModuleOp module, const CompileOptions &options);
+
 // A C identifier of at most 48 characters for any text: other characters become
 // `_`, and what is a keyword, begins with a digit or has been changed by more
 // than that gets a hash.

@@ -25,10 +25,6 @@ struct Trip {
 
 } // namespace
 
-// What the end of a loop costs, in cycles: a mispredicted exit, most of which the
-// FMAs still in flight hide.
-static constexpr double kLoopExitCycles = 2;
-
 static Trip tripOf(const Device &device, const StreamShape &shape,
                    uint64_t pattern, int64_t firstRow, int64_t vectors) {
   Trip trip;
@@ -87,19 +83,18 @@ double mlir::rt3::predictLinearCycles(const Device &device,
     return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens);
   return sumPanels(device, tokens, [&](int64_t vectors) {
     double compute = 0;
-    int64_t loops = 0;
     for (auto [p, pattern] : llvm::enumerate(stream.patterns))
       for (int64_t row = 0; row < shape.rows; row += shape.pass) {
         Trip trip = tripOf(device, shape, pattern, row, vectors);
         if (trip.fmas == 0)
           continue;
         compute += trip.cycles(device) * stream.blockCounts[p];
-        ++loops;
+        // A loop that makes no trip is predicted well.
+        compute += device.loopExitCycles * std::min(stream.blockCounts[p], stream.segmentCount);
       }
     // Sums are loaded and stored once per segment.
     compute += stream.segmentCount *
                (2.0 * shape.rows * vectors / device.loadsPerCycle);
-    compute += stream.segmentCount * loops * kLoopExitCycles;
     return std::max(compute, stream.size / device.streamBytesPerCycle);
   });
 }

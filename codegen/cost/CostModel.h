@@ -13,8 +13,8 @@ namespace mlir::rt3 {
 
 // Cycles of a linear layer for `tokens` tokens. Per block the largest of: FMAs
 // by FMA rate, loads by load rate, instructions by issue rate, and the longest
-// chain on one accumulator by latency; per panel at least the stream's bytes by
-// bandwidth.
+// chain on one accumulator by latency; per loop its exit; per panel at least the
+// stream's bytes by bandwidth.
 double predictLinearCycles(const Device &device, const PackedStream &stream,
                            int64_t inputs, int64_t tokens);
 

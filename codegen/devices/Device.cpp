@@ -58,6 +58,7 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("loads_per_cycle", device.loadsPerCycle);
   number("issue_per_cycle", device.issuePerCycle);
   number("fma_latency", device.fmaLatency);
+  number("loop_exit_cycles", device.loopExitCycles);
   number("weights_per_load", device.weightsPerLoad);
   number("l1_size", device.l1Size);
   number("stream_bytes_per_cycle", device.streamBytesPerCycle);

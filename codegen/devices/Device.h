@@ -28,6 +28,7 @@ struct Device {
   int64_t tileVectors;     // ... times vectors of tokens.
   double fmaPerCycle, loadsPerCycle, issuePerCycle; // Vector instructions.
   double fmaLatency;       // Cycles.
+  double loopExitCycles;   // What the end of a loop costs: a mispredicted branch.
   double weightsPerLoad;   // Weights that one load makes ready to multiply.
   int64_t l1Size;          // Bytes of first-level data cache.
   double streamBytesPerCycle; // Bandwidth for weights beyond the caches.

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writes cases for every kernel over odd sizes: linear layers of all schemes
+// with N and K around the edges of tiles and ranges, layer normalisation,
+// attention and functions of elements, at lengths around the edges of panels.
+//
+//   kernel_cases TARGET FOLDER [--nested]
+
+#include "tests/reference/write_cases.h"
+
+#include "llvm/Support/raw_ostream.h"
+
+#include <limits>
+#include <random>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+// Around groups of 8 outputs and tiles of 4, and primes.
+static const int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
+// Around blocks of 4 inputs and ranges (112 to 440 inputs, by device), primes.
+static const int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461};
+static constexpr int64_t kMaxLength = 101;
+
+static std::mt19937 generator(20261121); // Printed with every failure: fixed.
+
+static double uniform() { return generator() / 2147483648.0 - 1; }
+
+static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double scale) {
+  auto type = RankedTensorType::get(shape, b.getF32Type());
+  std::vector<float> values(type.getNumElements());
+  for (float &value : values)
+    value = uniform() * scale;
+  return graph::makeResource(type, "random", ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
+}
+
+static LevelSpec level(const std::string &name, Scheme scheme, double density, int64_t rows, int64_t columns,
+                       int64_t count) {
+  LevelSpec spec;
+  spec.name = name;
+  spec.scheme = scheme;
+  spec.density = density;
+  spec.rows = rows;
+  spec.columns = columns;
+  spec.patternCount = count;
+  return spec;
+}
+
+static LevelPlan makePlan(bool isNested) {
+  LevelPlan plan;
+  plan.isNested = isNested;
+  if (isNested)
+    plan.levels = {level("n0", Scheme::BlockPattern, 0.2, 8, 1, 8), level("n1", Scheme::Pattern, 0.5, 8, 1, 16),
+                   level("n2", Scheme::Block, 0.8, 8, 1, 16), level("n3", Scheme::Dense, 1, 8, 1, 16)};
+  else
+    plan.levels = {level("dense", Scheme::Dense, 1, 8, 1, 16),      level("bp", Scheme::Block, 0.4, 8, 1, 16),
+                   level("pp8x4", Scheme::Pattern, 0.5, 8, 4, 8),   level("pp8x1", Scheme::Pattern, 0.5, 8, 1, 16),
+                   level("pp4x1", Scheme::Pattern, 0.4, 4, 1, 15),  level("pp8x8", Scheme::Pattern, 0.3, 8, 8, 4),
+                   level("bppp8x4", Scheme::BlockPattern, 0.3, 8, 4, 8)};
+  return plan;
+}
+
+// One function: each K is an input of length x K, and each N a layer on it.
+static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
+  ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
+  OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
+  b.setInsertionPointToEnd(module->getBody());
+  module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(kMaxLength));
+  auto typeOf = [&](int64_t features) { return RankedTensorType::get({ShapedType::kDynamic, features}, b.getF32Type()); };
+  SmallVector<Type> types;
+  for (int64_t k : kInputs)
+    types.push_back(typeOf(k));
+  // Attention of two sequences, and a mask.
+  auto sequence = RankedTensorType::get({2, ShapedType::kDynamic, 24}, b.getF32Type());
+  auto mask = RankedTensorType::get({2, 1, 1, ShapedType::kDynamic}, b.getF32Type());
+  types.append({sequence, mask});
+  auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
+  b.setInsertionPointToStart(function.addEntryBlock());
+  SmallVector<mlir::Value> results;
+  int turn = 0;
+  for (auto [i, k] : llvm::enumerate(kInputs))
+    for (int64_t n : kOutputs) {
+      mlir::Value w = graph::ConstantOp::create(b, randomConstant(b, {k, n}, 1.0 / std::sqrt(double(k))));
+      mlir::Value bias = ++turn % 2 ? mlir::Value(graph::ConstantOp::create(b, randomConstant(b, {n}, 1))) : mlir::Value();
+      graph::UnaryKindAttr activation;
+      if (turn % 3 == 0)
+        activation = graph::UnaryKindAttr::get(context, turn % 2 ? graph::UnaryKind::Gelu : graph::UnaryKind::Relu);
+      mlir::Value residual = n == k ? function.getArgument(i) : mlir::Value();
+      results.push_back(graph::LinearOp::create(b, typeOf(n), function.getArgument(i), w, bias, residual,
+                                                b.getStringAttr("k" + Twine(k) + "n" + Twine(n)), activation,
+                                                ArrayAttr()));
+    }
+  for (auto [i, k] : llvm::enumerate(kInputs)) {
+    mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)), bias = graph::ConstantOp::create(b, randomConstant(b, {k}, 1));
+    results.push_back(graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias,
+                                                 b.getF32FloatAttr(1e-5)));
+    results.push_back(graph::SoftmaxOp::create(b, typeOf(k), function.getArgument(i), 1));
+  }
+  mlir::Value x = function.getArgument(std::size(kInputs)), m = function.getArgument(std::size(kInputs) + 1);
+  for (int64_t heads : {1, 2, 3, 8})
+    for (bool isCausal : {false, true})
+      results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
+                                                   b.getI64IntegerAttr(heads), b.getF32FloatAttr(0.3),
+                                                   isCausal ? b.getUnitAttr() : UnitAttr()));
+  // Functions of elements, on NaN, infinities, denormals and both zeros too.
+  for (uint32_t kind = 0; kind <= graph::getMaxEnumValForUnaryKind(); ++kind)
+    if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
+      results.push_back(graph::UnaryOp::create(b, typeOf(31), graph::UnaryKind(kind), function.getArgument(7)));
+  func::ReturnOp::create(b, results);
+  SmallVector<Type> resultTypes(mlir::ValueRange(results).getTypes());
+  function.setType(b.getFunctionType(types, resultTypes));
+  return module;
+}
+
+static std::vector<HostTensor> makeInputs(int64_t length) {
+  std::vector<HostTensor> inputs;
+  auto add = [&](std::vector<int64_t> shape, double scale) {
+    HostTensor tensor{std::move(shape), {}};
+    tensor.elements.resize(tensor.count());
+    for (double &element : tensor.elements)
+      element = float(uniform() * scale);
+    inputs.push_back(std::move(tensor));
+  };
+  for (int64_t k : kInputs)
+    add({length, k}, k == 31 ? 8 : 1);
+  // Token 0 of one input is special: every layer on it, and only token 0 of
+  // their results, may be.
+  double infinity = std::numeric_limits<double>::infinity();
+  const double special[] = {NAN, infinity, -infinity, 0.0, -0.0, 1e-42, -1e-42, 3e38};
+  for (size_t i = 0; i < std::size(special) && length > 3; ++i)
+    inputs[7].elements[i] = special[i];
+  add({2, length, 24}, 2);
+  add({2, 1, 1, length}, 1);
+  for (int64_t i = 0; i < length; ++i) // Every third token is hidden.
+    inputs.back().elements[i] = i % 3 == 2 ? -10000 : 0;
+  return inputs;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3)
+    return 2;
+  CompileOptions options;
+  options.name = "kernels";
+  auto device = findDevice(argv[1]);
+  if (!device) {
+    llvm::errs() << llvm::toString(device.takeError()) << "\n";
+    return 2;
+  }
+  options.device = *device;
+  options.levels = makePlan(argc > 3);
+  DialectRegistry registry;
+  registerDialects(registry);
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  OwningOpRef<ModuleOp> module = makeModule(&context);
+  // Around one, two and three vectors of 4, 8 and 16 lanes, and primes.
+  int64_t lengths[] = {1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 97, 101};
+  if (llvm::Error error = writeCases(*module, options, lengths, makeInputs, argv[2])) {
+    llvm::errs() << llvm::toString(std::move(error)) << "\n";
+    return 1;
+  }
+  return 0;
+}

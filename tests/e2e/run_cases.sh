@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Writes the cases of a program like kernel_cases for TARGET, builds run_files.c
+# with the library and runs it: natively, or under qemu for each CPU named.
+#   run_cases.sh WRITER TARGET FOLDER TOLERANCE [--nested]
+set -euo pipefail
+writer=$1 target=$2 folder=$3 tolerance=$4
+root=$(cd "$(dirname "$0")/../.." && pwd)
+rm -rf "$folder"
+"$writer" "$target" "$folder" "${@:5}"
+sources=("$root/tests/e2e/run_files.c" "$root"/runtime/src/*.c)
+flags=(-O1 -std=gnu11 -static "-I$root/runtime/include" -DRT3_TEST_PROGRAM=rt3_kernels_program)
+case $target in
+  x86-64-v4) # Only where the CPU can.
+    grep -q avx512dq /proc/cpuinfo || { echo "SKIPPED: this CPU has no AVX-512"; exit 77; } ;;&
+  x86-64*)
+    gcc "${flags[@]}" "${sources[@]}" "$folder/libkernels.a" -lm -o "$folder/run"
+    "$folder/run" "$folder/kernels.rt3" "$folder" "$tolerance" ;;
+  *)
+    aarch64-linux-gnu-gcc "${flags[@]}" "${sources[@]}" "$folder/libkernels.a" -lm -o "$folder/run"
+    for cpu in cortex-a53 neoverse-n1; do
+      echo "on $cpu:"
+      qemu-aarch64 -cpu $cpu "$folder/run" "$folder/kernels.rt3" "$folder" "$tolerance"
+    done ;;
+esac
