@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tests/runtime/small_program.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+namespace {
+
+class ModelTest : public testing::Test {
+protected:
+  void SetUp() override {
+    ASSERT_EQ(rt3_model_init(&kSmallProgram, bundle.get(), size, memory.get(), rt3_model_memory_size(), &model), RT3_OK);
+  }
+
+  std::string bytes = smallBundle();
+  size_t size = bytes.size();
+  Memory bundle = alignedCopy(bytes), memory = alignedCopy(std::string(rt3_model_memory_size(), 0)),
+         workspace = alignedCopy(std::string(64, 0));
+  rt3_model_t *model = nullptr;
+  float input[8] = {1, 2, 3, 4, 5, 6, 7, 8}, output[8] = {};
+  const void *inputs[1] = {input};
+  void *outputs[1] = {output};
+  rt3_run_t run{inputs, outputs, 8, workspace.get(), 64};
+};
+
+TEST_F(ModelTest, RunsAtTheLevelThatIsSet) {
+  for (uint32_t level : {1u, 0u, 1u}) {
+    ASSERT_EQ(rt3_model_set_level(model, level), RT3_OK);
+    EXPECT_EQ(rt3_model_level(model), level);
+    ASSERT_EQ(rt3_model_run(model, &run), RT3_OK);
+    EXPECT_EQ(output[7], 8 + level);
+  }
+}
+
+TEST_F(ModelTest, KeepsItsLevelWhenThereIsNoSuchOne) {
+  ASSERT_EQ(rt3_model_set_level(model, 1), RT3_OK);
+  EXPECT_EQ(rt3_model_set_level(model, 2), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_model_set_level(model, UINT32_MAX), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_model_level(model), 1u);
+}
+
+TEST_F(ModelTest, InitNeedsExactlyTheReportedMemory) {
+  for (size_t less = 0; less <= rt3_model_memory_size(); ++less) {
+    rt3_model_t *out = model;
+    rt3_status_t status = rt3_model_init(&kSmallProgram, bundle.get(), size, memory.get(), less, &out);
+    EXPECT_EQ(status, less < rt3_model_memory_size() ? RT3_MEMORY_TOO_SMALL : RT3_OK);
+    EXPECT_EQ(out == nullptr, status != RT3_OK);
+  }
+}
+
+TEST_F(ModelTest, RefusesACpuWithoutTheFeatures) {
+  rt3_program_t program = kSmallProgram;
+  program.required_features = 1u << 31;
+  EXPECT_EQ(rt3_model_init(&program, bundle.get(), size, memory.get(), rt3_model_memory_size(), &model),
+            RT3_UNSUPPORTED_CPU);
+}
+
+TEST_F(ModelTest, RefusesBadArguments) {
+  rt3_run_t bad = run;
+  for (int64_t length : {int64_t(0), int64_t(-1), int64_t(9), INT64_MAX, INT64_MIN}) {
+    bad.length = length;
+    EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT) << length;
+  }
+  bad = run;
+  bad.workspace_size = 63;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_MEMORY_TOO_SMALL);
+  bad = run;
+  bad.workspace = workspace.get() + 8;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_MISALIGNED);
+  bad = run;
+  bad.workspace = nullptr;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
+  bad = run;
+  bad.inputs = nullptr;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
+  const void *none[] = {nullptr};
+  bad.inputs = none;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
+  const void *odd[] = {reinterpret_cast<const char *>(input) + 1};
+  bad.inputs = odd;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_MISALIGNED);
+  // Outputs over inputs, by one element at either end.
+  float both[24];
+  const void *middle[] = {both + 8};
+  bad = run;
+  bad.inputs = middle;
+  for (int shift = 0; shift <= 16; ++shift) {
+    void *place[] = {both + shift};
+    bad.outputs = place;
+    EXPECT_EQ(rt3_model_run(model, &bad), shift > 0 && shift < 16 ? RT3_INVALID_ARGUMENT : RT3_OK) << shift;
+  }
+  EXPECT_EQ(rt3_model_run(nullptr, &run), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_model_run(model, nullptr), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_model_init(nullptr, bundle.get(), size, memory.get(), 1024, &model), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_model_init(&kSmallProgram, bundle.get(), size, memory.get(), 1024, nullptr), RT3_INVALID_ARGUMENT);
+}
+
+TEST_F(ModelTest, EveryStatusHasASentence) {
+  for (int status = -1; status < 64; ++status)
+    EXPECT_GT(strlen(rt3_status_string(rt3_status_t(status))), 5u);
+}
+
+// Each output belongs to exactly one level, whatever other threads set.
+TEST_F(ModelTest, RunsNeverMixLevels) {
+  std::atomic<bool> isDone{false};
+  std::atomic<int> mixed{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&] {
+      Memory own = alignedCopy(std::string(64, 0));
+      float result[8];
+      void *places[] = {result};
+      rt3_run_t mine{inputs, places, 8, own.get(), 64};
+      while (!isDone)
+        if (rt3_model_run(model, &mine) != RT3_OK || result[0] - input[0] != result[7] - input[7])
+          ++mixed;
+    });
+  for (uint32_t i = 0; i < 20000; ++i)
+    ASSERT_EQ(rt3_model_set_level(model, i % 2), RT3_OK);
+  isDone = true;
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(mixed, 0);
+}
+
+TEST(FileTest, ReadsAWholeFileOrSaysWhyNot) {
+  std::string path = testing::TempDir() + "/rt3_file_test", bytes = "0123456789";
+  std::ofstream(path) << bytes;
+  char memory[10];
+  size_t size = 0;
+  EXPECT_EQ(rt3_file_read(path.c_str(), nullptr, 0, &size), RT3_OK);
+  EXPECT_EQ(size, 10u);
+  EXPECT_EQ(rt3_file_read(path.c_str(), memory, 9, &size), RT3_MEMORY_TOO_SMALL);
+  EXPECT_EQ(rt3_file_read(path.c_str(), memory, 10, &size), RT3_OK);
+  EXPECT_EQ(std::string(memory, 10), bytes);
+  EXPECT_EQ(rt3_file_read("/nonexistent", memory, 10, &size), RT3_FILE_ERROR);
+  EXPECT_EQ(rt3_file_read("/tmp", memory, 10, &size), RT3_FILE_ERROR);
+  EXPECT_EQ(rt3_file_read(nullptr, memory, 10, &size), RT3_INVALID_ARGUMENT);
+  remove(path.c_str());
+}
+
+} // namespace
