@@ -26,8 +26,7 @@ void mlir::rt3::buildFusePipeline(OpPassManager &passManager) {
   passManager.addPass(createCSEPass());
 }
 
-void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager,
-                                           const PipelineOptions &options) {
+void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager, const PipelineOptions &options) {
   passManager.addPass(createCloneFunctionPerLevelPass());
   ChooseKernelsPassOptions choose;
   choose.device = options.device;
@@ -67,12 +66,11 @@ void mlir::rt3::registerPassesAndPipelines() {
   registerRt3Passes();
   registerTransformsPasses();
   PassPipelineRegistration<>("rt3-fuse", "ONNX's operators to layers", buildFusePipeline);
-  PassPipelineRegistration<TextOptions>(
-      "rt3-graph-to-kernel", "one function for all levels to one per level on placed buffers",
-      [](OpPassManager &passManager, const TextOptions &options) {
-        buildGraphToKernelPipeline(passManager, {options.device});
-      });
-  PassPipelineRegistration<>("rt3-kernel-to-loops", "ops on buffers to calls of kernels",
-                             buildKernelToLoopsPipeline);
+  PassPipelineRegistration<TextOptions>("rt3-graph-to-kernel",
+                                        "one function for all levels to one per level on placed buffers",
+                                        [](OpPassManager &passManager, const TextOptions &options) {
+                                          buildGraphToKernelPipeline(passManager, {options.device});
+                                        });
+  PassPipelineRegistration<>("rt3-kernel-to-loops", "ops on buffers to calls of kernels", buildKernelToLoopsPipeline);
   PassPipelineRegistration<>("rt3-loops-to-llvm", "loops to the LLVM dialect", buildLoopsToLlvmPipeline);
 }

@@ -17,8 +17,7 @@ struct PipelineOptions {
 void buildFusePipeline(OpPassManager &passManager);
 
 // One function for all levels -> one per level on packed, placed buffers.
-void buildGraphToKernelPipeline(OpPassManager &passManager,
-                                const PipelineOptions &options);
+void buildGraphToKernelPipeline(OpPassManager &passManager, const PipelineOptions &options);
 
 // Ops on buffers -> calls of kernels made of vector loops.
 void buildKernelToLoopsPipeline(OpPassManager &passManager);

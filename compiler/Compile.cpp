@@ -43,11 +43,10 @@ std::string mlir::rt3::sanitizeIdentifier(StringRef text) {
     isChanged |= !isPlain && c != '-' && c != '.';
     result += isPlain ? c : '_';
   }
-  static const char *const kReserved[] = {"auto",   "break",  "case",   "char",   "class",  "const",  "default",
-                                          "do",     "double", "else",   "enum",   "extern", "float",  "for",
-                                          "goto",   "if",     "inline", "int",    "long",   "main",   "new",
-                                          "return", "short",  "signed", "sizeof", "static", "struct", "switch",
-                                          "union",  "void",   "while"};
+  static const char *const kReserved[] = {
+      "auto",   "break",  "case",   "char",   "class",  "const",  "default", "do",   "double", "else", "enum",
+      "extern", "float",  "for",    "goto",   "if",     "inline", "int",     "long", "main",   "new",  "return",
+      "short",  "signed", "sizeof", "static", "struct", "switch", "union",   "void", "while"};
   if (isChanged || llvm::isDigit(result[0]) || result[0] == '_' || llvm::is_contained(kReserved, result)) {
     auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(text));
     result = "m" + result + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 6);

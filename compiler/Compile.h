@@ -28,11 +28,11 @@ struct CompileOptions {
 // One linear layer at one level, for reports.
 struct LayerReport {
   std::string layer, level;
-  int64_t inputs, outputs, tokens; // K, N, M at the largest length.
-  int64_t kept;                    // Weights that are not pruned.
-  int64_t storedSize;              // Bytes of its streams.
+  int64_t inputs, outputs, tokens;    // K, N, M at the largest length.
+  int64_t kept;                       // Weights that are not pruned.
+  int64_t storedSize;                 // Bytes of its streams.
   std::string scheme, kernel, reason; // `reason`: why it is dense, else empty.
-  double cycles, denseCycles;      // Predicted.
+  double cycles, denseCycles;         // Predicted.
 };
 
 // What an op outside linear layers came to, for reports.
@@ -50,7 +50,7 @@ struct CompileResult {
   std::string weights; // The bundle's section.
   std::vector<LayerReport> layers;
   std::vector<OtherReport> others; // Of one level.
-  int64_t unfoldedCount = 0; // Constant ops left for run time by the budget.
+  int64_t unfoldedCount = 0;       // Constant ops left for run time by the budget.
 };
 
 // All dialects and translations that the stages use.
@@ -58,13 +58,11 @@ void registerDialects(DialectRegistry &registry);
 
 // Imports, fuses and folds: the model as interpreted and pruned.
 llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::StringRef path,
-                                                 const onnx::ImportOptions &options,
-                                                 int64_t *unfoldedCount = nullptr);
+                                                 const onnx::ImportOptions &options, int64_t *unfoldedCount = nullptr);
 
 // An error means a bad file, option or a fault of ours; a valid model with
 // unsupported nodes gives problems.
-llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path,
-                                           const CompileOptions &options);
+llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path, const CompileOptions &options);
 
 // The stages behind importing, for a module of rt3_graph with one function;
 // levels are those of `options`. The module is used up.

@@ -10,7 +10,8 @@ using namespace mlir::rt3;
 
 static void addModelOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("model", options.model, "ONNX file")->required();
-  app->add_option("--shape", options.shapes, "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension");
+  app->add_option("--shape", options.shapes,
+                  "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension");
   app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing");
   app->add_flag("--json", options.asJson, "print JSON");
 }

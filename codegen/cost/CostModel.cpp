@@ -18,15 +18,14 @@ struct Trip {
 
   double cycles(const Device &device) const {
     return std::max({fmas / device.fmaPerCycle, loads / device.loadsPerCycle,
-                     (fmas + loads + others) / device.issuePerCycle,
-                     chain * device.fmaLatency});
+                     (fmas + loads + others) / device.issuePerCycle, chain * device.fmaLatency});
   }
 };
 
 } // namespace
 
-static Trip tripOf(const Device &device, const StreamShape &shape,
-                   uint64_t pattern, int64_t firstRow, int64_t vectors) {
+static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t pattern, int64_t firstRow,
+                   int64_t vectors) {
   Trip trip;
   std::vector<int64_t> perRow(shape.pass, 0);
   int64_t weights = 0, usedColumns = 0;
@@ -42,16 +41,14 @@ static Trip tripOf(const Device &device, const StreamShape &shape,
     usedColumns += isUsed;
   }
   trip.fmas = weights * vectors;
-  trip.loads = usedColumns * vectors + weights / device.weightsPerLoad +
-               (shape.gathered ? usedColumns : 1);
+  trip.loads = usedColumns * vectors + weights / device.weightsPerLoad + (shape.gathered ? usedColumns : 1);
   trip.others = 6; // Address arithmetic, pointer bumps and the branch.
   trip.chain = *std::max_element(perRow.begin(), perRow.end());
   return trip;
 }
 
 // Calls `body(vectors, panels)` for the panels of `tokens` tokens.
-template <typename Body>
-static double sumPanels(const Device &device, int64_t tokens, Body body) {
+template <typename Body> static double sumPanels(const Device &device, int64_t tokens, Body body) {
   int64_t width = device.tileVectors * device.lanes;
   double sum = tokens / width * body(device.tileVectors);
   if (int64_t rest = tokens % width)
@@ -59,8 +56,7 @@ static double sumPanels(const Device &device, int64_t tokens, Body body) {
   return sum;
 }
 
-double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs,
-                                     int64_t outputs, int64_t tokens) {
+double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens) {
   int64_t padded = llvm::alignTo(outputs, kernel::kFeatureMultiple);
   int64_t rows = device.tileRows;
   return sumPanels(device, tokens, [&](int64_t vectors) {
@@ -75,9 +71,8 @@ double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs,
   });
 }
 
-double mlir::rt3::predictLinearCycles(const Device &device,
-                                      const PackedStream &stream,
-                                      int64_t inputs, int64_t tokens) {
+double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &stream, int64_t inputs,
+                                      int64_t tokens) {
   const StreamShape &shape = stream.shape;
   if (stream.patterns.empty())
     return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens);
@@ -93,8 +88,7 @@ double mlir::rt3::predictLinearCycles(const Device &device,
         compute += device.loopExitCycles * std::min(stream.blockCounts[p], stream.segmentCount);
       }
     // Sums are loaded and stored once per segment.
-    compute += stream.segmentCount *
-               (2.0 * shape.rows * vectors / device.loadsPerCycle);
+    compute += stream.segmentCount * (2.0 * shape.rows * vectors / device.loadsPerCycle);
     return std::max(compute, stream.size / device.streamBytesPerCycle);
   });
 }

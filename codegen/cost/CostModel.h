@@ -15,12 +15,10 @@ namespace mlir::rt3 {
 // by FMA rate, loads by load rate, instructions by issue rate, and the longest
 // chain on one accumulator by latency; per loop its exit; per panel at least the
 // stream's bytes by bandwidth.
-double predictLinearCycles(const Device &device, const PackedStream &stream,
-                           int64_t inputs, int64_t tokens);
+double predictLinearCycles(const Device &device, const PackedStream &stream, int64_t inputs, int64_t tokens);
 
 // What predictLinearCycles gives for dense weights, without packing them.
-double predictDenseCycles(const Device &device, int64_t inputs,
-                          int64_t outputs, int64_t tokens);
+double predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens);
 
 } // namespace mlir::rt3
 

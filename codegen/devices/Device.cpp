@@ -2,9 +2,9 @@
 
 #include "codegen/devices/Device.h"
 
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/ADT/StringMap.h"
 #include "llvm/TargetParser/Host.h"
 
 using namespace mlir::rt3;
@@ -28,8 +28,7 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   Device device;
   Error error = Error::success();
   auto missing = [&](StringRef field, const char *kind) {
-    error = llvm::joinErrors(std::move(error),
-                             createStringError("device: \"" + field + "\" is not " + kind));
+    error = llvm::joinErrors(std::move(error), createStringError("device: \"" + field + "\" is not " + kind));
   };
   auto text = [&](StringRef field, std::string &out) {
     if (auto found = object->getString(field))
@@ -90,17 +89,15 @@ Expected<Device> mlir::rt3::findDevice(StringRef name) {
 Expected<Device> mlir::rt3::hostDevice() {
 #if defined(__x86_64__)
   llvm::StringMap<bool, llvm::MallocAllocator> features = llvm::sys::getHostCPUFeatures();
-  if (features.lookup("avx512f") && features.lookup("avx512vl") &&
-      features.lookup("avx512bw") && features.lookup("avx512dq"))
+  if (features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512bw") &&
+      features.lookup("avx512dq"))
     return findDevice("x86-64-v4");
   if (features.lookup("avx2") && features.lookup("fma"))
     return findDevice("x86-64-v3");
-  return createStringError(
-      "this machine has no AVX2; name another one with --target");
+  return createStringError("this machine has no AVX2; name another one with --target");
 #elif defined(__aarch64__)
   return findDevice("armv8-a");
 #else
-  return createStringError(
-      "there is no target for this machine; name one with --target");
+  return createStringError("there is no target for this machine; name one with --target");
 #endif
 }

@@ -17,21 +17,21 @@ namespace mlir::rt3 {
 
 struct Device {
   std::string name;
-  std::string summary;     // One line for people.
-  std::string triple;      // LLVM's target triple.
-  std::string cpu;         // LLVM's name: which instructions may be used.
-  std::string tuneCpu;     // LLVM's name: whose latencies to schedule for.
-  std::string isa;         // avx2, avx512 or neon.
-  uint32_t requiredFeatures; // rt3_cpu_feature_t.
-  int64_t lanes;           // f32 in a vector.
-  int64_t tileRows;        // Outputs held in registers at a time ...
-  int64_t tileVectors;     // ... times vectors of tokens.
+  std::string summary;                              // One line for people.
+  std::string triple;                               // LLVM's target triple.
+  std::string cpu;                                  // LLVM's name: which instructions may be used.
+  std::string tuneCpu;                              // LLVM's name: whose latencies to schedule for.
+  std::string isa;                                  // avx2, avx512 or neon.
+  uint32_t requiredFeatures;                        // rt3_cpu_feature_t.
+  int64_t lanes;                                    // f32 in a vector.
+  int64_t tileRows;                                 // Outputs held in registers at a time ...
+  int64_t tileVectors;                              // ... times vectors of tokens.
   double fmaPerCycle, loadsPerCycle, issuePerCycle; // Vector instructions.
-  double fmaLatency;       // Cycles.
-  double loopExitCycles;   // What the end of a loop costs: a mispredicted branch.
-  double weightsPerLoad;   // Weights that one load makes ready to multiply.
-  int64_t l1Size;          // Bytes of first-level data cache.
-  double streamBytesPerCycle; // Bandwidth for weights beyond the caches.
+  double fmaLatency;                                // Cycles.
+  double loopExitCycles;                            // What the end of a loop costs: a mispredicted branch.
+  double weightsPerLoad;                            // Weights that one load makes ready to multiply.
+  int64_t l1Size;                                   // Bytes of first-level data cache.
+  double streamBytesPerCycle;                       // Bandwidth for weights beyond the caches.
 };
 
 // All devices, by name.

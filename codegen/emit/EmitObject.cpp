@@ -53,8 +53,8 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
 }
 
-llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &device,
-                                            const ProgramDescription &program, EmitKind kind) {
+llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &device, const ProgramDescription &program,
+                                            EmitKind kind) {
   initializeTargets();
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context, program.name);
@@ -68,9 +68,8 @@ llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &devic
     return llvm::createStringError("no LLVM target for " + device.triple + ": " + error);
   llvm::TargetOptions options;
   options.FunctionSections = true;
-  std::unique_ptr<llvm::TargetMachine> machine(
-      target->createTargetMachine(triple, device.cpu, "", options, llvm::Reloc::PIC_, std::nullopt,
-                                  llvm::CodeGenOptLevel::Aggressive));
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
+      triple, device.cpu, "", options, llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
   llvmModule->setTargetTriple(triple);
   llvmModule->setDataLayout(machine->createDataLayout());
   for (llvm::Function &function : *llvmModule) {
@@ -97,8 +96,7 @@ llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &devic
     stream << *llvmModule;
   } else {
     llvm::legacy::PassManager passes;
-    auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile
-                                             : llvm::CodeGenFileType::AssemblyFile;
+    auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
     if (machine->addPassesToEmitFile(passes, stream, nullptr, fileType))
       return llvm::createStringError("LLVM cannot write this kind of file for " + device.triple);
     passes.run(*llvmModule);

@@ -17,8 +17,7 @@ enum class EmitKind { LlvmIr, Assembly, Object };
 
 // Translates `module`, adds the program's description, optimises, and returns
 // text or an object file.
-llvm::Expected<std::string> emit(ModuleOp module, const Device &device,
-                                 const ProgramDescription &program,
+llvm::Expected<std::string> emit(ModuleOp module, const Device &device, const ProgramDescription &program,
                                  EmitKind kind);
 
 // Makes the dialects of `registry` translatable to LLVM IR.

@@ -19,12 +19,8 @@ class ProgramEmitter {
 public:
   ProgramEmitter(llvm::Module &module) : module(module), context(module.getContext()) {}
 
-  llvm::Constant *u32(uint64_t value) {
-    return llvm::ConstantInt::get(llvm::Type::getInt32Ty(context), value);
-  }
-  llvm::Constant *u64(uint64_t value) {
-    return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context), value);
-  }
+  llvm::Constant *u32(uint64_t value) { return llvm::ConstantInt::get(llvm::Type::getInt32Ty(context), value); }
+  llvm::Constant *u64(uint64_t value) { return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context), value); }
   llvm::Constant *structOf(llvm::ArrayRef<llvm::Constant *> fields) {
     return llvm::ConstantStruct::getAnon(context, fields);
   }
@@ -37,8 +33,8 @@ public:
     return data(llvm::ConstantArray::get(type, rows));
   }
   llvm::Constant *data(llvm::Constant *value) {
-    return new llvm::GlobalVariable(module, value->getType(), /*isConstant=*/true,
-                                    llvm::GlobalValue::PrivateLinkage, value, ".rt3");
+    return new llvm::GlobalVariable(module, value->getType(), /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage,
+                                    value, ".rt3");
   }
 
   llvm::Constant *tensors(const std::vector<TensorDescription> &list) {
@@ -47,9 +43,8 @@ public:
       std::vector<uint64_t> dims(tensor.dims.begin(), tensor.dims.end());
       uint32_t rank = dims.size();
       dims.resize(RT3_MAX_RANK, 0);
-      rows.push_back(structOf({data(llvm::ConstantDataArray::getString(context, tensor.name)),
-                               u32(tensor.elementType), u32(rank),
-                               llvm::ConstantDataArray::get(context, dims)}));
+      rows.push_back(structOf({data(llvm::ConstantDataArray::getString(context, tensor.name)), u32(tensor.elementType),
+                               u32(rank), llvm::ConstantDataArray::get(context, dims)}));
     }
     return table(rows);
   }
@@ -57,10 +52,10 @@ public:
   llvm::Constant *streams(const std::vector<StreamDescription> &list) {
     std::vector<llvm::Constant *> rows;
     for (const StreamDescription &stream : list)
-      rows.push_back(structOf({u64(stream.offset), u64(stream.length), u32(stream.rangeCount),
-                               u32(stream.groupCount), u32(stream.patternValues.size()), u32(stream.entries),
-                               u32(stream.indexLimit), u32(stream.lastIndexLimit),
-                               data(llvm::ConstantDataArray::get(context, stream.patternValues))}));
+      rows.push_back(
+          structOf({u64(stream.offset), u64(stream.length), u32(stream.rangeCount), u32(stream.groupCount),
+                    u32(stream.patternValues.size()), u32(stream.entries), u32(stream.indexLimit),
+                    u32(stream.lastIndexLimit), data(llvm::ConstantDataArray::get(context, stream.patternValues))}));
     return table(rows);
   }
 
@@ -85,10 +80,9 @@ void mlir::rt3::emitProgram(llvm::Module &module, const ProgramDescription &prog
   llvm::Constant *value = emitter.structOf(
       {emitter.u32(sizeof(rt3_program_t)), emitter.u32(program.requiredFeatures),
        llvm::ConstantDataArray::get(module.getContext(), program.modelId), emitter.u64(program.weightsSize),
-       emitter.u64(program.workspaceSize), emitter.u64(program.maxLength),
-       emitter.u32(program.levelFunctions.size()), emitter.u32(program.inputs.size()),
-       emitter.u32(program.outputs.size()), emitter.u32(program.streams.size()), emitter.tensors(program.inputs),
-       emitter.tensors(program.outputs), emitter.streams(program.streams),
+       emitter.u64(program.workspaceSize), emitter.u64(program.maxLength), emitter.u32(program.levelFunctions.size()),
+       emitter.u32(program.inputs.size()), emitter.u32(program.outputs.size()), emitter.u32(program.streams.size()),
+       emitter.tensors(program.inputs), emitter.tensors(program.outputs), emitter.streams(program.streams),
        emitter.levels(program.levelFunctions)});
   new llvm::GlobalVariable(module, value->getType(), /*isConstant=*/true, llvm::GlobalValue::ExternalLinkage, value,
                            "rt3_" + program.name + "_program");

@@ -53,12 +53,11 @@ Expected<std::string> mlir::rt3::makeSharedLibrary(StringRef object, StringRef s
   llvm::FileRemover removeLibrary(libraryPath);
   bool isArm = StringRef(device.triple).starts_with("aarch64");
   std::string soNameText = soName.str();
-  std::vector<const char *> arguments = {
-      "ld.lld",   "-shared",      "-m",  isArm ? "aarch64linux" : "elf_x86_64",
-      "-soname",  soNameText.c_str(), "-z", "defs",
-      // Android 15 loads libraries on pages of 16 KiB.
-      "-z",       isArm ? "max-page-size=16384" : "max-page-size=4096",
-      "--gc-sections", "--build-id=none", "-o", libraryPath.c_str(), objectPath.c_str()};
+  std::vector<const char *> arguments = {"ld.lld", "-shared", "-m", isArm ? "aarch64linux" : "elf_x86_64", "-soname",
+                                         soNameText.c_str(), "-z", "defs",
+                                         // Android 15 loads libraries on pages of 16 KiB.
+                                         "-z", isArm ? "max-page-size=16384" : "max-page-size=4096", "--gc-sections",
+                                         "--build-id=none", "-o", libraryPath.c_str(), objectPath.c_str()};
   std::string messages;
   llvm::raw_string_ostream stream(messages);
   lld::Result result = lld::lldMain(arguments, stream, stream, {{lld::Gnu, &lld::elf::link}});

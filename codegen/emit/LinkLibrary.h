@@ -10,14 +10,11 @@
 namespace mlir::rt3 {
 
 // The bytes of an archive that holds `object` alone.
-llvm::Expected<std::string> makeArchive(llvm::StringRef object,
-                                        llvm::StringRef memberName);
+llvm::Expected<std::string> makeArchive(llvm::StringRef object, llvm::StringRef memberName);
 
 // The bytes of a shared library without dependencies. `folder` is where
 // temporary files may be written; they are removed.
-llvm::Expected<std::string> makeSharedLibrary(llvm::StringRef object,
-                                              llvm::StringRef soName,
-                                              llvm::StringRef folder,
+llvm::Expected<std::string> makeSharedLibrary(llvm::StringRef object, llvm::StringRef soName, llvm::StringRef folder,
                                               const Device &device);
 
 } // namespace mlir::rt3

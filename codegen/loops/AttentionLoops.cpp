@@ -24,8 +24,7 @@ namespace {
 class PanelAttention {
 public:
   PanelAttention(LoopBuilder &b, kernel::AttentionOp op, const Panels &panels, int64_t vectors)
-      : b(b), op(op), vectors(vectors), width(panels.width),
-        tileSize(panels.tileSize),
+      : b(b), op(op), vectors(vectors), width(panels.width), tileSize(panels.tileSize),
         vector(VectorType::get(op.getTile().getLanes(), b.getF32Type())),
         headSize(cast<kernel::BufferType>(op.getType()).getTensor().getShape().back() / op.getHeads()),
         rowSize(4 * panels.width), vectorSize(4 * op.getTile().getLanes()) {}
@@ -34,7 +33,7 @@ public:
   // at the head; mask: of the first query of the panel, or null.
   struct Operands {
     Value q, k, v, mask, scores, out;
-    Value tokens, panel;                // Counts.
+    Value tokens, panel;                  // Counts.
     Value maskQueryStride, maskKeyStride; // Bytes.
   };
 
@@ -50,9 +49,7 @@ public:
   }
 
 private:
-  Value at(Value base, Value row, int64_t v) {
-    return b.offset(b.offset(base, b.mul(row, rowSize)), v * vectorSize);
-  }
+  Value at(Value base, Value row, int64_t v) { return b.offset(b.offset(base, b.mul(row, rowSize)), v * vectorSize); }
 
   // scores[j] = scale q k_j; keys are rounded up to four, the surplus is never
   // read.
@@ -81,8 +78,7 @@ private:
         });
         for (int64_t i = 0; i < kRows; ++i)
           for (int64_t v = 0; v < vectors; ++v)
-            b.store(arith::MulFOp::create(b, sums[i * vectors + v], scale),
-                    at(o.scores, b.add(b.add(first, j), i), v));
+            b.store(arith::MulFOp::create(b, sums[i * vectors + v], scale), at(o.scores, b.add(b.add(first, j), i), v));
       });
     });
   }
@@ -208,14 +204,13 @@ void mlir::rt3::callAttention(const CallSite &site, kernel::AttentionOp op) {
     mask = llvm::to_vector(cast<kernel::BufferType>(op.getMask().getType()).getTensor().getShape());
   std::string description;
   llvm::raw_string_ostream stream(description);
-  stream << type << panels.batchSize << op.getTile() << op.getHeads() << ","
-         << op.getScale().convertToFloat() << op.getCausal();
+  stream << type << panels.batchSize << op.getTile() << op.getHeads() << "," << op.getScale().convertToFloat()
+         << op.getCausal();
   for (int64_t size : mask)
     stream << "," << size;
   auto function = getOrBuildFunction(
       site.module, kernelName("attention_f32", description),
-      {pointer, pointer, pointer, pointer, pointer, pointer, integer},
-      [&](LoopBuilder &b, ValueRange args) {
+      {pointer, pointer, pointer, pointer, pointer, pointer, integer}, [&](LoopBuilder &b, ValueRange args) {
         Value tokens = args[6];
         // Byte strides of the mask's axes; 0 where it repeats.
         SmallVector<Value> strides(4, b.integer(0));
@@ -251,11 +246,7 @@ void mlir::rt3::callAttention(const CallSite &site, kernel::AttentionOp op) {
         });
       });
   func::CallOp::create(caller, function,
-                       ValueRange{site.pointerOf(op.getQ()),
-                                  site.pointerOf(op.getK()),
-                                  site.pointerOf(op.getV()),
+                       ValueRange{site.pointerOf(op.getQ()), site.pointerOf(op.getK()), site.pointerOf(op.getV()),
                                   site.pointerOf(op.getMask() ? op.getMask() : op.getQ()),
-                                  site.pointerOf(op.getScores()),
-                                  site.pointerOf(op.getResult()),
-                                  panels.tokens});
+                                  site.pointerOf(op.getScores()), site.pointerOf(op.getResult()), panels.tokens});
 }

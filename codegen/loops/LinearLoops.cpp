@@ -25,12 +25,9 @@ namespace {
 // Builds the tile kernel of one stream for panels with `vectors` vectors.
 class TileKernel {
 public:
-  TileKernel(LoopBuilder &b, kernel::TileAttr tile, kernel::StreamAttr stream,
-             int64_t vectors)
-      : b(b), tile(tile), stream(stream), vectors(vectors),
-        vector(VectorType::get(tile.getLanes(), b.getF32Type())),
-        rowSize(4 * tile.getLanes() * tile.getVectors()),
-        vectorSize(4 * tile.getLanes()) {}
+  TileKernel(LoopBuilder &b, kernel::TileAttr tile, kernel::StreamAttr stream, int64_t vectors)
+      : b(b), tile(tile), stream(stream), vectors(vectors), vector(VectorType::get(tile.getLanes(), b.getF32Type())),
+        rowSize(4 * tile.getLanes() * tile.getVectors()), vectorSize(4 * tile.getLanes()) {}
 
   // Arguments: x, y, weights, bias, inputs, groups, isFirst, isLast is not
   // needed: what comes after the sum is done on the finished panel.
@@ -46,10 +43,9 @@ public:
       return b.loop(b.integer(0), groups, 1, carried, [&](Value group, ValueRange next) {
         Value row = b.mul(group, stream.getRows());
         Group g{b.offset(y, b.mul(row, rowSize)), b.offset(bias, b.mul(row, 4)), fromBias};
-        return SmallVector<Value>{
-            stream.getPatterns().asArrayRef().empty()
-                ? buildDenseSegment(g, source, count, next[0])
-                : buildSparseSegment(g, source, next[0])};
+        return SmallVector<Value>{stream.getPatterns().asArrayRef().empty()
+                                      ? buildDenseSegment(g, source, count, next[0])
+                                      : buildSparseSegment(g, source, next[0])};
       });
     });
   }
@@ -85,9 +81,7 @@ private:
       b.store(sum, resultAt(g, firstRow + i / vectors, i % vectors));
   }
 
-  Value resultAt(const Group &g, int64_t row, int64_t v) {
-    return b.offset(g.y, row * rowSize + v * vectorSize);
-  }
+  Value resultAt(const Group &g, int64_t row, int64_t v) { return b.offset(g.y, row * rowSize + v * vectorSize); }
 
   SmallVector<Value> loadInputs(Value pointer) {
     SmallVector<Value> values;
@@ -139,7 +133,8 @@ private:
     SmallVector<Value> carried{x, weights};
     carried.append(loadSums(g, 0, rows));
     Value whole = b.mul(b.divide(count, kUnroll), kUnroll);
-    carried = b.loop(b.integer(0), whole, kUnroll, carried, [&](Value, ValueRange values) { return step(values, kUnroll); });
+    carried =
+        b.loop(b.integer(0), whole, kUnroll, carried, [&](Value, ValueRange values) { return step(values, kUnroll); });
     carried = b.loop(whole, count, 1, carried, [&](Value, ValueRange values) { return step(values, 1); });
     storeSums(g, 0, ArrayRef(carried).drop_front(2));
     return carried[1];
@@ -165,13 +160,11 @@ private:
   }
 
   // The rows from `firstRow` on: all blocks, pattern after pattern.
-  Value buildPass(const Group &g, int64_t firstRow, Value x, Value indices,
-                  ArrayRef<Value> counts, Value values) {
+  Value buildPass(const Group &g, int64_t firstRow, Value x, Value indices, ArrayRef<Value> counts, Value values) {
     Sums sums = loadSums(g, firstRow, stream.getPass());
     int64_t entries = stream.getGathered() ? stream.getColumns() : 1;
     for (auto [p, pattern] : llvm::enumerate(stream.getPatterns().asArrayRef())) {
-      SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns =
-          keptRows(pattern, firstRow);
+      SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns = keptRows(pattern, firstRow);
       if (columns.empty()) {
         indices = b.offset(indices, b.mul(counts[p], 2 * entries));
         continue;
@@ -192,8 +185,7 @@ private:
             Value index = b.loadU16(b.offset(state[0], stream.getGathered() ? 2 * column : 0));
             base = b.offset(x, b.mul(index, vectorSize));
           }
-          SmallVector<Value> inputs = loadInputs(
-              stream.getGathered() ? base : b.offset(base, column * rowSize));
+          SmallVector<Value> inputs = loadInputs(stream.getGathered() ? base : b.offset(base, column * rowSize));
           SmallVector<Value> factors = loadWeights(b.offset(state[1], 4 * used), rows.size());
           for (auto [row, factor] : llvm::zip(rows, factors))
             for (int64_t v = 0; v < vectors; ++v) {
@@ -216,8 +208,7 @@ private:
 
   // Per column of the block that a pass reads: its rows, counted from the first
   // row of the pass.
-  SmallVector<std::pair<int64_t, SmallVector<int64_t>>>
-  keptRows(int64_t pattern, int64_t firstRow) {
+  SmallVector<std::pair<int64_t, SmallVector<int64_t>>> keptRows(int64_t pattern, int64_t firstRow) {
     SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns;
     for (int64_t column = 0; column < stream.getColumns(); ++column) {
       SmallVector<int64_t> rows;
@@ -240,37 +231,33 @@ private:
 
 } // namespace
 
-static func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile,
-                                  kernel::StreamAttr stream, int64_t vectors) {
+static func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
+                                  int64_t vectors) {
   // The name of the weights is all that does not matter for the code.
   std::string description, readable;
   llvm::raw_string_ostream text(description);
-  text << tile << stream.getRows() << "," << stream.getColumns() << ","
-       << stream.getRange() << "," << stream.getPass() << ","
-       << stream.getGathered();
+  text << tile << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << "," << stream.getPass()
+       << "," << stream.getGathered();
   for (int64_t pattern : stream.getPatterns().asArrayRef())
     text << "," << pattern;
-  llvm::raw_string_ostream(readable)
-      << "linear_f32_f32_f32p_"
-      << (stream.getPatterns().asArrayRef().empty() ? "dense"
-                                       : "p" + std::to_string(stream.getPatterns().asArrayRef().size()))
-      << "_b" << stream.getRows() << "x" << stream.getColumns()
-      << (stream.getGathered() ? "g" : "") << "_"
-      << (stream.getPatterns().asArrayRef().empty() ? stream.getRows() : stream.getPass())
-      << "x" << vectors * tile.getLanes() << "_" << tile.getIsa();
+  llvm::raw_string_ostream(readable) << "linear_f32_f32_f32p_"
+                                     << (stream.getPatterns().asArrayRef().empty()
+                                             ? "dense"
+                                             : "p" + std::to_string(stream.getPatterns().asArrayRef().size()))
+                                     << "_b" << stream.getRows() << "x" << stream.getColumns()
+                                     << (stream.getGathered() ? "g" : "") << "_"
+                                     << (stream.getPatterns().asArrayRef().empty() ? stream.getRows()
+                                                                                   : stream.getPass())
+                                     << "x" << vectors * tile.getLanes() << "_" << tile.getIsa();
   Type pointer = site.b.pointerType(), integer = site.b.getI64Type();
-  return getOrBuildFunction(
-      site.module, kernelName(readable, description),
-      {pointer, pointer, pointer, pointer, integer, integer, site.b.getI1Type()},
-      [&](LoopBuilder &b, ValueRange args) {
-        TileKernel(b, tile, stream, vectors).build(args);
-      });
+  return getOrBuildFunction(site.module, kernelName(readable, description),
+                            {pointer, pointer, pointer, pointer, integer, integer, site.b.getI1Type()},
+                            [&](LoopBuilder &b, ValueRange args) { TileKernel(b, tile, stream, vectors).build(args); });
 }
 
 // activation(y) + residual on a finished panel, whose features lie one after
 // the other.
-static void buildEpilogue(LoopBuilder &b, kernel::LinearOp op, int64_t lanes,
-                          int64_t count, Value y, Value residual) {
+static void buildEpilogue(LoopBuilder &b, kernel::LinearOp op, int64_t lanes, int64_t count, Value y, Value residual) {
   auto vector = VectorType::get(lanes, b.getF32Type());
   b.loop(b.integer(0), b.integer(4 * count), 4 * lanes, [&](Value i) {
     Value value = b.load(vector, b.offset(y, i));
@@ -310,30 +297,24 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
   SmallVector<Type> types{pointer, pointer, pointer, pointer, integer};
   types.append(streams.size(), pointer);
   auto function = getOrBuildFunction(
-      site.module, kernelName("linear_f32", description), types,
-      [&](LoopBuilder &b, ValueRange args) {
+      site.module, kernelName("linear_f32", description), types, [&](LoopBuilder &b, ValueRange args) {
         forEachPanel(b, tile, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
           Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
           Value place = b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize));
           Value target = b.offset(args[1], place);
           for (auto [i, part] : llvm::enumerate(streams)) {
             Value isFirst = arith::ConstantIntOp::create(b, b.getI1Type(), i == 0);
-            func::CallOp::create(
-                b, kernels[i][vectors - 1],
-                ValueRange{source, target, args[5 + i], args[2],
-                           b.integer(inputs),
-                           b.integer(y.features / part.getRows()), isFirst});
+            func::CallOp::create(b, kernels[i][vectors - 1],
+                                 ValueRange{source, target, args[5 + i], args[2], b.integer(inputs),
+                                            b.integer(y.features / part.getRows()), isFirst});
           }
           if (op.getActivation() || op.getResidual())
             buildEpilogue(b, op, tile.getLanes(), y.features * y.width, target,
                           op.getResidual() ? b.offset(args[3], place) : Value());
         });
       });
-  SmallVector<Value> arguments{
-      site.pointerOf(op.getX()), site.pointerOf(op.getResult()),
-      site.pointerOf(op.getBias()),
-      site.pointerOf(op.getResidual() ? op.getResidual() : op.getBias()),
-      y.tokens};
+  SmallVector<Value> arguments{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), site.pointerOf(op.getBias()),
+                               site.pointerOf(op.getResidual() ? op.getResidual() : op.getBias()), y.tokens};
   for (kernel::StreamAttr part : streams)
     arguments.push_back(site.weightsOf(part.getWeights()));
   func::CallOp::create(caller, function, arguments);

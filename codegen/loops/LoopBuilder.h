@@ -37,9 +37,7 @@ public:
 
   // `pointer` moved by a number of bytes.
   Value offset(Value pointer, Value bytes);
-  Value offset(Value pointer, int64_t bytes) {
-    return offset(pointer, integer(bytes));
-  }
+  Value offset(Value pointer, int64_t bytes) { return offset(pointer, integer(bytes)); }
   // Memory is aligned to one element.
   Value load(Type type, Value pointer);
   void store(Value value, Value pointer);
@@ -52,15 +50,11 @@ public:
 
   using LoopBody = llvm::function_ref<SmallVector<Value>(Value, ValueRange)>;
   // for (i = begin; i < end; i += step) carried = body(i, carried)
-  SmallVector<Value> loop(Value begin, Value end, int64_t step,
-                          ValueRange carried, LoopBody body);
-  void loop(Value begin, Value end, int64_t step,
-            llvm::function_ref<void(Value)> body);
+  SmallVector<Value> loop(Value begin, Value end, int64_t step, ValueRange carried, LoopBody body);
+  void loop(Value begin, Value end, int64_t step, llvm::function_ref<void(Value)> body);
   // condition ? onTrue() : onFalse()
-  SmallVector<Value>
-  choose(Value condition, TypeRange types,
-         llvm::function_ref<SmallVector<Value>()> onTrue,
-         llvm::function_ref<SmallVector<Value>()> onFalse);
+  SmallVector<Value> choose(Value condition, TypeRange types, llvm::function_ref<SmallVector<Value>()> onTrue,
+                            llvm::function_ref<SmallVector<Value>()> onFalse);
   void when(Value condition, llvm::function_ref<void()> body);
   Value isEqual(Value a, Value b);
   Value isLess(Value a, Value b);
@@ -69,9 +63,8 @@ public:
 // The private function `name` of `module`, built by `body` from its arguments
 // when it does not exist yet. Equal names must mean equal code. Pointer
 // arguments are promised not to alias.
-func::FuncOp getOrBuildFunction(
-    ModuleOp module, llvm::StringRef name, ArrayRef<Type> argumentTypes,
-    llvm::function_ref<void(LoopBuilder &, ValueRange)> body);
+func::FuncOp getOrBuildFunction(ModuleOp module, llvm::StringRef name, ArrayRef<Type> argumentTypes,
+                                llvm::function_ref<void(LoopBuilder &, ValueRange)> body);
 
 } // namespace mlir::rt3
 

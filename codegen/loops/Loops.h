@@ -38,8 +38,7 @@ std::string kernelName(llvm::StringRef readable, llvm::StringRef description);
 
 // Calls `body(batch, tile, vectors)` for each panel, with the number of vectors
 // that hold tokens: the tile's, and fewer in the last panel of a sequence.
-void forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch,
-                  Value tokens,
+void forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,
                   llvm::function_ref<void(Value, Value, int64_t)> body);
 
 void callLinear(const CallSite &site, kernel::LinearOp op);

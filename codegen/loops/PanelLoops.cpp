@@ -23,8 +23,7 @@ Panels::Panels(const CallSite &site, kernel::BufferType type) {
   for (int64_t size : shape.drop_back(2))
     batch *= size;
   tileSize = 4 * features * width;
-  batchSize =
-      llvm::divideCeil(isFree ? site.maxLength : free, width) * tileSize;
+  batchSize = llvm::divideCeil(isFree ? site.maxLength : free, width) * tileSize;
 }
 
 std::string mlir::rt3::kernelName(StringRef readable, StringRef description) {
@@ -32,19 +31,15 @@ std::string mlir::rt3::kernelName(StringRef readable, StringRef description) {
   return ("rt3_" + readable + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 8)).str();
 }
 
-void mlir::rt3::forEachPanel(
-    LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,
-    llvm::function_ref<void(Value, Value, int64_t)> body) {
+void mlir::rt3::forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,
+                             llvm::function_ref<void(Value, Value, int64_t)> body) {
   int64_t width = tile.getVectors() * tile.getLanes();
   Value full = b.divide(tokens, width);
-  Value rest = b.divide(b.add(b.remainder(tokens, width), tile.getLanes() - 1),
-                        tile.getLanes());
+  Value rest = b.divide(b.add(b.remainder(tokens, width), tile.getLanes() - 1), tile.getLanes());
   b.loop(b.integer(0), b.integer(batch), 1, [&](Value element) {
-    b.loop(b.integer(0), full, 1,
-           [&](Value t) { body(element, t, tile.getVectors()); });
+    b.loop(b.integer(0), full, 1, [&](Value t) { body(element, t, tile.getVectors()); });
     for (int64_t vectors = 1; vectors <= tile.getVectors(); ++vectors)
-      b.when(b.isEqual(rest, b.integer(vectors)),
-             [&] { body(element, full, vectors); });
+      b.when(b.isEqual(rest, b.integer(vectors)), [&] { body(element, full, vectors); });
   });
 }
 
@@ -58,48 +53,39 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
   double epsilon = op.getEpsilon().convertToFloat();
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
-  llvm::raw_string_ostream(description)
-      << tile << " " << type << " " << panels.batchSize << " " << epsilon;
+  llvm::raw_string_ostream(description) << tile << " " << type << " " << panels.batchSize << " " << epsilon;
   auto function = getOrBuildFunction(
-      site.module, kernelName("layer_norm_f32", description),
-      {pointer, pointer, pointer, pointer, integer},
+      site.module, kernelName("layer_norm_f32", description), {pointer, pointer, pointer, pointer, integer},
       [&](LoopBuilder &b, ValueRange args) {
         auto vector = VectorType::get(tile.getLanes(), b.getF32Type());
         int64_t rowSize = 4 * panels.width, vectorSize = 4 * tile.getLanes();
         forEachPanel(b, tile, panels.batch, args[4], [&](Value element, Value t, int64_t vectors) {
-          Value start = b.add(b.mul(element, panels.batchSize),
-                              b.mul(t, panels.tileSize));
+          Value start = b.add(b.mul(element, panels.batchSize), b.mul(t, panels.tileSize));
           Value x = b.offset(args[0], start), y = b.offset(args[3], start);
           auto rows = [&](ValueRange carried, llvm::function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
             return b.loop(b.integer(0), b.integer(features), 1, carried,
-                          [&](Value i, ValueRange values) {
-                            return body(i, b.mul(i, rowSize), values);
-                          });
+                          [&](Value i, ValueRange values) { return body(i, b.mul(i, rowSize), values); });
           };
-          auto at = [&](Value base, Value row, int64_t v) {
-            return b.offset(b.offset(base, row), v * vectorSize);
-          };
+          auto at = [&](Value base, Value row, int64_t v) { return b.offset(b.offset(base, row), v * vectorSize); };
           Value zero = b.real(vector, 0), inverse = b.real(vector, 1.0 / features);
-          SmallVector<Value> mean = rows(
-              SmallVector<Value>(vectors, zero), [&](Value, Value row, ValueRange sums) {
-                SmallVector<Value> next;
-                for (int64_t v = 0; v < vectors; ++v)
-                  next.push_back(arith::AddFOp::create(b, sums[v], b.load(vector, at(x, row, v))));
-                return next;
-              });
+          SmallVector<Value> mean = rows(SmallVector<Value>(vectors, zero), [&](Value, Value row, ValueRange sums) {
+            SmallVector<Value> next;
+            for (int64_t v = 0; v < vectors; ++v)
+              next.push_back(arith::AddFOp::create(b, sums[v], b.load(vector, at(x, row, v))));
+            return next;
+          });
           for (Value &value : mean)
             value = arith::MulFOp::create(b, value, inverse);
           // Of differences, not of squares minus the square of the mean, which
           // cancels.
-          SmallVector<Value> scale = rows(
-              SmallVector<Value>(vectors, zero), [&](Value, Value row, ValueRange sums) {
-                SmallVector<Value> next;
-                for (int64_t v = 0; v < vectors; ++v) {
-                  Value difference = arith::SubFOp::create(b, b.load(vector, at(x, row, v)), mean[v]);
-                  next.push_back(b.fma(difference, difference, sums[v]));
-                }
-                return next;
-              });
+          SmallVector<Value> scale = rows(SmallVector<Value>(vectors, zero), [&](Value, Value row, ValueRange sums) {
+            SmallVector<Value> next;
+            for (int64_t v = 0; v < vectors; ++v) {
+              Value difference = arith::SubFOp::create(b, b.load(vector, at(x, row, v)), mean[v]);
+              next.push_back(b.fma(difference, difference, sums[v]));
+            }
+            return next;
+          });
           for (Value &value : scale) {
             Value variance = b.fma(value, inverse, b.real(vector, epsilon));
             Value root = buildFunction(b, kernel::Function::Sqrt, variance, b.getF32Type());
@@ -118,11 +104,8 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
         });
       });
   func::CallOp::create(caller, function,
-                       ValueRange{site.pointerOf(op.getX()),
-                                  site.pointerOf(op.getScale()),
-                                  site.pointerOf(op.getBias()),
-                                  site.pointerOf(op.getResult()),
-                                  panels.tokens});
+                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getScale()),
+                                  site.pointerOf(op.getBias()), site.pointerOf(op.getResult()), panels.tokens});
 }
 
 void mlir::rt3::callPack(const CallSite &site, kernel::PackOp op) {
@@ -134,32 +117,27 @@ void mlir::rt3::callPack(const CallSite &site, kernel::PackOp op) {
   int64_t features = to.getTensor().getShape().back();
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
-  llvm::raw_string_ostream(description)
-      << from << " " << to << " " << panels.batchSize;
-  auto function = getOrBuildFunction(
-      site.module,
-      kernelName(isPacking ? "pack_f32" : "unpack_f32", description),
-      {pointer, pointer, integer}, [&](LoopBuilder &b, ValueRange args) {
-        Type element = b.getF32Type();
-        b.loop(b.integer(0), b.integer(panels.batch), 1, [&](Value batch) {
-          b.loop(b.integer(0), args[2], 1, [&](Value token) {
-            Value row = b.mul(b.add(b.mul(batch, args[2]), token), 4 * features);
-            Value tile = b.mul(b.divide(token, panels.width), panels.tileSize);
-            Value lane = b.mul(b.remainder(token, panels.width), 4);
-            Value column = b.add(b.add(b.mul(batch, panels.batchSize), tile), lane);
-            b.loop(b.integer(0), b.integer(features), 1, [&](Value feature) {
-              Value plain = b.add(row, b.mul(feature, 4));
-              Value packed = b.add(column, b.mul(feature, 4 * panels.width));
-              Value source = isPacking ? plain : packed;
-              Value target = isPacking ? packed : plain;
-              b.store(b.load(element, b.offset(args[0], source)),
-                      b.offset(args[1], target));
-            });
-          });
-        });
-      });
+  llvm::raw_string_ostream(description) << from << " " << to << " " << panels.batchSize;
+  auto function =
+      getOrBuildFunction(site.module, kernelName(isPacking ? "pack_f32" : "unpack_f32", description),
+                         {pointer, pointer, integer}, [&](LoopBuilder &b, ValueRange args) {
+                           Type element = b.getF32Type();
+                           b.loop(b.integer(0), b.integer(panels.batch), 1, [&](Value batch) {
+                             b.loop(b.integer(0), args[2], 1, [&](Value token) {
+                               Value row = b.mul(b.add(b.mul(batch, args[2]), token), 4 * features);
+                               Value tile = b.mul(b.divide(token, panels.width), panels.tileSize);
+                               Value lane = b.mul(b.remainder(token, panels.width), 4);
+                               Value column = b.add(b.add(b.mul(batch, panels.batchSize), tile), lane);
+                               b.loop(b.integer(0), b.integer(features), 1, [&](Value feature) {
+                                 Value plain = b.add(row, b.mul(feature, 4));
+                                 Value packed = b.add(column, b.mul(feature, 4 * panels.width));
+                                 Value source = isPacking ? plain : packed;
+                                 Value target = isPacking ? packed : plain;
+                                 b.store(b.load(element, b.offset(args[0], source)), b.offset(args[1], target));
+                               });
+                             });
+                           });
+                         });
   func::CallOp::create(caller, function,
-                       ValueRange{site.pointerOf(op.getX()),
-                                  site.pointerOf(op.getResult()),
-                                  panels.tokens});
+                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), panels.tokens});
 }

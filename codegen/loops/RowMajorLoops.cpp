@@ -18,7 +18,7 @@ namespace {
 // Sizes and byte strides of a row-major buffer; the free size is an argument.
 struct RowMajor {
   kernel::BufferType type;
-  Type element;   // In memory: i1 takes a byte.
+  Type element; // In memory: i1 takes a byte.
   SmallVector<Value> sizes, strides;
 
   RowMajor(LoopBuilder &b, kernel::BufferType type, Value length)
@@ -50,8 +50,7 @@ Value loadElement(LoopBuilder &b, Type element, Value pointer) {
   if (!element.isInteger(1))
     return b.load(element, pointer);
   Value byte = b.load(b.getI8Type(), pointer);
-  return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, byte,
-                               arith::ConstantOp::create(b, b.getI8IntegerAttr(0)));
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, byte, arith::ConstantOp::create(b, b.getI8IntegerAttr(0)));
 }
 
 void storeElement(LoopBuilder &b, Value value, Value pointer) {
@@ -62,8 +61,7 @@ void storeElement(LoopBuilder &b, Value value, Value pointer) {
 
 // Calls `body` for each index of a space of `sizes`, with the dot product of
 // the index and each of `strides`.
-void forEachIndex(LoopBuilder &b, ArrayRef<Value> sizes,
-                  ArrayRef<SmallVector<Value>> strides,
+void forEachIndex(LoopBuilder &b, ArrayRef<Value> sizes, ArrayRef<SmallVector<Value>> strides,
                   llvm::function_ref<void(ArrayRef<Value>)> body) {
   std::function<void(size_t, SmallVector<Value>)> nest = [&](size_t axis, SmallVector<Value> offsets) {
     if (axis == sizes.size())
@@ -78,9 +76,7 @@ void forEachIndex(LoopBuilder &b, ArrayRef<Value> sizes,
   nest(0, SmallVector<Value>(strides.size(), b.integer(0)));
 }
 
-kernel::BufferType typeOf(Value value) {
-  return cast<kernel::BufferType>(value.getType());
-}
+kernel::BufferType typeOf(Value value) { return cast<kernel::BufferType>(value.getType()); }
 
 // Calls the kernel of `op`, which gets the pointers of operands and result, and
 // the free dimension.
@@ -103,9 +99,7 @@ void callKernel(const CallSite &site, Operation *op, StringRef readable,
   arguments.push_back(site.length);
   types.push_back(caller.getI64Type());
   auto function = getOrBuildFunction(site.module, kernelName(readable, description), types,
-                                     [&](LoopBuilder &b, ValueRange args) {
-                                       body(b, args.drop_back(), args.back());
-                                     });
+                                     [&](LoopBuilder &b, ValueRange args) { body(b, args.drop_back(), args.back()); });
   // The same pointer may be an operand twice (x * x): no promise for those.
   for (size_t i = 0; i + 1 < op->getNumOperands(); ++i)
     for (size_t j = i + 1; j < op->getNumOperands(); ++j)
@@ -146,8 +140,7 @@ void mlir::rt3::callMap(const CallSite &site, kernel::MapOp op) {
           SmallVector<Value> values;
           for (Value arg : args.drop_back())
             values.push_back(b.load(vector, b.offset(arg, at)));
-          b.store(buildFunction(b, op.getFunction(), values, b.getF32Type()),
-                  b.offset(args.back(), at));
+          b.store(buildFunction(b, op.getFunction(), values, b.getF32Type()), b.offset(args.back(), at));
         });
       });
     });
@@ -163,26 +156,21 @@ void mlir::rt3::callMap(const CallSite &site, kernel::MapOp op) {
         SmallVector<Value> values;
         for (Value arg : args.drop_back())
           values.push_back(b.load(valueType, b.offset(arg, b.mul(i, 4))));
-        b.store(buildFunction(b, op.getFunction(), values, b.getF32Type()),
-                b.offset(args.back(), b.mul(i, 4)));
+        b.store(buildFunction(b, op.getFunction(), values, b.getF32Type()), b.offset(args.back(), b.mul(i, 4)));
       };
       int64_t lanes = site.tile.getLanes();
       Value whole = b.mul(b.divide(count, lanes), lanes);
-      b.loop(b.integer(0), whole, lanes, [&](Value i) {
-        body(VectorType::get(lanes, b.getF32Type()), i);
-      });
+      b.loop(b.integer(0), whole, lanes, [&](Value i) { body(VectorType::get(lanes, b.getF32Type()), i); });
       b.loop(whole, count, 1, [&](Value i) { body(b.getF32Type(), i); });
       return;
     }
     SmallVector<SmallVector<Value>> strides{result.strides};
     for (Value input : op.getInputs())
-      strides.push_back(RowMajor(b, typeOf(input), length)
-                            .broadcastStrides(b, type.getTensor().getShape()));
+      strides.push_back(RowMajor(b, typeOf(input), length).broadcastStrides(b, type.getTensor().getShape()));
     forEachIndex(b, result.sizes, strides, [&](ArrayRef<Value> offsets) {
       SmallVector<Value> values;
       for (auto [i, input] : llvm::enumerate(op.getInputs()))
-        values.push_back(loadElement(b, typeOf(input).getTensor().getElementType(),
-                                     b.offset(args[i], offsets[1 + i])));
+        values.push_back(loadElement(b, typeOf(input).getTensor().getElementType(), b.offset(args[i], offsets[1 + i])));
       Value value = buildFunction(b, op.getFunction(), values, result.element);
       storeElement(b, value, b.offset(args.back(), offsets[0]));
     });
@@ -228,9 +216,7 @@ void mlir::rt3::callConcat(const CallSite &site, kernel::ConcatOp op) {
 static Value neutral(LoopBuilder &b, kernel::Reduction reduction, Type type) {
   double infinity = std::numeric_limits<double>::infinity();
   bool isFloat = isa<FloatType>(type);
-  auto integer = [&](int64_t value) -> Value {
-    return arith::ConstantOp::create(b, b.getIntegerAttr(type, value));
-  };
+  auto integer = [&](int64_t value) -> Value { return arith::ConstantOp::create(b, b.getIntegerAttr(type, value)); };
   bool isWide = type.isInteger(64);
   switch (reduction) {
   case kernel::Reduction::Max:
@@ -313,25 +299,24 @@ void mlir::rt3::callMatmul(const CallSite &site, kernel::MatmulOp op) {
     };
     Type element = b.getF32Type();
     Value rows = result.sizes[batchRank], columns = result.sizes.back(), inputs = lhs.sizes.back();
-    forEachIndex(
-        b, ArrayRef(result.sizes).drop_back(2),
-        {batchStrides(result), batchStrides(lhs), batchStrides(rhs)}, [&](ArrayRef<Value> offsets) {
-          b.loop(b.integer(0), rows, 1, [&](Value m) {
-            Value target = b.offset(args[2], b.add(offsets[0], b.mul(m, result.strides[batchRank])));
-            Value source = b.offset(args[0], b.add(offsets[1], b.mul(m, lhs.strides[lhs.strides.size() - 2])));
-            b.loop(b.integer(0), columns, 1, [&](Value n) {
-              b.store(b.real(element, 0), b.offset(target, b.mul(n, 4)));
-            });
-            b.loop(b.integer(0), inputs, 1, [&](Value k) {
-              Value factor = b.load(element, b.offset(source, b.mul(k, 4)));
-              Value row = b.offset(args[1], b.add(offsets[2], b.mul(k, rhs.strides[rhs.strides.size() - 2])));
-              b.loop(b.integer(0), columns, 1, [&](Value n) {
-                Value place = b.offset(target, b.mul(n, 4));
-                b.store(b.fma(factor, b.load(element, b.offset(row, b.mul(n, 4))), b.load(element, place)), place);
-              });
-            });
-          });
-        });
+    forEachIndex(b, ArrayRef(result.sizes).drop_back(2), {batchStrides(result), batchStrides(lhs), batchStrides(rhs)},
+                 [&](ArrayRef<Value> offsets) {
+                   b.loop(b.integer(0), rows, 1, [&](Value m) {
+                     Value target = b.offset(args[2], b.add(offsets[0], b.mul(m, result.strides[batchRank])));
+                     Value source = b.offset(args[0], b.add(offsets[1], b.mul(m, lhs.strides[lhs.strides.size() - 2])));
+                     b.loop(b.integer(0), columns, 1,
+                            [&](Value n) { b.store(b.real(element, 0), b.offset(target, b.mul(n, 4))); });
+                     b.loop(b.integer(0), inputs, 1, [&](Value k) {
+                       Value factor = b.load(element, b.offset(source, b.mul(k, 4)));
+                       Value row = b.offset(args[1], b.add(offsets[2], b.mul(k, rhs.strides[rhs.strides.size() - 2])));
+                       b.loop(b.integer(0), columns, 1, [&](Value n) {
+                         Value place = b.offset(target, b.mul(n, 4));
+                         b.store(b.fma(factor, b.load(element, b.offset(row, b.mul(n, 4))), b.load(element, place)),
+                                 place);
+                       });
+                     });
+                   });
+                 });
   });
 }
 

@@ -28,12 +28,8 @@ struct Floats {
     x = arith::MaxNumFOp::create(b, x, c(low), arith::FastMathFlags::nnan);
     return arith::MinNumFOp::create(b, x, c(high), arith::FastMathFlags::nnan);
   }
-  Value compare(arith::CmpFPredicate predicate, Value x, Value y) {
-    return arith::CmpFOp::create(b, predicate, x, y);
-  }
-  Value select(Value condition, Value x, Value y) {
-    return arith::SelectOp::create(b, condition, x, y);
-  }
+  Value compare(arith::CmpFPredicate predicate, Value x, Value y) { return arith::CmpFOp::create(b, predicate, x, y); }
+  Value select(Value condition, Value x, Value y) { return arith::SelectOp::create(b, condition, x, y); }
   // Coefficients from the highest power down.
   Value polynomial(Value x, ArrayRef<double> coefficients) {
     Value sum = c(coefficients.front());
@@ -41,9 +37,7 @@ struct Floats {
       sum = b.fma(sum, x, c(coefficient));
     return sum;
   }
-  Value keepNan(Value x, Value result) {
-    return select(compare(arith::CmpFPredicate::UNO, x, x), x, result);
-  }
+  Value keepNan(Value x, Value result) { return select(compare(arith::CmpFPredicate::UNO, x, x), x, result); }
 };
 
 } // namespace
@@ -56,8 +50,7 @@ Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
   Value n = LLVM::RoundEvenOp::create(b, f.mul(x, f.c(1.44269504088896341)));
   Value r = b.fma(n, f.c(-0.693359375), x);
   r = b.fma(n, f.c(2.12194440e-4), r);
-  Value p = f.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
-                             4.1665795894e-2, 1.6666665459e-1, 0.5});
+  Value p = f.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5});
   p = b.fma(p, f.mul(r, r), f.add(r, f.c(1.0)));
   Type integers = b.getI32Type();
   if (auto vector = dyn_cast<VectorType>(x.getType()))
@@ -65,22 +58,18 @@ Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
   Value exponent = arith::FPToSIOp::create(b, integers, n);
   Value shift = arith::ConstantOp::create(
       b, isa<VectorType>(integers)
-             ? TypedAttr(DenseElementsAttr::get(cast<ShapedType>(integers),
-                                                b.getI32IntegerAttr(23)))
+             ? TypedAttr(DenseElementsAttr::get(cast<ShapedType>(integers), b.getI32IntegerAttr(23)))
              : TypedAttr(b.getI32IntegerAttr(23)));
   exponent = arith::ShLIOp::create(b, exponent, shift);
   Value bits = arith::BitcastOp::create(b, integers, p);
-  return arith::BitcastOp::create(b, x.getType(),
-                                  arith::AddIOp::create(b, bits, exponent));
+  return arith::BitcastOp::create(b, x.getType(), arith::AddIOp::create(b, bits, exponent));
 }
 
 static Value buildExp(Floats &f, Value x) {
   Value result = buildBoundedExp(f.b, x);
   double infinity = std::numeric_limits<double>::infinity();
-  result = f.select(f.compare(arith::CmpFPredicate::OGT, x, f.c(88.7228)),
-                    f.c(infinity), result);
-  result = f.select(f.compare(arith::CmpFPredicate::OLT, x, f.c(-87.3365)),
-                    f.c(0), result);
+  result = f.select(f.compare(arith::CmpFPredicate::OGT, x, f.c(88.7228)), f.c(infinity), result);
+  result = f.select(f.compare(arith::CmpFPredicate::OLT, x, f.c(-87.3365)), f.c(0), result);
   return f.keepNan(x, result);
 }
 
@@ -88,15 +77,11 @@ static Value buildExp(Floats &f, Value x) {
 static Value buildErf(Floats &f, Value x) {
   Value bounded = f.clamp(x, -4.0, 4.0);
   Value square = f.mul(bounded, bounded);
-  Value top = f.polynomial(
-      square, {-2.72614225801306e-10, 2.77068142495902e-08,
-               -2.10102402082508e-06, -5.69250639462346e-05,
-               -7.34990630326855e-04, -2.95459980854025e-03,
-               -1.60960333262415e-02});
-  Value bottom = f.polynomial(
-      square, {-1.45660718464996e-05, -2.13374055278905e-04,
-               -1.68282697438203e-03, -7.37332916720468e-03,
-               -1.42647390514189e-02});
+  Value top =
+      f.polynomial(square, {-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
+                            -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02});
+  Value bottom = f.polynomial(square, {-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03,
+                                       -7.37332916720468e-03, -1.42647390514189e-02});
   return f.keepNan(x, f.div(f.mul(bounded, top), bottom));
 }
 
@@ -104,19 +89,15 @@ static Value buildErf(Floats &f, Value x) {
 static Value buildTanh(Floats &f, Value x) {
   Value bounded = f.clamp(x, -7.90531110763549805, 7.90531110763549805);
   Value square = f.mul(bounded, bounded);
-  Value top = f.polynomial(
-      square,
-      {-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11,
-       5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04,
-       4.89352455891786e-03});
+  Value top =
+      f.polynomial(square, {-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
+                            1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03});
   Value bottom =
-      f.polynomial(square, {1.19825839466702e-06, 1.18534705686654e-04,
-                            2.26843463243900e-03, 4.89352518554385e-03});
+      f.polynomial(square, {1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03});
   return f.keepNan(x, f.div(f.mul(bounded, top), bottom));
 }
 
-static Value buildFloatFunction(LoopBuilder &b, Function function,
-                                ValueRange operands) {
+static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange operands) {
   Floats f{b, operands[0].getType()};
   Value x = operands[0];
   switch (function) {
@@ -183,20 +164,17 @@ static Value buildFloatFunction(LoopBuilder &b, Function function,
   }
 }
 
-static Value buildIntegerFunction(LoopBuilder &b, Function function,
-                                  ValueRange operands) {
+static Value buildIntegerFunction(LoopBuilder &b, Function function, ValueRange operands) {
   Value x = operands[0];
   auto compare = [&](arith::CmpIPredicate predicate) -> Value {
     return arith::CmpIOp::create(b, predicate, x, operands[1]);
   };
   auto constant = [&](int64_t value) -> Value {
-    return arith::ConstantOp::create(b,
-                                     b.getIntegerAttr(x.getType(), value));
+    return arith::ConstantOp::create(b, b.getIntegerAttr(x.getType(), value));
   };
   switch (function) {
   case Function::Abs:
-    return arith::MaxSIOp::create(b, x,
-                                  arith::SubIOp::create(b, constant(0), x));
+    return arith::MaxSIOp::create(b, x, arith::SubIOp::create(b, constant(0), x));
   case Function::Neg:
     return arith::SubIOp::create(b, constant(0), x);
   case Function::Not:
@@ -211,10 +189,8 @@ static Value buildIntegerFunction(LoopBuilder &b, Function function,
     // Inputs are not to be trusted: x / 0 is 0, and the smallest number
     // divided by -1 wraps instead of trapping.
     Value y = operands[1];
-    Value isZero =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, y, constant(0));
-    Value isMinusOne =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, y, constant(-1));
+    Value isZero = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, y, constant(0));
+    Value isMinusOne = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, y, constant(-1));
     Value isSpecial = arith::OrIOp::create(b, isZero, isMinusOne);
     Value safe = arith::SelectOp::create(b, isSpecial, constant(1), y);
     Value quotient = arith::DivSIOp::create(b, x, safe);
@@ -257,9 +233,7 @@ static Value buildCast(LoopBuilder &b, Value x, Type to) {
     }
     // The saturating form: a number out of range must not be undefined.
     return LLVM::CallIntrinsicOp::create(
-               b, to,
-               b.getStringAttr(to.isInteger(64) ? "llvm.fptosi.sat.i64.f32"
-                                                : "llvm.fptosi.sat.i32.f32"),
+               b, to, b.getStringAttr(to.isInteger(64) ? "llvm.fptosi.sat.i64.f32" : "llvm.fptosi.sat.i32.f32"),
                ValueRange{x})
         .getResult(0);
   }
@@ -269,9 +243,8 @@ static Value buildCast(LoopBuilder &b, Value x, Type to) {
     return arith::SIToFPOp::create(b, to, x);
   }
   if (to.isInteger(1))
-    return arith::CmpIOp::create(
-        b, arith::CmpIPredicate::ne, x,
-        arith::ConstantOp::create(b, b.getIntegerAttr(from, 0)));
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, x,
+                                 arith::ConstantOp::create(b, b.getIntegerAttr(from, 0)));
   if (from.isInteger(1))
     return arith::ExtUIOp::create(b, to, x);
   if (from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth())
@@ -279,8 +252,7 @@ static Value buildCast(LoopBuilder &b, Value x, Type to) {
   return arith::TruncIOp::create(b, to, x);
 }
 
-Value mlir::rt3::buildFunction(LoopBuilder &b, Function function,
-                               ValueRange operands, Type resultElement) {
+Value mlir::rt3::buildFunction(LoopBuilder &b, Function function, ValueRange operands, Type resultElement) {
   if (function == Function::Select)
     return arith::SelectOp::create(b, operands[0], operands[1], operands[2]);
   if (function == Function::Cast)

@@ -20,8 +20,7 @@ Value buildBoundedExp(LoopBuilder &b, Value x);
 // (scalar or vector). NaN gives NaN; exp overflows to infinity. Absolute errors
 // of erf, tanh, gelu and sigmoid are below 5e-7 (gelu: times |x|).
 // `resultElement` is the element type that cast goes to.
-Value buildFunction(LoopBuilder &b, kernel::Function function,
-                    ValueRange operands, Type resultElement);
+Value buildFunction(LoopBuilder &b, kernel::Function function, ValueRange operands, Type resultElement);
 
 } // namespace mlir::rt3
 

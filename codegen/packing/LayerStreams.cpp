@@ -12,9 +12,7 @@ int64_t mlir::rt3::tokenCount(graph::LinearOp op) {
   auto module = op->getParentOfType<ModuleOp>();
   int64_t count = 1;
   for (int64_t size : cast<RankedTensorType>(op.getX().getType()).getShape().drop_back())
-    count *= ShapedType::isDynamic(size)
-                 ? module->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt()
-                 : size;
+    count *= ShapedType::isDynamic(size) ? module->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt() : size;
   return count;
 }
 
@@ -28,8 +26,7 @@ static int64_t passOf(const Device &device, int64_t rows) {
 
 // The shapes that can store `encoding`. Zeros without structure (blocks of one
 // weight) may go into any; what is fastest is for the cost model to say.
-static std::vector<StreamShape> candidateShapes(Attribute encoding, const StreamShape &base,
-                                                ModuleOp module) {
+static std::vector<StreamShape> candidateShapes(Attribute encoding, const StreamShape &base, ModuleOp module) {
   StreamShape shape = base;
   if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding)) {
     auto set = module.lookupSymbol<graph::PatternSetOp>(pattern.getSet());
@@ -52,8 +49,7 @@ static std::vector<StreamShape> candidateShapes(Attribute encoding, const Stream
   return shapes;
 }
 
-std::vector<PackedStream> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings,
-                                               const Device &device) {
+std::vector<PackedStream> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device) {
   auto type = cast<RankedTensorType>(op.getWeights().getType());
   int64_t inputs = type.getDimSize(0), outputs = type.getDimSize(1);
   std::vector<float> values = graph::floatElements(graph::constantValue(op.getWeights()));

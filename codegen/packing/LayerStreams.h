@@ -13,8 +13,7 @@ namespace mlir::rt3 {
 
 // The streams whose sum is the layer's weights: one, or for nested levels one
 // per level. `encodings` is as in rt3_graph.linear; empty means dense.
-std::vector<PackedStream> packLayer(graph::LinearOp op, ArrayAttr encodings,
-                                    const Device &device);
+std::vector<PackedStream> packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device);
 
 // Tokens of the layer at the largest length, batch included.
 int64_t tokenCount(graph::LinearOp op);

@@ -17,8 +17,7 @@ using namespace mlir::rt3;
 // Bytes behind the last value that a kernel may read.
 static constexpr int64_t kPadding = 16;
 
-int64_t mlir::rt3::chooseRange(int64_t inputs, int64_t panelWidth,
-                               int64_t l1Size) {
+int64_t mlir::rt3::chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size) {
   int64_t largest = std::max<int64_t>(16, l1Size * 2 / 3 / (4 * panelWidth));
   int64_t parts = llvm::divideCeil(inputs, largest);
   return llvm::alignTo(llvm::divideCeil(inputs, parts), kernel::kFeatureMultiple);
@@ -34,12 +33,9 @@ static void finish(PackedStream &stream) {
   stream.bytes.resize(stream.bytes.size() + kPadding, 0);
 }
 
-static int64_t paddedOutputs(int64_t outputs) {
-  return llvm::alignTo(outputs, kernel::kFeatureMultiple);
-}
+static int64_t paddedOutputs(int64_t outputs) { return llvm::alignTo(outputs, kernel::kFeatureMultiple); }
 
-PackedStream mlir::rt3::packDense(const MaskedWeights &weights,
-                                  const StreamShape &shape) {
+PackedStream mlir::rt3::packDense(const MaskedWeights &weights, const StreamShape &shape) {
   PackedStream stream{shape, {}, {}, 0, 0, {}, 0, 0};
   int64_t outputs = paddedOutputs(weights.outputs);
   for (int64_t begin = 0; begin < weights.inputs; begin += shape.range) {
@@ -71,8 +67,7 @@ struct Block {
 class SparsePacker {
 public:
   SparsePacker(const MaskedWeights &weights, const StreamShape &shape, const std::vector<int64_t> &patterns)
-      : given(patterns), weights(weights), shape(shape),
-        groups(paddedOutputs(weights.outputs) / shape.rows) {}
+      : given(patterns), weights(weights), shape(shape), groups(paddedOutputs(weights.outputs) / shape.rows) {}
 
   PackedStream pack() {
     findBlocks();
@@ -94,9 +89,7 @@ private:
     for (int64_t begin = 0; begin < weights.inputs; begin += shape.range)
       for (int64_t group = 0; group < groups; ++group) {
         rangeBegin.push_back(begin);
-        segments.push_back(
-            findBlocks(begin, std::min(begin + shape.range, weights.inputs),
-                       group * shape.rows));
+        segments.push_back(findBlocks(begin, std::min(begin + shape.range, weights.inputs), group * shape.rows));
       }
   }
 
@@ -147,9 +140,7 @@ private:
           ++(isCut ? cutCounts : counts)[block.kept];
     }
     for (auto [mask, count] : cutCounts)
-      if (llvm::none_of(counts, [mask = mask](auto &entry) {
-            return (mask & ~entry.first) == 0;
-          }))
+      if (llvm::none_of(counts, [mask = mask](auto &entry) { return (mask & ~entry.first) == 0; }))
         counts[mask] += count;
     std::vector<std::pair<int64_t, uint64_t>> byCount;
     for (auto [mask, count] : counts)

@@ -14,37 +14,33 @@ namespace mlir::rt3 {
 
 // A linear layer's weights, K x N row-major, and which of them are kept.
 struct MaskedWeights {
-  int64_t inputs, outputs;            // K, N.
-  const std::vector<float> &values;   // [K][N]
-  const std::vector<uint8_t> &mask;   // [K][N], 0 or 1.
+  int64_t inputs, outputs;          // K, N.
+  const std::vector<float> &values; // [K][N]
+  const std::vector<uint8_t> &mask; // [K][N], 0 or 1.
 
-  bool isKept(int64_t input, int64_t output) const {
-    return mask[input * outputs + output] != 0;
-  }
-  float value(int64_t input, int64_t output) const {
-    return values[input * outputs + output];
-  }
+  bool isKept(int64_t input, int64_t output) const { return mask[input * outputs + output] != 0; }
+  float value(int64_t input, int64_t output) const { return values[input * outputs + output]; }
 };
 
 // The shape of a stream; see rt3_kernel.stream.
 struct StreamShape {
   int64_t rows = 8, columns = 1; // Of a block: outputs x inputs.
   bool gathered = false;
-  int64_t range = 0; // Inputs of a segment.
-  int64_t pass = 8;  // Rows that the tile reads together.
+  int64_t range = 0;   // Inputs of a segment.
+  int64_t pass = 8;    // Rows that the tile reads together.
   int64_t vectors = 1; // Vectors in a panel, by which indices are scaled.
 };
 
 struct PackedStream {
   StreamShape shape;
-  std::vector<int64_t> patterns;   // Bit c * rows + r. Empty: dense.
-  std::vector<char> bytes;         // Padded, so that the last values can be
-                                   // loaded four at a time.
-  int64_t size;                    // Bytes without that padding.
+  std::vector<int64_t> patterns; // Bit c * rows + r. Empty: dense.
+  std::vector<char> bytes;       // Padded, so that the last values can be
+                                 // loaded four at a time.
+  int64_t size;                  // Bytes without that padding.
   int64_t segmentCount;
   std::vector<int64_t> blockCounts; // Per pattern, over all segments.
-  int64_t keptCount;    // Weights that the mask keeps.
-  int64_t storedCount;  // Weights stored; the difference is fill-in.
+  int64_t keptCount;                // Weights that the mask keeps.
+  int64_t storedCount;              // Weights stored; the difference is fill-in.
 };
 
 // At most this many patterns that occur are given a loop each.

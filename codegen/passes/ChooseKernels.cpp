@@ -57,9 +57,9 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
           kept += stream.keptCount;
         }
         if (cycles >= denseCycles) {
-          std::string reason = llvm::formatv(
-              "dense is predicted to be as fast: {0:f0} cycles, {1} at {2:f1} % density {3:f0}",
-              denseCycles, scheme, 100.0 * kept / type.getNumElements(), cycles);
+          std::string reason =
+              llvm::formatv("dense is predicted to be as fast: {0:f0} cycles, {1} at {2:f1} % density {3:f0}",
+                            denseCycles, scheme, 100.0 * kept / type.getNumElements(), cycles);
           // The pruned weights stay pruned: zeros, multiplied.
           op->setAttr(graph::kZerosAttr, graph::encodingMask(own));
           op.setLevelsAttr(builder.getArrayAttr(

@@ -18,8 +18,7 @@ static ArrayAttr levelsUpTo(ArrayAttr levels, size_t level, bool isNested) {
   ArrayRef<Attribute> all = levels.getValue();
   size_t first = level;
   // A dense level has no part in common with sparser ones: it stores all.
-  while (isNested && first > 0 && graph::encodingMask(all[first]) &&
-         graph::encodingMask(all[first - 1]))
+  while (isNested && first > 0 && graph::encodingMask(all[first]) && graph::encodingMask(all[first - 1]))
     --first;
   return ArrayAttr::get(levels.getContext(), all.slice(first, level - first + 1));
 }
@@ -51,8 +50,7 @@ struct CloneFunctionPerLevel : rt3::impl::CloneFunctionPerLevelPassBase<CloneFun
           if (!encodings)
             return WalkResult::advance();
           if (encodings.size() != levels.size()) {
-            linear.emitOpError("has ") << encodings.size() << " encodings for "
-                                       << levels.size() << " levels";
+            linear.emitOpError("has ") << encodings.size() << " encodings for " << levels.size() << " levels";
             return WalkResult::interrupt();
           }
           linear.setLevelsAttr(levelsUpTo(encodings, index, isNested));

@@ -6,8 +6,8 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/SHA256.h"
 
 namespace mlir::rt3 {
@@ -18,9 +18,7 @@ namespace mlir::rt3 {
 using namespace mlir;
 using namespace mlir::rt3;
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
 // Shapes that differ by leading axes of size 1 have one core.
 static ArrayRef<int64_t> coreOf(ArrayRef<int64_t> shape) {
@@ -51,8 +49,7 @@ public:
     if (!module.lookupSymbol(name)) {
       OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
       auto type = RankedTensorType::get(bytes.size(), builder.getI8Type());
-      kernel::WeightsOp::create(builder, module.getLoc(), name,
-                                graph::makeResource(type, name, bytes), IntegerAttr());
+      kernel::WeightsOp::create(builder, module.getLoc(), name, graph::makeResource(type, name, bytes), IntegerAttr());
     }
     return FlatSymbolRefAttr::get(module.getContext(), name);
   }
@@ -79,10 +76,9 @@ std::vector<char> constantBytes(ElementsAttr elements) {
 class FunctionConverter {
 public:
   FunctionConverter(func::FuncOp source, const Device &device, WeightStore &store)
-      : source(source), device(device), store(store), builder(source),
-        panel(device.lanes * device.tileVectors),
-        tile(kernel::TileAttr::get(source.getContext(), device.tileRows, device.tileVectors,
-                                   device.lanes, builder.getStringAttr(device.isa).getValue())) {}
+      : source(source), device(device), store(store), builder(source), panel(device.lanes * device.tileVectors),
+        tile(kernel::TileAttr::get(source.getContext(), device.tileRows, device.tileVectors, device.lanes,
+                                   builder.getStringAttr(device.isa).getValue())) {}
 
   LogicalResult convert() {
     SmallVector<Type> inputs, outputs;
@@ -90,8 +86,8 @@ public:
       inputs.push_back(bufferOf(cast<RankedTensorType>(type), 0));
     for (Type type : source.getResultTypes())
       outputs.push_back(bufferOf(cast<RankedTensorType>(type), 0));
-    auto target = func::FuncOp::create(builder, source.getLoc(), source.getName(),
-                                       builder.getFunctionType(inputs, outputs));
+    auto target =
+        func::FuncOp::create(builder, source.getLoc(), source.getName(), builder.getFunctionType(inputs, outputs));
     target->setDiscardableAttrs(source->getDiscardableAttrDictionary());
     target.setVisibility(source.getVisibility());
     if (auto names = source.getArgAttrsAttr())
@@ -121,8 +117,8 @@ private:
       return found;
     auto type = bufferOf(typeOf(value), 0);
     if (ElementsAttr constant = graph::constantValue(value))
-      return plain[value] = kernel::ConstantOp::create(builder, value.getLoc(), type,
-                                                       store.add(constantBytes(constant)));
+      return plain[value] =
+                 kernel::ConstantOp::create(builder, value.getLoc(), type, store.add(constantBytes(constant)));
     Value found = panels.lookup(value);
     assert(found && "every value has been converted");
     return plain[value] = kernel::PackOp::create(builder, value.getLoc(), type, found, nullptr);
@@ -176,8 +172,8 @@ private:
           SmallVector<Value> inputs;
           for (Value input : typed.getInputs())
             inputs.push_back(getPlain(input));
-          return setPlain(op, kernel::ConcatOp::create(builder, op.getLoc(), plainType(op), inputs,
-                                                       typed.getAxis(), nullptr));
+          return setPlain(
+              op, kernel::ConcatOp::create(builder, op.getLoc(), plainType(op), inputs, typed.getAxis(), nullptr));
         })
         .Case([&](graph::GatherOp typed) { return convertGather(typed); })
         .Case([&](graph::IotaOp typed) {
@@ -185,15 +181,15 @@ private:
                                                      typed.getStep(), nullptr));
         })
         .Case([&](graph::ReduceOp typed) {
-          return setPlain(op, kernel::ReduceOp::create(
-                                  builder, op.getLoc(), plainType(op),
-                                  *kernel::symbolizeReduction(stringifyReduceKind(typed.getKind())),
-                                  getPlain(typed.getX()), nullptr));
+          return setPlain(op,
+                          kernel::ReduceOp::create(builder, op.getLoc(), plainType(op),
+                                                   *kernel::symbolizeReduction(stringifyReduceKind(typed.getKind())),
+                                                   getPlain(typed.getX()), nullptr));
         })
         .Case([&](graph::SoftmaxOp typed) { return convertSoftmax(typed); })
         .Case([&](graph::MatmulOp typed) {
-          return setPlain(op, kernel::MatmulOp::create(builder, op.getLoc(), plainType(op),
-                                                       getPlain(typed.getLhs()), getPlain(typed.getRhs()), nullptr));
+          return setPlain(op, kernel::MatmulOp::create(builder, op.getLoc(), plainType(op), getPlain(typed.getLhs()),
+                                                       getPlain(typed.getRhs()), nullptr));
         })
         .Case([&](graph::LayerNormOp typed) { return convertLayerNorm(typed); })
         .Case([&](graph::LinearOp typed) { return convertLinear(typed); })
@@ -248,8 +244,8 @@ private:
 
   LogicalResult move(Operation &op, Value x, ArrayRef<int64_t> axes, ArrayRef<int64_t> starts,
                      ArrayRef<int64_t> steps) {
-    return setPlain(op, kernel::MoveOp::create(builder, op.getLoc(), plainType(op), getPlain(x), axes, starts,
-                                               steps, nullptr));
+    return setPlain(
+        op, kernel::MoveOp::create(builder, op.getLoc(), plainType(op), getPlain(x), axes, starts, steps, nullptr));
   }
 
   LogicalResult convertExpand(graph::ExpandOp op) {
@@ -299,7 +295,8 @@ private:
     SmallVector<int64_t> shape{1, type.getShape().back()};
     for (int64_t size : type.getShape().drop_back()) {
       if (size != 1 && shape[0] != 1 && (ShapedType::isDynamic(size) || ShapedType::isDynamic(shape[0])))
-        return op->emitOpError("works on ") << type << ", where the free dimension is followed by another; "
+        return op->emitOpError("works on ") << type
+                                            << ", where the free dimension is followed by another; "
                                                "fix all dimensions with --shape";
       shape[0] = size == 1 ? shape[0] : shape[0] * size;
     }
@@ -324,9 +321,9 @@ private:
     auto form = panelForm(op, typeOf(op.getX()));
     if (failed(form))
       return failure();
-    Value result = kernel::LayerNormOp::create(
-        builder, op.getLoc(), bufferOf(*form, panel), inPanelForm(op.getX(), *form), getPlain(op.getScale()),
-        getPlain(op.getBias()), op.getEpsilonAttr(), nullptr);
+    Value result =
+        kernel::LayerNormOp::create(builder, op.getLoc(), bufferOf(*form, panel), inPanelForm(op.getX(), *form),
+                                    getPlain(op.getScale()), getPlain(op.getBias()), op.getEpsilonAttr(), nullptr);
     return setFromPanelForm(*op, result, *form);
   }
 
@@ -346,12 +343,11 @@ private:
     for (PackedStream &stream : packLayer(op, op.getLevelsAttr(), device))
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
-          stream.shape.pass, stream.shape.gathered,
-          DenseI64ArrayAttr::get(op.getContext(), stream.patterns)));
+          stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns)));
     kernel::FunctionAttr activation;
     if (op.getActivation())
-      activation = kernel::FunctionAttr::get(
-          op.getContext(), *kernel::symbolizeFunction(stringifyUnaryKind(*op.getActivation())));
+      activation = kernel::FunctionAttr::get(op.getContext(),
+                                             *kernel::symbolizeFunction(stringifyUnaryKind(*op.getActivation())));
     auto result = kernel::LinearOp::create(builder, op.getLoc(), bufferOf(resultForm, panel), op.getLayerAttr(), x,
                                            bias, residual, tile, builder.getArrayAttr(streams), activation, nullptr);
     if (Attribute report = op->getAttr(graph::kReportAttr))
@@ -371,9 +367,9 @@ private:
     auto scratchType = RankedTensorType::get({int64_t(llvm::alignTo(tokens, panel)), panel}, type.getElementType());
     Value scratch = kernel::ScratchOp::create(builder, op.getLoc(), bufferOf(scratchType, 0), nullptr);
     Value q = getPanels(op.getQ()), k = getPanels(op.getK()), v = getPanels(op.getV());
-    return setPanels(*op, kernel::AttentionOp::create(builder, op.getLoc(), bufferOf(type, panel), q, k, v, mask,
-                                                      scratch, tile, op.getHeads(), op.getScale(), op.getCausal(),
-                                                      nullptr));
+    return setPanels(*op,
+                     kernel::AttentionOp::create(builder, op.getLoc(), bufferOf(type, panel), q, k, v, mask, scratch,
+                                                 tile, op.getHeads(), op.getScale(), op.getCausal(), nullptr));
   }
 
   LogicalResult convertReturn(func::ReturnOp op) {
@@ -389,8 +385,8 @@ private:
         int64_t rank = typeOf(operand).getRank();
         SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(0, rank));
         SmallVector<int64_t> zeros(rank, 0), ones(rank, 1);
-        result = kernel::MoveOp::create(builder, op.getLoc(), cast<kernel::BufferType>(result.getType()), result,
-                                        axes, zeros, ones, nullptr);
+        result = kernel::MoveOp::create(builder, op.getLoc(), cast<kernel::BufferType>(result.getType()), result, axes,
+                                        zeros, ones, nullptr);
       }
       results.push_back(result);
     }

@@ -39,8 +39,8 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
     ModuleOp module = getOperation();
     LoopBuilder b(source.getLoc(), source);
     Type pointer = b.pointerType();
-    auto target = func::FuncOp::create(
-        b, source.getName(), b.getFunctionType({pointer, pointer, pointer, pointer, b.getI64Type()}, {}));
+    auto target = func::FuncOp::create(b, source.getName(),
+                                       b.getFunctionType({pointer, pointer, pointer, pointer, b.getI64Type()}, {}));
     for (StringRef name : {graph::kLevelAttr, kernel::kWorkspaceSizeAttr})
       if (Attribute attribute = source->getAttr(name))
         target->setAttr(name, attribute);
@@ -67,8 +67,7 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
     };
     CallSite site{b, module, entry->getArgument(4), maxLength, tile, pointerOf, weightsOf};
     for (Operation &op : source.getBody().front()) {
-      if (op.getNumResults() == 1 && !isa<kernel::ViewOp, kernel::ConstantOp>(op) &&
-          !op.hasAttr("place"))
+      if (op.getNumResults() == 1 && !isa<kernel::ViewOp, kernel::ConstantOp>(op) && !op.hasAttr("place"))
         return op.emitOpError("has no place; run rt3-plan-memory first");
       bool isKnown =
           llvm::TypeSwitch<Operation *, bool>(&op)
@@ -83,8 +82,7 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
               .Case([&](kernel::MatmulOp typed) { return callMatmul(site, typed), true; })
               .Case([&](kernel::GatherOp typed) { return callGather(site, typed), true; })
               .Case([&](kernel::IotaOp typed) { return callIota(site, typed), true; })
-              .Case<kernel::ViewOp, kernel::ConstantOp, kernel::ScratchOp, func::ReturnOp>(
-                  [](auto) { return true; })
+              .Case<kernel::ViewOp, kernel::ConstantOp, kernel::ScratchOp, func::ReturnOp>([](auto) { return true; })
               .Default([](Operation *) { return false; });
       if (!isKnown)
         return op.emitOpError("is no op of rt3_kernel");

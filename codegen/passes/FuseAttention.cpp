@@ -14,9 +14,7 @@ using namespace mlir;
 using namespace mlir::rt3;
 using graph::BinaryKind;
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
 static std::optional<float> scalarConstant(Value value) {
   ElementsAttr elements = graph::constantValue(value);
@@ -56,16 +54,14 @@ static Value joinedHeads(Value value, ArrayRef<int64_t> permutation, double &sca
     return {};
   Value joined = reshape.getX();
   auto type = typeOf(joined);
-  SmallVector<int64_t> expected{split.getDimSize(0), split.getDimSize(1),
-                                split.getDimSize(2) * split.getDimSize(3)};
+  SmallVector<int64_t> expected{split.getDimSize(0), split.getDimSize(1), split.getDimSize(2) * split.getDimSize(3)};
   if (type.getShape() == ArrayRef<int64_t>(expected))
     return joined;
   // Tokens may have lost their batch axis on the way.
-  if (type.getRank() == 2 && type.getShape() == ArrayRef<int64_t>(expected).drop_front() &&
-      expected[0] == 1) {
+  if (type.getRank() == 2 && type.getShape() == ArrayRef<int64_t>(expected).drop_front() && expected[0] == 1) {
     OpBuilder builder(reshape);
-    return graph::ReshapeOp::create(builder, reshape.getLoc(),
-                                    RankedTensorType::get(expected, type.getElementType()), joined);
+    return graph::ReshapeOp::create(builder, reshape.getLoc(), RankedTensorType::get(expected, type.getElementType()),
+                                    joined);
   }
   return {};
 }
@@ -161,9 +157,8 @@ static Value stripMasks(OpBuilder &builder, Value scores, Mask &mask) {
     }
     auto type = RankedTensorType::get(typeOf(select.getCondition()).getShape(), builder.getF32Type());
     auto scalar = [&](float value) -> Value {
-      return graph::ConstantOp::create(
-          builder, select.getLoc(),
-          DenseElementsAttr::get(RankedTensorType::get({1}, builder.getF32Type()), value));
+      return graph::ConstantOp::create(builder, select.getLoc(),
+                                       DenseElementsAttr::get(RankedTensorType::get({1}, builder.getF32Type()), value));
     };
     Value hide = scalar(*hidden), keep = scalar(0);
     if (type.getRank() == 0)
@@ -205,10 +200,10 @@ static bool fuse(graph::SoftmaxOp softmax) {
   if (type.isDynamicDim(0) || type.isDynamicDim(2))
     return false;
   builder.setInsertionPoint(reshape);
-  Value result = graph::AttentionOp::create(
-      builder, softmax.getLoc(), type, q, k, v, mask.added,
-      builder.getI64IntegerAttr(typeOf(softmax.getResult()).getDimSize(1)),
-      builder.getF32FloatAttr(scale), mask.isCausal ? builder.getUnitAttr() : UnitAttr());
+  Value result =
+      graph::AttentionOp::create(builder, softmax.getLoc(), type, q, k, v, mask.added,
+                                 builder.getI64IntegerAttr(typeOf(softmax.getResult()).getDimSize(1)),
+                                 builder.getF32FloatAttr(scale), mask.isCausal ? builder.getUnitAttr() : UnitAttr());
   if (reshape.getType() != type)
     result = graph::ReshapeOp::create(builder, reshape.getLoc(), reshape.getType(), result);
   reshape.replaceAllUsesWith(result);

@@ -18,8 +18,7 @@ using namespace mlir::rt3;
 // The one number that a constant repeats, if it does.
 static std::optional<double> scalarConstant(Value value) {
   ElementsAttr elements = graph::constantValue(value);
-  if (!elements || elements.getNumElements() != 1 ||
-      !elements.getElementType().isF32())
+  if (!elements || elements.getNumElements() != 1 || !elements.getElementType().isF32())
     return std::nullopt;
   return graph::floatElements(elements)[0];
 }
@@ -68,12 +67,8 @@ static std::optional<double> evaluate(Value value, Value x, double point, int de
   return std::nullopt;
 }
 
-static double gelu(double x) {
-  return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-}
-static double geluTanh(double x) {
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-}
+static double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
+static double geluTanh(double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
 
 // Whether `value` is `function` of x, up to the rounding of f32 constants.
 static bool isFunctionOf(Value value, Value x, double (*function)(double)) {
@@ -112,7 +107,7 @@ struct FuseGelu : rt3::impl::FuseGeluPassBase<FuseGelu> {
       for (Value x : factors) {
         if (x.getType() != op.getType())
           continue;
-        auto kind = isFunctionOf(op.getResult(), x, gelu) ? std::optional(graph::UnaryKind::Gelu)
+        auto kind = isFunctionOf(op.getResult(), x, gelu)       ? std::optional(graph::UnaryKind::Gelu)
                     : isFunctionOf(op.getResult(), x, geluTanh) ? std::optional(graph::UnaryKind::GeluTanh)
                                                                 : std::nullopt;
         if (!kind)

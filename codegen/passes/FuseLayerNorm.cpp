@@ -61,8 +61,7 @@ static std::optional<float> variancePlusEpsilon(Value value, Value difference) {
 static Value featureVector(OpBuilder &builder, Value value, int64_t features) {
   ElementsAttr constant = graph::constantValue(value);
   auto type = cast<RankedTensorType>(value.getType());
-  if (!constant || type.getNumElements() != features ||
-      (type.getRank() > 0 && type.getShape().back() != features))
+  if (!constant || type.getNumElements() != features || (type.getRank() > 0 && type.getShape().back() != features))
     return {};
   if (type.getRank() == 1)
     return value;
@@ -90,8 +89,7 @@ static bool fuse(graph::BinaryOp root) {
         if (!epsilon || *epsilon < 0 || !scale || !bias)
           continue;
         root.replaceAllUsesWith(
-            graph::LayerNormOp::create(builder, root.getLoc(), type, x, scale, bias,
-                                       builder.getF32FloatAttr(*epsilon))
+            graph::LayerNormOp::create(builder, root.getLoc(), type, x, scale, bias, builder.getF32FloatAttr(*epsilon))
                 .getResult());
         return true;
       }

@@ -15,9 +15,7 @@ namespace mlir::rt3 {
 using namespace mlir;
 using namespace mlir::rt3;
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
 // The name of the ONNX node, which the importer keeps as location.
 static StringAttr layerName(Operation *op) {
@@ -27,11 +25,11 @@ static StringAttr layerName(Operation *op) {
 }
 
 // A copy of `op` with other operands or attributes.
-static graph::LinearOp rebuild(PatternRewriter &rewriter, graph::LinearOp op, Value bias,
-                               Value residual, graph::UnaryKindAttr activation) {
-  auto result = graph::LinearOp::create(
-      rewriter, op.getLoc(), residual ? residual.getType() : op.getType(), op.getX(),
-      op.getWeights(), bias, residual, op.getLayerAttr(), activation, op.getLevelsAttr());
+static graph::LinearOp rebuild(PatternRewriter &rewriter, graph::LinearOp op, Value bias, Value residual,
+                               graph::UnaryKindAttr activation) {
+  auto result =
+      graph::LinearOp::create(rewriter, op.getLoc(), residual ? residual.getType() : op.getType(), op.getX(),
+                              op.getWeights(), bias, residual, op.getLayerAttr(), activation, op.getLevelsAttr());
   return result;
 }
 
@@ -46,9 +44,8 @@ struct MatmulByConstant : OpRewritePattern<graph::MatmulOp> {
       return rewriter.notifyMatchFailure(op, "a different matrix per batch");
     if (graph::constantValue(op.getLhs()))
       return rewriter.notifyMatchFailure(op, "both sides are constant");
-    rewriter.replaceOpWithNewOp<graph::LinearOp>(
-        op, op.getType(), op.getLhs(), op.getRhs(), Value(), Value(), layerName(op),
-        graph::UnaryKindAttr(), ArrayAttr());
+    rewriter.replaceOpWithNewOp<graph::LinearOp>(op, op.getType(), op.getLhs(), op.getRhs(), Value(), Value(),
+                                                 layerName(op), graph::UnaryKindAttr(), ArrayAttr());
     return success();
   }
 };
@@ -134,15 +131,15 @@ struct SliceOutputs : OpRewritePattern<graph::SliceOp> {
       auto partType = RankedTensorType::get(shape, type.getElementType());
       return graph::ConstantOp::create(
           rewriter, constant.getLoc(),
-          graph::makeResource(partType, "part", ArrayRef(reinterpret_cast<const char *>(kept.data()), 4 * kept.size())));
+          graph::makeResource(partType, "part",
+                              ArrayRef(reinterpret_cast<const char *>(kept.data()), 4 * kept.size())));
     };
-    if (!graph::constantValue(linear.getWeights()) ||
-        (linear.getBias() && !graph::constantValue(linear.getBias())))
+    if (!graph::constantValue(linear.getWeights()) || (linear.getBias() && !graph::constantValue(linear.getBias())))
       return rewriter.notifyMatchFailure(op, "weights are computed");
     auto name = rewriter.getStringAttr(linear.getLayer() + "[" + Twine(start) + ":" + Twine(start + count) + "]");
-    rewriter.replaceOpWithNewOp<graph::LinearOp>(
-        op, to, linear.getX(), part(linear.getWeights()), linear.getBias() ? part(linear.getBias()) : Value(),
-        Value(), name, linear.getActivationAttr(), ArrayAttr());
+    rewriter.replaceOpWithNewOp<graph::LinearOp>(op, to, linear.getX(), part(linear.getWeights()),
+                                                 linear.getBias() ? part(linear.getBias()) : Value(), Value(), name,
+                                                 linear.getActivationAttr(), ArrayAttr());
     return success();
   }
 };

@@ -71,17 +71,14 @@ struct PlanMemory : rt3::impl::PlanMemoryPassBase<PlanMemory> {
       Value result = op.getResult(0);
       int64_t size = kernel::bufferSize(cast<kernel::BufferType>(result.getType()), maxLength);
       int64_t begin = position[&op];
-      lives.push_back({&op, begin, std::max(begin, lastUse.lookup(result)),
-                       int64_t(llvm::alignTo(size, kAlignment))});
+      lives.push_back({&op, begin, std::max(begin, lastUse.lookup(result)), int64_t(llvm::alignTo(size, kAlignment))});
     }
     // Largest first, each at the lowest offset where no buffer alive at the same
     // time lies.
     SmallVector<Life *> bySize;
     for (Life &life : lives)
       bySize.push_back(&life);
-    llvm::sort(bySize, [](Life *a, Life *b) {
-      return std::tie(b->size, a->begin) < std::tie(a->size, b->begin);
-    });
+    llvm::sort(bySize, [](Life *a, Life *b) { return std::tie(b->size, a->begin) < std::tie(a->size, b->begin); });
     SmallVector<Life *> placed;
     int64_t total = 0;
     for (Life *life : bySize) {

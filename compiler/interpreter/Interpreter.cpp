@@ -225,9 +225,8 @@ private:
 
   void compute(graph::BinaryOp op, HostTensor &result) {
     bool isInteger = !isFloat(op.getLhs());
-    broadcast(result, {&valueOf(op.getLhs()), &valueOf(op.getRhs())}, [&](ArrayRef<double> x) {
-      return apply(op.getKind(), x[0], x[1], isInteger);
-    });
+    broadcast(result, {&valueOf(op.getLhs()), &valueOf(op.getRhs())},
+              [&](ArrayRef<double> x) { return apply(op.getKind(), x[0], x[1], isInteger); });
   }
 
   void compute(graph::SelectOp op, HostTensor &result) {
@@ -320,10 +319,10 @@ private:
   void compute(graph::ReduceOp op, HostTensor &result) {
     const HostTensor &x = valueOf(op.getX());
     double infinity = std::numeric_limits<double>::infinity();
-    double neutral = op.getKind() == graph::ReduceKind::Max   ? -infinity
-                     : op.getKind() == graph::ReduceKind::Min ? infinity
+    double neutral = op.getKind() == graph::ReduceKind::Max    ? -infinity
+                     : op.getKind() == graph::ReduceKind::Min  ? infinity
                      : op.getKind() == graph::ReduceKind::Prod ? 1
-                                                              : 0;
+                                                               : 0;
     std::fill(result.elements.begin(), result.elements.end(), neutral);
     std::vector<int64_t> strides = broadcastStrides(result.shape, x.shape);
     size_t next = 0;
@@ -393,8 +392,8 @@ private:
     std::vector<int64_t> aStrides = batchStrides(a), bStrides = batchStrides(b);
     double *target = result.elements.data();
     forEachIndex(batch, [&](ArrayRef<int64_t> index) {
-      multiply(target, a.elements.data() + flatten(index, aStrides), b.elements.data() + flatten(index, bStrides), m,
-               n, k);
+      multiply(target, a.elements.data() + flatten(index, aStrides), b.elements.data() + flatten(index, bStrides), m, n,
+               k);
       target += m * n;
     });
   }
@@ -474,9 +473,8 @@ private:
 
 } // namespace
 
-llvm::Expected<std::vector<HostTensor>> mlir::rt3::interpret(func::FuncOp function,
-                                                             const std::vector<HostTensor> &inputs,
-                                                             const InterpreterOptions &options) {
+llvm::Expected<std::vector<HostTensor>>
+mlir::rt3::interpret(func::FuncOp function, const std::vector<HostTensor> &inputs, const InterpreterOptions &options) {
   Interpreter interpreter(options);
   for (auto [argument, input] : llvm::zip_equal(function.getArguments(), inputs))
     interpreter.valueOf(argument) = input;
@@ -543,8 +541,7 @@ int64_t mlir::rt3::foldConstants(ModuleOp module, int64_t budget) {
       if (!interpreter.run(&op))
         continue;
       OpBuilder builder(&op);
-      op.getResult(0).replaceAllUsesWith(
-          materialize(builder, op.getLoc(), type, interpreter.valueOf(op.getResult(0))));
+      op.getResult(0).replaceAllUsesWith(materialize(builder, op.getLoc(), type, interpreter.valueOf(op.getResult(0))));
       op.erase();
     }
   }

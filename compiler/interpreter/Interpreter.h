@@ -32,9 +32,8 @@ struct InterpreterOptions {
 };
 
 // Runs `function` on `inputs`. Errors name the op that cannot be run.
-llvm::Expected<std::vector<HostTensor>>
-interpret(func::FuncOp function, const std::vector<HostTensor> &inputs,
-          const InterpreterOptions &options);
+llvm::Expected<std::vector<HostTensor>> interpret(func::FuncOp function, const std::vector<HostTensor> &inputs,
+                                                  const InterpreterOptions &options);
 
 // The elements of a constant.
 HostTensor toHostTensor(ElementsAttr elements);

@@ -4,8 +4,8 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Path.h"
 
@@ -324,12 +324,12 @@ Error Importer::bindShapes() {
     }
     inputShapes[input.name()] = sizes;
   }
-  if (!open.empty())
-    return createStringError("sizes are not known: " + open + "; fix them, for example with --shape " + openName +
-                             "=1x128 or, with one free dimension, --shape " + openName + "=1x1..384");
   for (auto &[name, choice] : options.shapes)
     if (!used.contains(name))
       return createStringError("--shape " + name + ": the model has no input or symbolic dimension of that name");
+  if (!open.empty())
+    return createStringError("sizes are not known: " + open + "; fix them, for example with --shape " + openName +
+                             "=1x128 or, with one free dimension, --shape " + openName + "=1x1..384");
   return Error::success();
 }
 
@@ -348,9 +348,9 @@ Error Importer::addInputs() {
     Tensor tensor;
     if (type) {
       unsigned index = function.getNumArguments();
-      if (failed(function.insertArgument(index, *type,
-                                         b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(input.name()))),
-                                         b.getLoc())))
+      if (failed(function.insertArgument(
+              index, *type, b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(input.name()))),
+              b.getLoc())))
         return createStringError("input \"" + input.name() + "\" cannot be added");
       tensor = tensorOf(function.getArgument(index));
     } else {

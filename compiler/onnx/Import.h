@@ -49,14 +49,10 @@ struct ImportResult {
 
 // Imports a file. An error means that the file itself is bad; a model that is
 // valid but not supported comes back with problems.
-llvm::Expected<ImportResult> importModel(MLIRContext *context,
-                                         llvm::StringRef path,
-                                         const ImportOptions &options);
+llvm::Expected<ImportResult> importModel(MLIRContext *context, llvm::StringRef path, const ImportOptions &options);
 
 // Imports bytes; without a folder there is no external data.
-llvm::Expected<ImportResult> importBytes(MLIRContext *context,
-                                         llvm::StringRef bytes,
-                                         const ImportOptions &options);
+llvm::Expected<ImportResult> importBytes(MLIRContext *context, llvm::StringRef bytes, const ImportOptions &options);
 
 // One line of the table of supported operators.
 struct SupportedOp {

@@ -35,9 +35,9 @@ template <UnaryKind kind> static LogicalResult importUnary(Node &node) {
   if (!x)
     return failure();
   Type element = typeOf(x).getElementType();
-  bool fits = kind == UnaryKind::Not                              ? element.isInteger(1)
+  bool fits = kind == UnaryKind::Not                             ? element.isInteger(1)
               : kind == UnaryKind::Abs || kind == UnaryKind::Neg ? !element.isInteger(1)
-                                                                  : element.isF32();
+                                                                 : element.isF32();
   if (!fits)
     return node.unsupported("it is not supported for this element type");
   return node.importer.setResult(node, unary(node, kind, x));
@@ -121,7 +121,8 @@ static LogicalResult importPow(Node &node) {
       result = binary(node, BinaryKind::Mul, result, x);
     return finish(node, result);
   }
-  return node.unsupported("the exponent is " + Twine(std::to_string(*exponent)) + "; supported are -1, 0.5, 1, 2 and 3");
+  return node.unsupported("the exponent is " + Twine(std::to_string(*exponent)) +
+                          "; supported are -1, 0.5, 1, 2 and 3");
 }
 
 static LogicalResult importClip(Node &node) {
@@ -285,8 +286,7 @@ static LogicalResult importGlobalAveragePool(Node &node) {
   mlir::Value x = operand(node, 0);
   if (!x || typeOf(x).getRank() < 3)
     return failure();
-  return finish(node, reduce(node, ReduceKind::Mean, x,
-                             llvm::to_vector(llvm::seq<int64_t>(2, typeOf(x).getRank()))));
+  return finish(node, reduce(node, ReduceKind::Mean, x, llvm::to_vector(llvm::seq<int64_t>(2, typeOf(x).getRank()))));
 }
 
 static LogicalResult importSoftmax(Node &node) {

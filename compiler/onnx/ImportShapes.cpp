@@ -119,7 +119,7 @@ static std::optional<Size> combine(BinaryKind kind, Size a, Size b) {
   case BinaryKind::Equal:
     // A length is never negative: -1 is a mark in shapes.
     if (!isStatic)
-      return a == b                                              ? std::optional(Size(1))
+      return a == b                                               ? std::optional(Size(1))
              : (a.isStatic() && x < 0) || (b.isStatic() && y < 0) ? std::optional(Size(0))
                                                                   : std::nullopt;
     return Size(x == y);
@@ -196,8 +196,7 @@ bool mlir::rt3::onnx::foldCast(Node &node, int32_t elementType) {
     else if (elementType == TensorProto::INT32 && element.isStatic())
       element = int32_t(element.constant);
   }
-  return succeeded(
-      node.importer.setResult(node, 0, knownTensor(elementType, tensor.shape, std::move(tensor.known))));
+  return succeeded(node.importer.setResult(node, 0, knownTensor(elementType, tensor.shape, std::move(tensor.known))));
 }
 
 //===-- Reshapes ----------------------------------------------------------===//
@@ -490,8 +489,7 @@ mlir::Value mlir::rt3::onnx::transpose(Node &node, mlir::Value x, ArrayRef<int64
   for (int64_t axis : permutation)
     shape.push_back(tensor.shape[axis]);
   auto type = node.importer.typeOf(node, tensor.elementType, shape);
-  return type ? mlir::Value(graph::TransposeOp::create(node.importer.builder(), *type, x, permutation))
-              : mlir::Value();
+  return type ? mlir::Value(graph::TransposeOp::create(node.importer.builder(), *type, x, permutation)) : mlir::Value();
 }
 
 LogicalResult mlir::rt3::onnx::importTranspose(Node &node) {
@@ -629,8 +627,8 @@ static LogicalResult setSlice(Node &node, size_t i, Tensor &x, ArrayRef<int64_t>
     return failure();
   if (*type == value.getType() && llvm::all_of(steps, [](int64_t step) { return step == 1; }))
     return importer.setResult(node, i, importer.tensorOf(value));
-  return importer.setResult(
-      node, i, importer.tensorOf(graph::SliceOp::create(importer.builder(), *type, value, starts, steps)));
+  return importer.setResult(node, i,
+                            importer.tensorOf(graph::SliceOp::create(importer.builder(), *type, value, starts, steps)));
 }
 
 LogicalResult mlir::rt3::onnx::importSlice(Node &node) {

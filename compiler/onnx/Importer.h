@@ -46,7 +46,7 @@ class Importer;
 struct Node {
   const NodeProto &proto;
   Importer &importer;
-  int64_t opset; // Of the node's domain.
+  int64_t opset;                // Of the node's domain.
   std::vector<Tensor *> inputs; // Null for optional ones that are left out.
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i]; }

@@ -254,7 +254,8 @@ Expected<TensorData> mlir::rt3::onnx::readTensor(const TensorProto &tensor, Stri
   auto fail = [&](const Twine &why) { return createStringError("tensor \"" + tensor.name() + "\": " + why); };
   int64_t elementSize = rawElementSize(tensor.data_type());
   if (elementSize == 0)
-    return fail("element type " + Twine(tensor.data_type()) + " is not supported; only bool, float and integers of 8 to 64 bits are");
+    return fail("element type " + Twine(tensor.data_type()) +
+                " is not supported; only bool, float and integers of 8 to 64 bits are");
   TensorData data;
   data.elementType = keptType(tensor.data_type());
   int64_t count = 1;
@@ -288,8 +289,8 @@ Expected<TensorData> mlir::rt3::onnx::readTensor(const TensorProto &tensor, Stri
       return fail(llvm::toString(std::move(error)));
     return data;
   }
-  int64_t typed = tensor.float_data_size() + tensor.int32_data_size() + tensor.int64_data_size() +
-                  tensor.double_data_size();
+  int64_t typed =
+      tensor.float_data_size() + tensor.int32_data_size() + tensor.int64_data_size() + tensor.double_data_size();
   if (tensor.has_raw_data()) {
     if (typed != 0)
       return fail("it has both raw and typed data");

@@ -44,8 +44,7 @@ llvm::Expected<ModelProto> parseModel(llvm::StringRef bytes);
 // The elements of a tensor, as f32 for all float types and i64 or i32 for small
 // integers. External data is read from below `folder` only: no absolute paths,
 // no `..`, no links. Errors name the tensor and both numbers that disagree.
-llvm::Expected<TensorData> readTensor(const TensorProto &tensor,
-                                      llvm::StringRef folder);
+llvm::Expected<TensorData> readTensor(const TensorProto &tensor, llvm::StringRef folder);
 
 } // namespace mlir::rt3::onnx
 

@@ -33,9 +33,7 @@ public:
   Fields(const json::Object &object, std::string place, std::vector<std::string> &faults)
       : object(object), place(std::move(place)), faults(faults) {}
 
-  void fault(StringRef field, const llvm::Twine &what) {
-    faults.push_back((place + "." + field + ": " + what).str());
-  }
+  void fault(StringRef field, const llvm::Twine &what) { faults.push_back((place + "." + field + ": " + what).str()); }
 
   void integer(StringRef field, int64_t low, int64_t high, int64_t &out) {
     known.insert(field);
@@ -102,9 +100,8 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   LevelSpec level;
   if (auto name = fields.text("name", true)) {
     level.name = name->str();
-    bool isIdentifier = !name->empty() && name->size() < 32 && llvm::all_of(*name, [](char c) {
-      return llvm::isAlnum(c) || c == '_';
-    });
+    bool isIdentifier =
+        !name->empty() && name->size() < 32 && llvm::all_of(*name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
     if (!isIdentifier)
       fields.fault("name", "\"" + *name + "\" is not made of 1 to 31 letters, digits and _");
   }

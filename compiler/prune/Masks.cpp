@@ -193,7 +193,8 @@ private:
 
   void learnAnyCount() {
     for (const Block &block : blocks)
-      highest = std::max<double>(highest, *std::max_element(block.saliency.begin(), block.saliency.begin() + positions));
+      highest =
+          std::max<double>(highest, *std::max_element(block.saliency.begin(), block.saliency.begin() + positions));
     // A part of the blocks is enough to learn from.
     std::vector<size_t> sample;
     size_t step = std::max<size_t>(1, blocks.size() / kSampleSize);

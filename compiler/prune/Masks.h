@@ -20,9 +20,7 @@ struct Saliency {
   int64_t inputs, outputs; // K, N.
   std::vector<float> values;
 
-  float at(int64_t input, int64_t output) const {
-    return output < outputs ? values[input * outputs + output] : 0;
-  }
+  float at(int64_t input, int64_t output) const { return output < outputs ? values[input * outputs + output] : 0; }
 };
 
 // K x N, 1 where the weight is kept.
@@ -53,13 +51,11 @@ struct PatternLayer {
 // on average, chosen in the same turns; within a denser level, each of its patterns gets one sub-pattern.
 //
 // With `gathered`, blocks are made of the columns that `upper` keeps in a group.
-std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers,
-                                const LevelSpec &spec, bool gathered);
+std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered);
 
 // The masks of a layer's blocks, bit c * rows + r, that are kept in `mask` and
 // not in `without` (null: nothing is left out). Blocks as in prunePatterns.
-void forEachBlockMask(const Saliency &layer, const LevelSpec &spec,
-                      const Mask &mask, const Mask *without,
+void forEachBlockMask(const Saliency &layer, const LevelSpec &spec, const Mask &mask, const Mask *without,
                       const std::function<void(uint64_t)> &body);
 
 } // namespace mlir::rt3

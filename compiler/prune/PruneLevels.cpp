@@ -74,7 +74,12 @@ private:
     });
     for (graph::LinearOp op : ops) {
       auto type = cast<RankedTensorType>(op.getWeights().getType());
-      Layer layer{op, op.getLayer().str(), {}, 0, std::vector<Mask>(plan.levels.size()), std::vector<std::string>(plan.levels.size())};
+      Layer layer{op,
+                  op.getLayer().str(),
+                  {},
+                  0,
+                  std::vector<Mask>(plan.levels.size()),
+                  std::vector<std::string>(plan.levels.size())};
       layer.saliency = {type.getDimSize(0), type.getDimSize(1),
                         graph::floatElements(graph::constantValue(op.getWeights()))};
       int64_t zeros = 0;
@@ -171,9 +176,7 @@ private:
       intersect(mask, *other);
   }
 
-  static bool isGathered(const LevelSpec &level) {
-    return level.scheme == Scheme::BlockPattern && level.columns > 1;
-  }
+  static bool isGathered(const LevelSpec &level) { return level.scheme == Scheme::BlockPattern && level.columns > 1; }
 
   // The next sparser level whose weights this one contains.
   const Mask *lowerOf(const Layer &layer, size_t level) {

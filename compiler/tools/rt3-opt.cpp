@@ -16,10 +16,7 @@
 int main(int argc, char **argv) {
   mlir::rt3::registerPassesAndPipelines();
   mlir::DialectRegistry registry;
-  registry.insert<mlir::arith::ArithDialect, mlir::func::FuncDialect,
-                  mlir::LLVM::LLVMDialect, mlir::scf::SCFDialect,
-                  mlir::vector::VectorDialect, mlir::rt3::graph::GraphDialect,
-                  mlir::rt3::kernel::KernelDialect>();
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "RT3 optimizer driver\n", registry));
+  registry.insert<mlir::arith::ArithDialect, mlir::func::FuncDialect, mlir::LLVM::LLVMDialect, mlir::scf::SCFDialect,
+                  mlir::vector::VectorDialect, mlir::rt3::graph::GraphDialect, mlir::rt3::kernel::KernelDialect>();
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "RT3 optimizer driver\n", registry));
 }

@@ -6,8 +6,8 @@
 #include "compiler/verbs/SampleInputs.h"
 #include "compiler/verbs/Verbs.h"
 
-#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -97,17 +97,23 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
   if (!verb.asJson)
     llvm::outs() << llvm::formatv("{0}, length {1}, one thread, thread CPU time in ms\n{2,-12} {3,8} {4,9} {5,9} "
                                   "{6,9} {7,9} {8,9} {9,9} {10,7}\n",
-                                  model.name(), length, "level", "density", "first", "best", "p50", "p90", "p99", "max", "runs");
+                                  model.name(), length, "level", "density", "first", "best", "p50", "p90", "p99", "max",
+                                  "runs");
   for (uint32_t level = 0; level < program.level_count; ++level) {
     std::vector<double> &sorted = times[level];
     std::sort(sorted.begin(), sorted.end());
     const rt3_bundle_level_t &record = model.levels()[level];
     if (verb.asJson)
-      list.push_back(llvm::json::Object{{"level", record.name}, {"density", record.density_ppm / 1e6},
-                                        {"frequency_khz", record.frequency_khz}, {"first_ms", first[level]},
-                                        {"best_ms", sorted.front()}, {"p50_ms", percentile(sorted, 0.5)},
-                                        {"p90_ms", percentile(sorted, 0.9)}, {"p99_ms", percentile(sorted, 0.99)},
-                                        {"max_ms", sorted.back()}, {"runs", int64_t(sorted.size())}});
+      list.push_back(llvm::json::Object{{"level", record.name},
+                                        {"density", record.density_ppm / 1e6},
+                                        {"frequency_khz", record.frequency_khz},
+                                        {"first_ms", first[level]},
+                                        {"best_ms", sorted.front()},
+                                        {"p50_ms", percentile(sorted, 0.5)},
+                                        {"p90_ms", percentile(sorted, 0.9)},
+                                        {"p99_ms", percentile(sorted, 0.99)},
+                                        {"max_ms", sorted.back()},
+                                        {"runs", int64_t(sorted.size())}});
     else
       llvm::outs() << llvm::formatv("{0,-12} {1,6:f1} % {2,9:f3} {3,9:f3} {4,9:f3} {5,9:f3} {6,9:f3} {7,9:f3} {8,7}\n",
                                     record.name, record.density_ppm / 1e4, first[level], sorted.front(),
@@ -116,9 +122,13 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
   }
   double switchP99 = percentile(switches, 0.99);
   if (verb.asJson) {
-    llvm::json::Object object{{"model", model.name()}, {"length", length}, {"levels", std::move(list)},
-                              {"load_ms", model.loadMilliseconds()}, {"bundle_size", int64_t(model.bundleSize())},
-                              {"set_level_p99_us", switchP99}, {"set_level_max_us", switches.back()}};
+    llvm::json::Object object{{"model", model.name()},
+                              {"length", length},
+                              {"levels", std::move(list)},
+                              {"load_ms", model.loadMilliseconds()},
+                              {"bundle_size", int64_t(model.bundleSize())},
+                              {"set_level_p99_us", switchP99},
+                              {"set_level_max_us", switches.back()}};
     if (rival)
       object["onnxruntime"] = llvm::json::Object{{"best_ms", rival->first}, {"p50_ms", rival->second}};
     llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(object)));

@@ -41,11 +41,15 @@ ExitCode mlir::rt3::runCheck(const CheckVerb &verb) {
   });
   double share = weights ? 100.0 * zeros / weights : 0;
   if (verb.model.asJson) {
-    llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(llvm::json::Object{
-                                                 {"model", verb.model.model}, {"nodes", result->nodeCount},
-                                                 {"problems", llvm::json::Array()}, {"linear_layers", layers},
-                                                 {"attentions", attentions}, {"linear_weights", weights},
-                                                 {"zeros_percent", share}, {"unfolded_constant_ops", unfolded}}));
+    llvm::outs() << llvm::formatv("{0:2}\n",
+                                  llvm::json::Value(llvm::json::Object{{"model", verb.model.model},
+                                                                       {"nodes", result->nodeCount},
+                                                                       {"problems", llvm::json::Array()},
+                                                                       {"linear_layers", layers},
+                                                                       {"attentions", attentions},
+                                                                       {"linear_weights", weights},
+                                                                       {"zeros_percent", share},
+                                                                       {"unfolded_constant_ops", unfolded}}));
     return kExitOk;
   }
   llvm::outs() << llvm::formatv("{0}: all {1} nodes are supported\n  {2} linear layers with {3} weights, {4:f1} % of "

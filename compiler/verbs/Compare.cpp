@@ -107,12 +107,16 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
       isWithin &= isGood;
       const char *name = (*loaded)->levels()[level].name;
       if (verb.model.asJson)
-        list.push_back(llvm::json::Object{{"level", name}, {"output", llvm::json::fixUTF8(tensor.name)},
-                                          {"max_difference", found.largest}, {"max_reference", found.scale},
-                                          {"non_finite", found.nonFinite}, {"within_tolerance", isGood}});
+        list.push_back(llvm::json::Object{{"level", name},
+                                          {"output", llvm::json::fixUTF8(tensor.name)},
+                                          {"max_difference", found.largest},
+                                          {"max_reference", found.scale},
+                                          {"non_finite", found.nonFinite},
+                                          {"within_tolerance", isGood}});
       else
-        llvm::outs() << llvm::formatv("level {0,-12} output {1,-24} max |difference| {2:e2}, max |reference| {3:f3}{4}\n",
-                                      name, tensor.name, found.largest, found.scale, isGood ? "" : "  <-- over the tolerance");
+        llvm::outs() << llvm::formatv(
+            "level {0,-12} output {1,-24} max |difference| {2:e2}, max |reference| {3:f3}{4}\n", name, tensor.name,
+            found.largest, found.scale, isGood ? "" : "  <-- over the tolerance");
     }
   }
   if (verb.model.asJson)

@@ -55,14 +55,16 @@ ExitCode mlir::rt3::runInspect(const InspectVerb &verb) {
                                              {"power_mw", level.power_mw},
                                              {"density", level.density_ppm / 1e6}});
     for (const rt3_bundle_section_t &section : sections)
-      sectionList.push_back(llvm::json::Object{{"kind", kindName(section.kind)},
-                                               {"offset", int64_t(section.offset)},
-                                               {"length", int64_t(section.length)}});
-    llvm::outs() << llvm::formatv(
-                        "{0:2}", llvm::json::Value(llvm::json::Object{
-                                     {"bundle", verb.bundle}, {"format", llvm::formatv("{0}.{1}", header.major, header.minor).str()},
-                                     {"model_id", id}, {"size", int64_t(bytes->size())}, {"hash_is_right", isWhole},
-                                     {"levels", std::move(levelList)}, {"sections", std::move(sectionList)}}))
+      sectionList.push_back(llvm::json::Object{
+          {"kind", kindName(section.kind)}, {"offset", int64_t(section.offset)}, {"length", int64_t(section.length)}});
+    llvm::outs() << llvm::formatv("{0:2}", llvm::json::Value(llvm::json::Object{
+                                               {"bundle", verb.bundle},
+                                               {"format", llvm::formatv("{0}.{1}", header.major, header.minor).str()},
+                                               {"model_id", id},
+                                               {"size", int64_t(bytes->size())},
+                                               {"hash_is_right", isWhole},
+                                               {"levels", std::move(levelList)},
+                                               {"sections", std::move(sectionList)}}))
                  << "\n";
   } else {
     llvm::outs() << llvm::formatv("{0}: format {1}.{2}, {3} bytes, model {4}\n", verb.bundle, header.major,

@@ -15,7 +15,8 @@ using llvm::createStringError;
 
 AlignedMemory mlir::rt3::allocateAligned(size_t size) {
   size_t rounded = (size + RT3_MEMORY_ALIGNMENT - 1) / RT3_MEMORY_ALIGNMENT * RT3_MEMORY_ALIGNMENT;
-  return AlignedMemory(static_cast<char *>(aligned_alloc(RT3_MEMORY_ALIGNMENT, std::max<size_t>(rounded, RT3_MEMORY_ALIGNMENT))));
+  return AlignedMemory(
+      static_cast<char *>(aligned_alloc(RT3_MEMORY_ALIGNMENT, std::max<size_t>(rounded, RT3_MEMORY_ALIGNMENT))));
 }
 
 size_t mlir::rt3::elementSize(uint32_t elementType) {
@@ -64,7 +65,8 @@ static llvm::Expected<std::string> findName(const std::string &folder) {
   if (code)
     return createStringError(code, folder + ": cannot be read: " + code.message());
   if (names.size() != 1)
-    return createStringError(folder + ": has " + llvm::Twine(names.size()) + " bundles, expected one; compile into a folder of its own");
+    return createStringError(folder + ": has " + llvm::Twine(names.size()) +
+                             " bundles, expected one; compile into a folder of its own");
   return names[0];
 }
 

@@ -78,8 +78,7 @@ llvm::Expected<std::string> mlir::rt3::readFile(const std::string &path) {
   return (*buffer)->getBuffer().str();
 }
 
-void mlir::rt3::printProblems(const ModelOptions &options, llvm::ArrayRef<onnx::Problem> problems,
-                              int64_t nodeCount) {
+void mlir::rt3::printProblems(const ModelOptions &options, llvm::ArrayRef<onnx::Problem> problems, int64_t nodeCount) {
   if (options.asJson) {
     llvm::json::Array list;
     for (const onnx::Problem &problem : problems)
@@ -88,9 +87,9 @@ void mlir::rt3::printProblems(const ModelOptions &options, llvm::ArrayRef<onnx::
                                         {"opset", problem.opset},
                                         {"why", llvm::json::fixUTF8(problem.why)},
                                         {"advice", llvm::json::fixUTF8(problem.advice)}});
-    llvm::outs() << llvm::formatv("{0:2}", llvm::json::Value(llvm::json::Object{{"model", options.model},
-                                                                                {"nodes", nodeCount},
-                                                                                {"problems", std::move(list)}}))
+    llvm::outs() << llvm::formatv("{0:2}",
+                                  llvm::json::Value(llvm::json::Object{
+                                      {"model", options.model}, {"nodes", nodeCount}, {"problems", std::move(list)}}))
                  << "\n";
     return;
   }

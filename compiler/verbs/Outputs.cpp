@@ -68,8 +68,7 @@ std::string mlir::rt3::headerText(const CompileResult &result, const CompileOpti
   macro("LEVEL_COUNT", llvm::Twine(program.levelFunctions.size()), "");
   for (auto [i, level] : llvm::enumerate(options.levels.levels))
     macro("LEVEL_" + upper(level.name), llvm::Twine(i), "");
-  for (auto [kind, tensors] :
-       {std::pair("INPUT", &program.inputs), std::pair("OUTPUT", &program.outputs)}) {
+  for (auto [kind, tensors] : {std::pair("INPUT", &program.inputs), std::pair("OUTPUT", &program.outputs)}) {
     out << "\n";
     macro((llvm::Twine(kind) + "_COUNT").str(), llvm::Twine(tensors->size()), "");
     for (auto [i, tensor] : llvm::enumerate(*tensors)) {
@@ -150,29 +149,41 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
   for (bool isOutput : {false, true})
     for (const TensorDescription &tensor : isOutput ? result.program.outputs : result.program.inputs)
       tensors[isOutput].push_back(llvm::json::Object{{"name", llvm::json::fixUTF8(tensor.name)},
-                                              {"element_type", tensor.elementType},
-                                              {"shape", llvm::json::Array(tensor.dims)}});
+                                                     {"element_type", tensor.elementType},
+                                                     {"shape", llvm::json::Array(tensor.dims)}});
   for (const LevelSpec &level : options.levels.levels) {
     llvm::json::Array layers;
     for (const LayerReport &layer : result.layers)
       if (layer.level == level.name)
-        layers.push_back(llvm::json::Object{
-            {"layer", llvm::json::fixUTF8(layer.layer)}, {"inputs", layer.inputs}, {"outputs", layer.outputs},
-            {"tokens", layer.tokens}, {"kept", layer.kept}, {"stored_size", layer.storedSize},
-            {"scheme", layer.scheme}, {"kernel", layer.kernel}, {"reason", layer.reason},
-            {"predicted_cycles", layer.cycles}, {"predicted_dense_cycles", layer.denseCycles}});
-    levels.push_back(llvm::json::Object{{"name", level.name}, {"frequency_khz", level.frequencyKhz},
-                                        {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw},
-                                        {"scheme", schemeName(level.scheme)}, {"density", level.density},
+        layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(layer.layer)},
+                                            {"inputs", layer.inputs},
+                                            {"outputs", layer.outputs},
+                                            {"tokens", layer.tokens},
+                                            {"kept", layer.kept},
+                                            {"stored_size", layer.storedSize},
+                                            {"scheme", layer.scheme},
+                                            {"kernel", layer.kernel},
+                                            {"reason", layer.reason},
+                                            {"predicted_cycles", layer.cycles},
+                                            {"predicted_dense_cycles", layer.denseCycles}});
+    levels.push_back(llvm::json::Object{{"name", level.name},
+                                        {"frequency_khz", level.frequencyKhz},
+                                        {"voltage_uv", level.voltageUv},
+                                        {"power_mw", level.powerMw},
+                                        {"scheme", schemeName(level.scheme)},
+                                        {"density", level.density},
                                         {"layers", std::move(layers)}});
   }
-  return llvm::json::Object{{"name", result.program.name}, {"target", options.device.name},
-                            {"nodes", result.nodeCount}, {"nested", options.levels.isNested},
+  return llvm::json::Object{{"name", result.program.name},
+                            {"target", options.device.name},
+                            {"nodes", result.nodeCount},
+                            {"nested", options.levels.isNested},
                             {"max_length", result.program.maxLength},
                             {"weights_size", int64_t(result.program.weightsSize)},
                             {"workspace_size", int64_t(result.program.workspaceSize)},
                             {"unfolded_constant_ops", result.unfoldedCount},
-                            {"inputs", std::move(tensors[0])}, {"outputs", std::move(tensors[1])},
+                            {"inputs", std::move(tensors[0])},
+                            {"outputs", std::move(tensors[1])},
                             {"levels", std::move(levels)}};
 }
 

@@ -48,7 +48,7 @@ struct InspectVerb {
   bool asJson = false;
 };
 struct RunVerb {
-  std::string folder; // What compile wrote.
+  std::string folder;              // What compile wrote.
   std::vector<std::string> inputs; // NAME=FILE, .npy or raw.
   std::string out = ".", level;
   int64_t length = 0; // 0: from the first input with a free dimension.
@@ -56,7 +56,7 @@ struct RunVerb {
 struct BenchVerb {
   std::string folder;
   int64_t length = 0;
-  double seconds = 1; // Per level.
+  double seconds = 1;     // Per level.
   std::string rivalModel; // ONNX file for ONNX Runtime; empty: none.
   bool asJson = false;
 };

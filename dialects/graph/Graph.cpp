@@ -46,31 +46,22 @@ ArrayRef<char> mlir::rt3::graph::rawBytes(ElementsAttr elements) {
   return {};
 }
 
-template <typename T>
-static std::vector<T> elementsAs(ElementsAttr elements) {
+template <typename T> static std::vector<T> elementsAs(ElementsAttr elements) {
   ArrayRef<char> bytes = rawBytes(elements);
   size_t count = elements.getNumElements();
   std::vector<T> result(count);
   bool isSplat = bytes.size() == sizeof(T) && count != 1;
   for (size_t i = 0; i < count; ++i)
-    std::memcpy(&result[i], bytes.data() + (isSplat ? 0 : i * sizeof(T)),
-                sizeof(T));
+    std::memcpy(&result[i], bytes.data() + (isSplat ? 0 : i * sizeof(T)), sizeof(T));
   return result;
 }
 
-std::vector<float> mlir::rt3::graph::floatElements(ElementsAttr elements) {
-  return elementsAs<float>(elements);
-}
+std::vector<float> mlir::rt3::graph::floatElements(ElementsAttr elements) { return elementsAs<float>(elements); }
 
-std::vector<uint8_t> mlir::rt3::graph::byteElements(ElementsAttr elements) {
-  return elementsAs<uint8_t>(elements);
-}
+std::vector<uint8_t> mlir::rt3::graph::byteElements(ElementsAttr elements) { return elementsAs<uint8_t>(elements); }
 
-ElementsAttr mlir::rt3::graph::makeResource(RankedTensorType type,
-                                            StringRef name,
-                                            ArrayRef<char> bytes) {
-  return DenseResourceElementsAttr::get(
-      type, name, HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64));
+ElementsAttr mlir::rt3::graph::makeResource(RankedTensorType type, StringRef name, ArrayRef<char> bytes) {
+  return DenseResourceElementsAttr::get(type, name, HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64));
 }
 
 ElementsAttr mlir::rt3::graph::encodingMask(Attribute encoding) {
@@ -94,14 +85,12 @@ static bool broadcastsTo(ArrayRef<int64_t> from, ArrayRef<int64_t> to) {
   if (from.size() > to.size())
     return false;
   to = to.take_back(from.size());
-  return llvm::all_of(llvm::zip(from, to), [](auto pair) {
-    return std::get<0>(pair) == 1 || std::get<0>(pair) == std::get<1>(pair);
-  });
+  return llvm::all_of(llvm::zip(from, to),
+                      [](auto pair) { return std::get<0>(pair) == 1 || std::get<0>(pair) == std::get<1>(pair); });
 }
 
 // The broadcast of both shapes, nothing if sizes differ.
-static std::optional<SmallVector<int64_t>> broadcast(ArrayRef<int64_t> a,
-                                                     ArrayRef<int64_t> b) {
+static std::optional<SmallVector<int64_t>> broadcast(ArrayRef<int64_t> a, ArrayRef<int64_t> b) {
   if (a.size() < b.size())
     std::swap(a, b);
   SmallVector<int64_t> result(a);
@@ -115,36 +104,25 @@ static std::optional<SmallVector<int64_t>> broadcast(ArrayRef<int64_t> a,
   return result;
 }
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-static ArrayRef<int64_t> shapeOf(Value value) {
-  return typeOf(value).getShape();
-}
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+static ArrayRef<int64_t> shapeOf(Value value) { return typeOf(value).getShape(); }
 static Type elementOf(Value value) { return typeOf(value).getElementType(); }
 
-static bool isAxis(int64_t axis, Value value) {
-  return axis >= 0 && axis < typeOf(value).getRank();
-}
+static bool isAxis(int64_t axis, Value value) { return axis >= 0 && axis < typeOf(value).getRank(); }
 
 //===-- Verifiers ---------------------------------------------------------===//
 
 LogicalResult PatternSetOp::verify() {
   int64_t rows = getRows(), columns = getColumns();
-  if (rows < 1 || columns < 1 || rows > 64 || columns > 64 ||
-      rows * columns > 64) // C1
-    return emitOpError("block ") << rows << "x" << columns
-                                 << " has no size from 1x1 to 64 weights";
+  if (rows < 1 || columns < 1 || rows > 64 || columns > 64 || rows * columns > 64) // C1
+    return emitOpError("block ") << rows << "x" << columns << " has no size from 1x1 to 64 weights";
   ArrayRef<int64_t> patterns = getPatterns();
   if (patterns.empty() || patterns.size() > 256) // C2
-    return emitOpError("has ") << patterns.size()
-                               << " patterns, expected 1 to 256";
+    return emitOpError("has ") << patterns.size() << " patterns, expected 1 to 256";
   llvm::SmallSet<int64_t, 32> seen;
   for (int64_t pattern : patterns) {
     if (rows * columns < 64 && uint64_t(pattern) >> (rows * columns)) // C3
-      return emitOpError("pattern ")
-             << pattern << " has a bit outside the " << rows << "x" << columns
-             << " block";
+      return emitOpError("pattern ") << pattern << " has a bit outside the " << rows << "x" << columns << " block";
     if (!seen.insert(pattern).second) // C4
       return emitOpError("pattern ") << pattern << " is there twice";
   }
@@ -176,63 +154,47 @@ LogicalResult UnaryOp::verify() {
     fits = element.isF32();
   }
   if (!fits) // C1
-    return emitOpError(stringifyUnaryKind(getKind()))
-           << " is not defined for " << element;
+    return emitOpError(stringifyUnaryKind(getKind())) << " is not defined for " << element;
   return success();
 }
 
-static bool isComparison(BinaryKind kind) {
-  return kind >= BinaryKind::Equal && kind <= BinaryKind::GreaterEqual;
-}
+static bool isComparison(BinaryKind kind) { return kind >= BinaryKind::Equal && kind <= BinaryKind::GreaterEqual; }
 static bool isLogical(BinaryKind kind) {
-  return kind == BinaryKind::And || kind == BinaryKind::Or ||
-         kind == BinaryKind::Xor;
+  return kind == BinaryKind::And || kind == BinaryKind::Or || kind == BinaryKind::Xor;
 }
 
 LogicalResult BinaryOp::verify() {
   Type element = elementOf(getLhs());
   if (element != elementOf(getRhs())) // C1
-    return emitOpError("operands have element types ")
-           << element << " and " << elementOf(getRhs());
+    return emitOpError("operands have element types ") << element << " and " << elementOf(getRhs());
   auto shape = broadcast(shapeOf(getLhs()), shapeOf(getRhs()));
   if (!shape || ArrayRef<int64_t>(*shape) != shapeOf(getResult())) // C2
-    return emitOpError("shapes [")
-           << shapeOf(getLhs()) << "] and [" << shapeOf(getRhs())
-           << "] do not broadcast to [" << shapeOf(getResult()) << "]";
-  Type expected =
-      isComparison(getKind()) ? IntegerType::get(getContext(), 1) : element;
+    return emitOpError("shapes [") << shapeOf(getLhs()) << "] and [" << shapeOf(getRhs()) << "] do not broadcast to ["
+                                   << shapeOf(getResult()) << "]";
+  Type expected = isComparison(getKind()) ? IntegerType::get(getContext(), 1) : element;
   if (elementOf(getResult()) != expected) // C3
-    return emitOpError("result has element type ")
-           << elementOf(getResult()) << ", expected " << expected;
-  if (!isComparison(getKind()) &&
-      isLogical(getKind()) != element.isInteger(1)) // C4
-    return emitOpError(stringifyBinaryKind(getKind()))
-           << " is not defined for " << element;
+    return emitOpError("result has element type ") << elementOf(getResult()) << ", expected " << expected;
+  if (!isComparison(getKind()) && isLogical(getKind()) != element.isInteger(1)) // C4
+    return emitOpError(stringifyBinaryKind(getKind())) << " is not defined for " << element;
   return success();
 }
 
 LogicalResult SelectOp::verify() {
   Type element = elementOf(getOnTrue());
-  if (element != elementOf(getOnFalse()) ||
-      element != elementOf(getResult())) // C1
+  if (element != elementOf(getOnFalse()) || element != elementOf(getResult())) // C1
     return emitOpError("values have element types ")
-           << element << " and " << elementOf(getOnFalse()) << ", result "
-           << elementOf(getResult());
+           << element << " and " << elementOf(getOnFalse()) << ", result " << elementOf(getResult());
   auto values = broadcast(shapeOf(getOnTrue()), shapeOf(getOnFalse()));
-  auto shape = values ? broadcast(*values, shapeOf(getCondition()))
-                      : std::optional<SmallVector<int64_t>>();
+  auto shape = values ? broadcast(*values, shapeOf(getCondition())) : std::optional<SmallVector<int64_t>>();
   if (!shape || ArrayRef<int64_t>(*shape) != shapeOf(getResult())) // C2
-    return emitOpError("shapes [")
-           << shapeOf(getCondition()) << "], [" << shapeOf(getOnTrue())
-           << "] and [" << shapeOf(getOnFalse()) << "] do not broadcast to ["
-           << shapeOf(getResult()) << "]";
+    return emitOpError("shapes [") << shapeOf(getCondition()) << "], [" << shapeOf(getOnTrue()) << "] and ["
+                                   << shapeOf(getOnFalse()) << "] do not broadcast to [" << shapeOf(getResult()) << "]";
   return success();
 }
 
 LogicalResult ReshapeOp::verify() {
   if (elementOf(getX()) != elementOf(getResult())) // C1
-    return emitOpError("changes the element type from ")
-           << elementOf(getX()) << " to " << elementOf(getResult());
+    return emitOpError("changes the element type from ") << elementOf(getX()) << " to " << elementOf(getResult());
   auto measure = [](ArrayRef<int64_t> shape) {
     std::pair<int64_t, int64_t> result = {1, 0};
     for (int64_t size : shape)
@@ -243,8 +205,7 @@ LogicalResult ReshapeOp::verify() {
     return result;
   };
   if (measure(shapeOf(getX())) != measure(shapeOf(getResult()))) // C2
-    return emitOpError("shapes [") << shapeOf(getX()) << "] and ["
-                                   << shapeOf(getResult())
+    return emitOpError("shapes [") << shapeOf(getX()) << "] and [" << shapeOf(getResult())
                                    << "] have different numbers of elements";
   return success();
 }
@@ -265,8 +226,7 @@ LogicalResult TransposeOp::verify() {
   llvm::sort(sorted);
   if (int64_t(sorted.size()) != typeOf(getX()).getRank() ||
       !llvm::equal(sorted, llvm::seq<int64_t>(0, sorted.size()))) // C1
-    return emitOpError("[") << permutation << "] is no permutation of "
-                            << typeOf(getX()).getRank() << " axes";
+    return emitOpError("[") << permutation << "] is no permutation of " << typeOf(getX()).getRank() << " axes";
   SmallVector<int64_t> shape;
   for (int64_t axis : permutation)
     shape.push_back(shapeOf(getX())[axis]);
@@ -277,8 +237,7 @@ LogicalResult TransposeOp::verify() {
 }
 
 OpFoldResult TransposeOp::fold(FoldAdaptor) {
-  if (llvm::equal(getPermutation(),
-                  llvm::seq<int64_t>(0, getPermutation().size())))
+  if (llvm::equal(getPermutation(), llvm::seq<int64_t>(0, getPermutation().size())))
     return getX();
   // Two in a row become one.
   if (auto inner = getX().getDefiningOp<TransposeOp>()) {
@@ -295,25 +254,20 @@ OpFoldResult TransposeOp::fold(FoldAdaptor) {
 LogicalResult SliceOp::verify() {
   auto source = typeOf(getX()), result = typeOf(getResult());
   size_t rank = source.getRank();
-  if (getStarts().size() != rank || getSteps().size() != rank ||
-      result.getRank() != source.getRank() ||
+  if (getStarts().size() != rank || getSteps().size() != rank || result.getRank() != source.getRank() ||
       source.getElementType() != result.getElementType()) // C1
-    return emitOpError("has ") << getStarts().size() << " starts and "
-                               << getSteps().size() << " steps for "
-                               << source << " -> " << result;
+    return emitOpError("has ") << getStarts().size() << " starts and " << getSteps().size() << " steps for " << source
+                               << " -> " << result;
   for (size_t i = 0; i < rank; ++i) {
     int64_t start = getStarts()[i], step = getSteps()[i];
     if (step == 0) // C3
       return emitOpError("step of axis ") << i << " is 0";
-    if (source.isDynamicDim(i) || result.isDynamicDim(i) ||
-        result.getDimSize(i) == 0)
+    if (source.isDynamicDim(i) || result.isDynamicDim(i) || result.getDimSize(i) == 0)
       continue;
     int64_t last = start + (result.getDimSize(i) - 1) * step;
-    if (std::min(start, last) < 0 ||
-        std::max(start, last) >= source.getDimSize(i)) // C2
-      return emitOpError("reads ")
-             << start << " to " << last << " of the " << source.getDimSize(i)
-             << " elements of axis " << i;
+    if (std::min(start, last) < 0 || std::max(start, last) >= source.getDimSize(i)) // C2
+      return emitOpError("reads ") << start << " to " << last << " of the " << source.getDimSize(i)
+                                   << " elements of axis " << i;
   }
   return success();
 }
@@ -321,8 +275,7 @@ LogicalResult SliceOp::verify() {
 LogicalResult ConcatOp::verify() {
   int64_t axis = getAxis();
   if (getInputs().empty() || !isAxis(axis, getResult())) // C1
-    return emitOpError("joins ") << getInputs().size()
-                                 << " operands along axis " << axis;
+    return emitOpError("joins ") << getInputs().size() << " operands along axis " << axis;
   auto result = typeOf(getResult());
   int64_t sum = 0;
   for (Value input : getInputs()) {
@@ -332,33 +285,27 @@ LogicalResult ConcatOp::verify() {
       shape[axis] = result.getDimSize(axis);
     }
     if (RankedTensorType::get(shape, elementOf(input)) != result) // C2
-      return emitOpError("operand ") << input.getType()
-                                     << " does not fit into " << result;
+      return emitOpError("operand ") << input.getType() << " does not fit into " << result;
     if (typeOf(input).isDynamicDim(axis)) // C3
       return emitOpError("axis ") << axis << " is free";
   }
   if (sum != result.getDimSize(axis)) // C3
-    return emitOpError("sizes add up to ")
-           << sum << ", the result has " << result.getDimSize(axis);
+    return emitOpError("sizes add up to ") << sum << ", the result has " << result.getDimSize(axis);
   return success();
 }
 
 LogicalResult ExpandOp::verify() {
   if (elementOf(getX()) != elementOf(getResult())) // C1
-    return emitOpError("changes the element type from ")
-           << elementOf(getX()) << " to " << elementOf(getResult());
+    return emitOpError("changes the element type from ") << elementOf(getX()) << " to " << elementOf(getResult());
   if (!broadcastsTo(shapeOf(getX()), shapeOf(getResult()))) // C2
-    return emitOpError("shape [") << shapeOf(getX())
-                                  << "] does not broadcast to ["
-                                  << shapeOf(getResult()) << "]";
+    return emitOpError("shape [") << shapeOf(getX()) << "] does not broadcast to [" << shapeOf(getResult()) << "]";
   return success();
 }
 
 LogicalResult GatherOp::verify() {
   int64_t axis = getAxis();
   if (!isAxis(axis, getTable()) || typeOf(getTable()).isDynamicDim(axis)) // C1
-    return emitOpError("axis ") << axis << " is no axis of static size of "
-                                << getTable().getType();
+    return emitOpError("axis ") << axis << " is no axis of static size of " << getTable().getType();
   SmallVector<int64_t> shape(shapeOf(getTable()).take_front(axis));
   llvm::append_range(shape, shapeOf(getIndices()));
   llvm::append_range(shape, shapeOf(getTable()).drop_front(axis + 1));
@@ -380,25 +327,22 @@ LogicalResult ReduceOp::verify() {
   int64_t before = -1;
   for (int64_t axis : getAxes()) {
     if (axis <= before || !isAxis(axis, getX())) // C1
-      return emitOpError("axes [") << getAxes() << "] do not rise within the "
-                                   << type.getRank() << " axes of the operand";
+      return emitOpError("axes [") << getAxes() << "] do not rise within the " << type.getRank()
+                                   << " axes of the operand";
     shape[axis] = 1;
     before = axis;
   }
   auto expected = RankedTensorType::get(shape, type.getElementType());
   if (getType() != expected) // C2
     return emitOpError("result is ") << getType() << ", expected " << expected;
-  if (type.getElementType().isInteger(1) ||
-      (getKind() == ReduceKind::Mean && !type.getElementType().isF32())) // C3
-    return emitOpError(stringifyReduceKind(getKind()))
-           << " is not defined for " << type.getElementType();
+  if (type.getElementType().isInteger(1) || (getKind() == ReduceKind::Mean && !type.getElementType().isF32())) // C3
+    return emitOpError(stringifyReduceKind(getKind())) << " is not defined for " << type.getElementType();
   return success();
 }
 
 LogicalResult SoftmaxOp::verify() {
   if (!isAxis(getAxis(), getX())) // C1
-    return emitOpError("axis ") << getAxis() << " is no axis of "
-                                << getX().getType();
+    return emitOpError("axis ") << getAxis() << " is no axis of " << getX().getType();
   return success();
 }
 
@@ -409,11 +353,9 @@ LogicalResult LayerNormOp::verify() {
   int64_t features = type.getShape().back();
   for (Value value : {getScale(), getBias()})
     if (shapeOf(value) != ArrayRef<int64_t>(features)) // C2
-      return emitOpError("scale or bias has shape [")
-             << shapeOf(value) << "] for " << features << " features";
+      return emitOpError("scale or bias has shape [") << shapeOf(value) << "] for " << features << " features";
   if (getEpsilon().isNegative()) // C3
-    return emitOpError("epsilon ")
-           << getEpsilon().convertToFloat() << " is negative";
+    return emitOpError("epsilon ") << getEpsilon().convertToFloat() << " is negative";
   if (getType() != type) // C4
     return emitOpError("result is ") << getType() << ", expected " << type;
   return success();
@@ -422,47 +364,37 @@ LogicalResult LayerNormOp::verify() {
 LogicalResult MatmulOp::verify() {
   ArrayRef<int64_t> lhs = shapeOf(getLhs()), rhs = shapeOf(getRhs());
   if (lhs.size() < 2 || rhs.size() < 2) // C1
-    return emitOpError("multiplies shapes [")
-           << lhs << "] and [" << rhs << "], expected two axes each";
+    return emitOpError("multiplies shapes [") << lhs << "] and [" << rhs << "], expected two axes each";
   if (lhs.back() != rhs[rhs.size() - 2]) // C2
-    return emitOpError("sums over ")
-           << lhs.back() << " and " << rhs[rhs.size() - 2] << " elements";
+    return emitOpError("sums over ") << lhs.back() << " and " << rhs[rhs.size() - 2] << " elements";
   auto shape = broadcast(lhs.drop_back(2), rhs.drop_back(2));
   if (shape) {
     shape->push_back(lhs[lhs.size() - 2]);
     shape->push_back(rhs.back());
   }
   if (!shape || ArrayRef<int64_t>(*shape) != shapeOf(getResult())) // C3
-    return emitOpError("shapes [")
-           << lhs << "] and [" << rhs << "] do not give ["
-           << shapeOf(getResult()) << "]";
+    return emitOpError("shapes [") << lhs << "] and [" << rhs << "] do not give [" << shapeOf(getResult()) << "]";
   return success();
 }
 
 LogicalResult LinearOp::verify() {
   ArrayRef<int64_t> x = shapeOf(getX()), w = shapeOf(getWeights());
-  if (x.empty() || w.size() != 2 || ShapedType::isDynamicShape(w) ||
-      x.back() != w[0]) // C1
+  if (x.empty() || w.size() != 2 || ShapedType::isDynamicShape(w) || x.back() != w[0]) // C1
     return emitOpError("multiplies [") << x << "] by weights [" << w << "]";
   SmallVector<int64_t> shape(x);
   shape.back() = w[1];
   if (ArrayRef<int64_t>(shape) != shapeOf(getResult())) // C2
-    return emitOpError("result has shape [")
-           << shapeOf(getResult()) << "], expected [" << shape << "]";
+    return emitOpError("result has shape [") << shapeOf(getResult()) << "], expected [" << shape << "]";
   if (getBias() && shapeOf(getBias()) != ArrayRef<int64_t>(w[1])) // C3
-    return emitOpError("bias has shape [")
-           << shapeOf(getBias()) << "] for " << w[1] << " outputs";
+    return emitOpError("bias has shape [") << shapeOf(getBias()) << "] for " << w[1] << " outputs";
   if (getResidual() && getResidual().getType() != getType()) // C4
-    return emitOpError("residual is ")
-           << getResidual().getType() << ", result " << getType();
+    return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
   for (Attribute level : getLevels().value_or(ArrayAttr::get(getContext(), {}))) {
     if (!isa<DenseEncodingAttr, BlockEncodingAttr, PatternEncodingAttr>(level))
       return emitOpError("level ") << level << " is no weight encoding"; // C5
     ElementsAttr mask = encodingMask(level);
-    if (mask && (mask.getShapedType().getShape() != w ||
-                 !mask.getElementType().isInteger(8))) // C6
-      return emitOpError("mask is ")
-             << mask.getShapedType() << " for weights [" << w << "]";
+    if (mask && (mask.getShapedType().getShape() != w || !mask.getElementType().isInteger(8))) // C6
+      return emitOpError("mask is ") << mask.getShapedType() << " for weights [" << w << "]";
   }
   return success();
 }
@@ -472,29 +404,21 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbols) {
     if (auto pattern = dyn_cast<PatternEncodingAttr>(level))
       if (!symbols.lookupNearestSymbolFrom<PatternSetOp>(*this,
                                                          pattern.getSet())) // C7
-        return emitOpError("names ")
-               << pattern.getSet() << ", which is no pattern set";
+        return emitOpError("names ") << pattern.getSet() << ", which is no pattern set";
   return success();
 }
 
 LogicalResult AttentionOp::verify() {
   auto type = typeOf(getQ());
-  if (getK().getType() != type || getV().getType() != type ||
-      getType() != type || type.getRank() != 3 || type.isDynamicDim(0) ||
-      type.isDynamicDim(2)) // C1
-    return emitOpError("q, k, v and result are ")
-           << type << ", " << getK().getType() << ", " << getV().getType()
-           << " and " << getType() << ", expected one B x S x F";
+  if (getK().getType() != type || getV().getType() != type || getType() != type || type.getRank() != 3 ||
+      type.isDynamicDim(0) || type.isDynamicDim(2)) // C1
+    return emitOpError("q, k, v and result are ") << type << ", " << getK().getType() << ", " << getV().getType()
+                                                  << " and " << getType() << ", expected one B x S x F";
   int64_t heads = getHeads();
   if (heads < 1 || type.getDimSize(2) % heads != 0) // C2
-    return emitOpError() << heads << " heads do not divide "
-                         << type.getDimSize(2) << " features";
-  int64_t full[] = {type.getDimSize(0), heads, type.getDimSize(1),
-                    type.getDimSize(1)};
-  if (getMask() && (typeOf(getMask()).getRank() != 4 ||
-                    !broadcastsTo(shapeOf(getMask()), full))) // C3
-    return emitOpError("mask ") << getMask().getType()
-                                << " does not broadcast to ["
-                                << ArrayRef<int64_t>(full) << "]";
+    return emitOpError() << heads << " heads do not divide " << type.getDimSize(2) << " features";
+  int64_t full[] = {type.getDimSize(0), heads, type.getDimSize(1), type.getDimSize(1)};
+  if (getMask() && (typeOf(getMask()).getRank() != 4 || !broadcastsTo(shapeOf(getMask()), full))) // C3
+    return emitOpError("mask ") << getMask().getType() << " does not broadcast to [" << ArrayRef<int64_t>(full) << "]";
   return success();
 }

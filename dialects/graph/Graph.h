@@ -53,8 +53,7 @@ std::vector<uint8_t> byteElements(ElementsAttr elements);
 
 // A constant whose bytes are copied into a resource blob that lives as long as
 // the context.
-ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name,
-                          llvm::ArrayRef<char> bytes);
+ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name, llvm::ArrayRef<char> bytes);
 
 // The mask of a weight encoding, null for a dense one.
 ElementsAttr encodingMask(Attribute encoding);

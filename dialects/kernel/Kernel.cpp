@@ -60,8 +60,7 @@ int64_t mlir::rt3::kernel::bufferSize(BufferType type, int64_t maxLength) {
   return size;
 }
 
-LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError,
-                                 RankedTensorType tensor, int64_t panel) {
+LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, RankedTensorType tensor, int64_t panel) {
   if (panel < 0) // C1
     return emitError() << "panel of " << panel << " tokens";
   if (panel == 0)
@@ -75,13 +74,9 @@ LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
-static BufferType typeOf(Value value) {
-  return cast<BufferType>(value.getType());
-}
+static BufferType typeOf(Value value) { return cast<BufferType>(value.getType()); }
 static bool isRowMajor(Value value) { return typeOf(value).getPanel() == 0; }
-static bool areRowMajor(ValueRange values) {
-  return llvm::all_of(values, isRowMajor);
-}
+static bool areRowMajor(ValueRange values) { return llvm::all_of(values, isRowMajor); }
 
 LogicalResult WeightsOp::verify() {
   auto type = getData().getShapedType();
@@ -100,19 +95,16 @@ LogicalResult ConstantOp::verify() {
 }
 
 LogicalResult ConstantOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  auto weights =
-      symbols.lookupNearestSymbolFrom<WeightsOp>(*this, getWeightsAttr());
+  auto weights = symbols.lookupNearestSymbolFrom<WeightsOp>(*this, getWeightsAttr());
   int64_t size = bufferSize(typeOf(getResult()), 1);
   if (!weights || weights.getData().getNumElements() != size) // C1
-    return emitOpError("expects ")
-           << size << " bytes of weights " << getWeightsAttr();
+    return emitOpError("expects ") << size << " bytes of weights " << getWeightsAttr();
   return success();
 }
 
 LogicalResult PackOp::verify() {
   auto from = typeOf(getX()), to = typeOf(getResult());
-  if (from.getTensor() != to.getTensor() ||
-      (from.getPanel() == 0) == (to.getPanel() == 0)) // C1
+  if (from.getTensor() != to.getTensor() || (from.getPanel() == 0) == (to.getPanel() == 0)) // C1
     return emitOpError("does not pack ") << from << " into " << to;
   return success();
 }
@@ -120,8 +112,7 @@ LogicalResult PackOp::verify() {
 LogicalResult ViewOp::verify() {
   auto from = typeOf(getX()), to = typeOf(getResult());
   auto core = [](BufferType type) {
-    return type.getTensor().getShape().drop_while(
-        [](int64_t size) { return size == 1; });
+    return type.getTensor().getShape().drop_while([](int64_t size) { return size == 1; });
   };
   bool fits = from.getPanel() == to.getPanel();
   if (fits && from.getPanel() != 0)
@@ -138,38 +129,30 @@ LogicalResult MapOp::verify() {
                                                       : 1;
   if (getInputs().size() != expected) // C1
     return emitOpError(stringifyFunction(getFunction()))
-           << " has " << getInputs().size() << " operands, expected "
-           << expected;
+           << " has " << getInputs().size() << " operands, expected " << expected;
   auto result = typeOf(getResult());
   for (Value input : getInputs())
     if (typeOf(input).getPanel() != result.getPanel() ||
-        (result.getPanel() != 0 && typeOf(input).getTensor().getShape() !=
-                                       result.getTensor().getShape())) // C2
-      return emitOpError("operand ")
-             << input.getType() << " has another layout than " << result;
+        (result.getPanel() != 0 && typeOf(input).getTensor().getShape() != result.getTensor().getShape())) // C2
+      return emitOpError("operand ") << input.getType() << " has another layout than " << result;
   return success();
 }
 
 LogicalResult MoveOp::verify() {
   auto from = typeOf(getX()), to = typeOf(getResult());
   size_t rank = to.getTensor().getRank();
-  if (getAxes().size() != rank || getStarts().size() != rank ||
-      getSteps().size() != rank) // C1
-    return emitOpError("lists have ")
-           << getAxes().size() << ", " << getStarts().size() << " and "
-           << getSteps().size() << " entries for " << rank << " axes";
+  if (getAxes().size() != rank || getStarts().size() != rank || getSteps().size() != rank) // C1
+    return emitOpError("lists have ") << getAxes().size() << ", " << getStarts().size() << " and " << getSteps().size()
+                                      << " entries for " << rank << " axes";
   SmallVector<bool> isUsed(from.getTensor().getRank(), false);
   for (int64_t axis : getAxes()) {
     if (axis == -1)
       continue;
     if (axis < 0 || axis >= from.getTensor().getRank() || isUsed[axis]) // C2
-      return emitOpError("axes [")
-             << getAxes() << "] are not different axes of " << from;
+      return emitOpError("axes [") << getAxes() << "] are not different axes of " << from;
     isUsed[axis] = true;
   }
-  if (!areRowMajor({getX(), getResult()}) ||
-      from.getTensor().getElementType() !=
-          to.getTensor().getElementType()) // C3
+  if (!areRowMajor({getX(), getResult()}) || from.getTensor().getElementType() != to.getTensor().getElementType()) // C3
     return emitOpError("does not move ") << from << " to " << to;
   return success();
 }
@@ -178,8 +161,7 @@ LogicalResult ConcatOp::verify() {
   int64_t axis = getAxis();
   if (!areRowMajor(getInputs()) || !isRowMajor(getResult()) || axis < 0 ||
       axis >= typeOf(getResult()).getTensor().getRank()) // C1
-    return emitOpError("joins buffers that are not row-major, or along axis ")
-           << axis << " of " << getType();
+    return emitOpError("joins buffers that are not row-major, or along axis ") << axis << " of " << getType();
   return success();
 }
 
@@ -187,8 +169,7 @@ LogicalResult ReduceOp::verify() {
   auto from = typeOf(getX()).getTensor(), to = typeOf(getResult()).getTensor();
   if (!areRowMajor({getX(), getResult()}) || from.getRank() != to.getRank() ||
       from.getElementType() != to.getElementType()) // C1
-    return emitOpError("does not reduce ")
-           << getX().getType() << " to " << getType();
+    return emitOpError("does not reduce ") << getX().getType() << " to " << getType();
   return success();
 }
 
@@ -196,27 +177,20 @@ LogicalResult MatmulOp::verify() {
   for (Value value : {getLhs(), getRhs(), getResult()})
     if (!isRowMajor(value) || typeOf(value).getTensor().getRank() < 2 ||
         !typeOf(value).getTensor().getElementType().isF32()) // C1
-      return emitOpError("has an operand or result of type ")
-             << value.getType();
+      return emitOpError("has an operand or result of type ") << value.getType();
   return success();
 }
 
 LogicalResult GatherOp::verify() {
-  if (!areRowMajor({getTable(), getIndices()}) ||
-      !typeOf(getIndices()).getTensor().getElementType().isInteger()) // C1
-    return emitOpError("gathers from ")
-           << getTable().getType() << " by " << getIndices().getType();
-  if (!isRowMajor(getResult()) &&
-      (getAxis() != 0 || typeOf(getTable()).getTensor().getRank() != 2)) // C2
-    return emitOpError("gathers axis ") << getAxis() << " of "
-                                        << getTable().getType()
-                                        << " into panels";
+  if (!areRowMajor({getTable(), getIndices()}) || !typeOf(getIndices()).getTensor().getElementType().isInteger()) // C1
+    return emitOpError("gathers from ") << getTable().getType() << " by " << getIndices().getType();
+  if (!isRowMajor(getResult()) && (getAxis() != 0 || typeOf(getTable()).getTensor().getRank() != 2)) // C2
+    return emitOpError("gathers axis ") << getAxis() << " of " << getTable().getType() << " into panels";
   return success();
 }
 
 LogicalResult IotaOp::verify() {
-  if (!isRowMajor(getResult()) ||
-      typeOf(getResult()).getTensor().getRank() != 1) // C1
+  if (!isRowMajor(getResult()) || typeOf(getResult()).getTensor().getRank() != 1) // C1
     return emitOpError("result ") << getType() << " does not have one axis";
   return success();
 }
@@ -226,8 +200,7 @@ LogicalResult LayerNormOp::verify() {
   if (type.getPanel() == 0 || getType() != type) // C1
     return emitOpError("normalises ") << type << " to " << getType();
   for (Value value : {getScale(), getBias()})
-    if (!isRowMajor(value) || typeOf(value).getTensor().getShape() !=
-                                  type.getTensor().getShape().take_back()) // C2
+    if (!isRowMajor(value) || typeOf(value).getTensor().getShape() != type.getTensor().getShape().take_back()) // C2
       return emitOpError("scale or bias is ") << value.getType();
   return success();
 }
@@ -236,47 +209,37 @@ LogicalResult LinearOp::verify() {
   int64_t panel = getTile().getVectors() * getTile().getLanes();
   auto x = typeOf(getX()), result = typeOf(getResult());
   if (x.getPanel() != panel || result.getPanel() != panel) // C1
-    return emitOpError("tile has ") << panel << " tokens, buffers are " << x
-                                    << " and " << result;
+    return emitOpError("tile has ") << panel << " tokens, buffers are " << x << " and " << result;
   if (getStreams().empty()) // C2
     return emitOpError("has no stream");
   for (Attribute attribute : getStreams()) {
     auto stream = dyn_cast<StreamAttr>(attribute);
     if (!stream) // C2
       return emitOpError() << attribute << " is no stream";
-    if (!stream.getPatterns().empty() &&
-        (stream.getPass() < 1 || stream.getRows() % stream.getPass() != 0 ||
-         stream.getPass() > getTile().getRows())) // C3
-      return emitOpError("stream has passes of ")
-             << stream.getPass() << " rows for groups of " << stream.getRows()
-             << " and a tile of " << getTile().getRows();
+    if (!stream.getPatterns().empty() && (stream.getPass() < 1 || stream.getRows() % stream.getPass() != 0 ||
+                                          stream.getPass() > getTile().getRows())) // C3
+      return emitOpError("stream has passes of ") << stream.getPass() << " rows for groups of " << stream.getRows()
+                                                  << " and a tile of " << getTile().getRows();
   }
   if (getResidual() && getResidual().getType() != getType()) // C4
-    return emitOpError("residual is ")
-           << getResidual().getType() << ", result " << getType();
+    return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
   return success();
 }
 
 LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbols) {
   for (auto stream : getStreams().getAsRange<StreamAttr>())
-    if (!symbols.lookupNearestSymbolFrom<WeightsOp>(
-            *this, stream.getWeights())) // C5
-      return emitOpError("names ")
-             << stream.getWeights() << ", which are no weights";
+    if (!symbols.lookupNearestSymbolFrom<WeightsOp>(*this, stream.getWeights())) // C5
+      return emitOpError("names ") << stream.getWeights() << ", which are no weights";
   return success();
 }
 
 LogicalResult AttentionOp::verify() {
   auto type = typeOf(getQ());
   int64_t panel = getTile().getVectors() * getTile().getLanes();
-  if (type.getPanel() != panel || getK().getType() != type ||
-      getV().getType() != type || getType() != type) // C1
-    return emitOpError("tile has ") << panel << " tokens, buffers are " << type
-                                    << ", " << getK().getType() << ", "
-                                    << getV().getType() << " and "
-                                    << getType();
-  if (getMask() && (!isRowMajor(getMask()) ||
-                    typeOf(getMask()).getTensor().getRank() != 4)) // C2
+  if (type.getPanel() != panel || getK().getType() != type || getV().getType() != type || getType() != type) // C1
+    return emitOpError("tile has ") << panel << " tokens, buffers are " << type << ", " << getK().getType() << ", "
+                                    << getV().getType() << " and " << getType();
+  if (getMask() && (!isRowMajor(getMask()) || typeOf(getMask()).getTensor().getRank() != 4)) // C2
     return emitOpError("mask is ") << getMask().getType();
   return success();
 }

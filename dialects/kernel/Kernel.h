@@ -30,8 +30,7 @@
 namespace mlir::rt3::kernel {
 
 // Bytes of workspace that a planned function needs (i64).
-inline constexpr llvm::StringLiteral kWorkspaceSizeAttr =
-    "rt3_kernel.workspace_size";
+inline constexpr llvm::StringLiteral kWorkspaceSizeAttr = "rt3_kernel.workspace_size";
 
 // Module attribute: the tile of kernels that have none of their own.
 inline constexpr llvm::StringLiteral kTileAttr = "rt3_kernel.tile";

@@ -14,8 +14,7 @@ typedef struct rt3_bundle_t {
 } rt3_bundle_t;
 
 // Checks all of `data` for `program` and finds its sections.
-RT3_API rt3_status_t rt3_bundle_open(const rt3_program_t *program,
-                                     const void *data, size_t size,
+RT3_API rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data, size_t size,
                                      rt3_bundle_t *out_bundle);
 
 #endif // RT3_RUNTIME_BUNDLE_H

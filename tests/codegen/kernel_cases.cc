@@ -31,7 +31,8 @@ static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double s
   std::vector<float> values(type.getNumElements());
   for (float &value : values)
     value = uniform() * scale;
-  return graph::makeResource(type, "random", ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
+  return graph::makeResource(type, "random",
+                             ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
 
 static LevelSpec level(const std::string &name, Scheme scheme, double density, int64_t rows, int64_t columns,
@@ -53,9 +54,9 @@ static LevelPlan makePlan(bool isNested) {
     plan.levels = {level("n0", Scheme::BlockPattern, 0.2, 8, 1, 8), level("n1", Scheme::Pattern, 0.5, 8, 1, 16),
                    level("n2", Scheme::Block, 0.8, 8, 1, 16), level("n3", Scheme::Dense, 1, 8, 1, 16)};
   else
-    plan.levels = {level("dense", Scheme::Dense, 1, 8, 1, 16),      level("bp", Scheme::Block, 0.4, 8, 1, 16),
-                   level("pp8x4", Scheme::Pattern, 0.5, 8, 4, 8),   level("pp8x1", Scheme::Pattern, 0.5, 8, 1, 16),
-                   level("pp4x1", Scheme::Pattern, 0.4, 4, 1, 15),  level("pp8x8", Scheme::Pattern, 0.3, 8, 8, 4),
+    plan.levels = {level("dense", Scheme::Dense, 1, 8, 1, 16),          level("bp", Scheme::Block, 0.4, 8, 1, 16),
+                   level("pp8x4", Scheme::Pattern, 0.5, 8, 4, 8),       level("pp8x1", Scheme::Pattern, 0.5, 8, 1, 16),
+                   level("pp4x1", Scheme::Pattern, 0.4, 4, 1, 15),      level("pp8x8", Scheme::Pattern, 0.3, 8, 8, 4),
                    level("bppp8x4", Scheme::BlockPattern, 0.3, 8, 4, 8)};
   return plan;
 }
@@ -66,7 +67,9 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
   module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(kMaxLength));
-  auto typeOf = [&](int64_t features) { return RankedTensorType::get({ShapedType::kDynamic, features}, b.getF32Type()); };
+  auto typeOf = [&](int64_t features) {
+    return RankedTensorType::get({ShapedType::kDynamic, features}, b.getF32Type());
+  };
   SmallVector<Type> types;
   for (int64_t k : kInputs)
     types.push_back(typeOf(k));
@@ -81,7 +84,8 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
   for (auto [i, k] : llvm::enumerate(kInputs))
     for (int64_t n : kOutputs) {
       mlir::Value w = graph::ConstantOp::create(b, randomConstant(b, {k, n}, 1.0 / std::sqrt(double(k))));
-      mlir::Value bias = ++turn % 2 ? mlir::Value(graph::ConstantOp::create(b, randomConstant(b, {n}, 1))) : mlir::Value();
+      mlir::Value bias =
+          ++turn % 2 ? mlir::Value(graph::ConstantOp::create(b, randomConstant(b, {n}, 1))) : mlir::Value();
       graph::UnaryKindAttr activation;
       if (turn % 3 == 0)
         activation = graph::UnaryKindAttr::get(context, turn % 2 ? graph::UnaryKind::Gelu : graph::UnaryKind::Relu);
@@ -91,9 +95,10 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
                                                 ArrayAttr()));
     }
   for (auto [i, k] : llvm::enumerate(kInputs)) {
-    mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)), bias = graph::ConstantOp::create(b, randomConstant(b, {k}, 1));
-    results.push_back(graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias,
-                                                 b.getF32FloatAttr(1e-5)));
+    mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)),
+                bias = graph::ConstantOp::create(b, randomConstant(b, {k}, 1));
+    results.push_back(
+        graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias, b.getF32FloatAttr(1e-5)));
     results.push_back(graph::SoftmaxOp::create(b, typeOf(k), function.getArgument(i), 1));
   }
   mlir::Value x = function.getArgument(std::size(kInputs)), m = function.getArgument(std::size(kInputs) + 1);

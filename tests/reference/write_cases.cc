@@ -33,9 +33,7 @@ static std::string bytesOf(RankedTensorType type, const HostTensor &tensor) {
   return bytes;
 }
 
-static void write(const std::string &path, const std::string &bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
+static void write(const std::string &path, const std::string &bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 llvm::Error mlir::rt3::writeCases(ModuleOp module, const CompileOptions &options, llvm::ArrayRef<int64_t> lengths,
                                   MakeInputs makeInputs, const std::string &folder) {

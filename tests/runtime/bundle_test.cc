@@ -65,8 +65,26 @@ TEST(BundleTest, SurvivesEveryFlippedBitWithARepairedHash) {
 // Every integer field at the edges of its range.
 TEST(BundleTest, SurvivesEdgeValuesInEveryField) {
   std::string bundle = smallBundle();
-  const uint64_t edges[] = {0, 1, 2, 63, 64, 65, 127, 128, 1023, 1024, 1025, 65535, 65536, 0x7fffffff, 0x80000000,
-                            0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffc0, 0xffffffffffffffff};
+  const uint64_t edges[] = {0,
+                            1,
+                            2,
+                            63,
+                            64,
+                            65,
+                            127,
+                            128,
+                            1023,
+                            1024,
+                            1025,
+                            65535,
+                            65536,
+                            0x7fffffff,
+                            0x80000000,
+                            0xffffffff,
+                            0x7fffffffffffffff,
+                            0x8000000000000000,
+                            0xffffffffffffffc0,
+                            0xffffffffffffffff};
   size_t tableEnd = 128 + 3 * sizeof(rt3_bundle_section_t);
   for (size_t at = 0; at + 8 <= tableEnd; at += 2)
     for (uint64_t edge : edges)

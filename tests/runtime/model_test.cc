@@ -15,7 +15,8 @@ namespace {
 class ModelTest : public testing::Test {
 protected:
   void SetUp() override {
-    ASSERT_EQ(rt3_model_init(&kSmallProgram, bundle.get(), size, memory.get(), rt3_model_memory_size(), &model), RT3_OK);
+    ASSERT_EQ(rt3_model_init(&kSmallProgram, bundle.get(), size, memory.get(), rt3_model_memory_size(), &model),
+              RT3_OK);
   }
 
   std::string bytes = smallBundle();

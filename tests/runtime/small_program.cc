@@ -63,8 +63,20 @@ const rt3_stream_t kStream = {64, 40, 2, 1, 2, 1, kIndexLimit, kLastIndexLimit, 
 
 } // namespace
 
-const rt3_program_t kSmallProgram = {sizeof(rt3_program_t), 0, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
-                                     64 + 40, 64, 8, 2, 1, 1, 1, &kInput, &kOutput, &kStream, kLevels};
+const rt3_program_t kSmallProgram = {sizeof(rt3_program_t),
+                                     0,
+                                     {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+                                     64 + 40,
+                                     64,
+                                     8,
+                                     2,
+                                     1,
+                                     1,
+                                     1,
+                                     &kInput,
+                                     &kOutput,
+                                     &kStream,
+                                     kLevels};
 
 std::string smallBundle() {
   mlir::rt3::BundleContents contents;

@@ -48,10 +48,10 @@ extern "C" {
 typedef enum rt3_status_t {
   RT3_OK = 0,
   // The caller's mistake; nothing is wrong with the bundle.
-  RT3_INVALID_ARGUMENT = 1,  // NULL, no such level, length out of range,
-                             // outputs that overlap inputs
-  RT3_MISALIGNED = 2,        // memory, workspace, bundle or tensor
-  RT3_MEMORY_TOO_SMALL = 3,  // see the function that reports the size
+  RT3_INVALID_ARGUMENT = 1, // NULL, no such level, length out of range,
+                            // outputs that overlap inputs
+  RT3_MISALIGNED = 2,       // memory, workspace, bundle or tensor
+  RT3_MEMORY_TOO_SMALL = 3, // see the function that reports the size
   // The bundle cannot be used.
   RT3_CORRUPT_BUNDLE = 10,      // truncated, damaged or not a bundle
   RT3_UNSUPPORTED_VERSION = 11, // written for another runtime
@@ -63,7 +63,7 @@ typedef enum rt3_status_t {
 
 // Instructions beyond the baseline (x86-64, armv8-a) that code may need.
 typedef enum rt3_cpu_feature_t {
-  RT3_CPU_AVX2 = 1 << 0, // with FMA
+  RT3_CPU_AVX2 = 1 << 0,   // with FMA
   RT3_CPU_AVX512 = 1 << 1, // F, VL, BW and DQ
 } rt3_cpu_feature_t;
 
@@ -93,15 +93,13 @@ uint32_t rt3_cpu_features(void);
 //
 // Returns RT3_MISALIGNED, RT3_CORRUPT_BUNDLE, RT3_UNSUPPORTED_VERSION or
 // RT3_WRONG_MODEL. Takes time linear in `bundle_size`.
-RT3_API rt3_status_t rt3_bundle_check(const rt3_program_t *program,
-                                      const void *bundle, size_t bundle_size);
+RT3_API rt3_status_t rt3_bundle_check(const rt3_program_t *program, const void *bundle, size_t bundle_size);
 
 // Reads a file into `memory`, of `memory_size` bytes, and tells its size.
 //
 // With a `memory` of NULL only the size is told. Returns RT3_FILE_ERROR or
 // RT3_MEMORY_TOO_SMALL. This is the only function that calls the system.
-RT3_API rt3_status_t rt3_file_read(const char *path, void *memory,
-                                   size_t memory_size, size_t *out_file_size);
+RT3_API rt3_status_t rt3_file_read(const char *path, void *memory, size_t memory_size, size_t *out_file_size);
 
 // Bytes of memory that rt3_model_init needs.
 size_t rt3_model_memory_size(void);
@@ -111,10 +109,8 @@ size_t rt3_model_memory_size(void);
 // Checks CPU and bundle: returns what rt3_bundle_check returns,
 // RT3_UNSUPPORTED_CPU, RT3_MEMORY_TOO_SMALL or RT3_MISALIGNED. On any error
 // nothing is kept and `*out_model` is NULL.
-RT3_API rt3_status_t rt3_model_init(const rt3_program_t *program,
-                                    const void *bundle, size_t bundle_size,
-                                    void *memory, size_t memory_size,
-                                    rt3_model_t **out_model);
+RT3_API rt3_status_t rt3_model_init(const rt3_program_t *program, const void *bundle, size_t bundle_size, void *memory,
+                                    size_t memory_size, rt3_model_t **out_model);
 
 // Bytes of workspace that a run needs, at any level and length.
 size_t rt3_model_workspace_size(const rt3_model_t *model);
@@ -132,8 +128,7 @@ uint32_t rt3_model_level(const rt3_model_t *model);
 // Runs one inference. Inputs are not changed; outputs are written whole.
 //
 // Returns RT3_INVALID_ARGUMENT, RT3_MISALIGNED or RT3_MEMORY_TOO_SMALL.
-RT3_API rt3_status_t rt3_model_run(const rt3_model_t *model,
-                                   const rt3_run_t *run);
+RT3_API rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run);
 
 // An English sentence for people, without a period; never NULL.
 const char *rt3_status_string(rt3_status_t status);

@@ -68,8 +68,8 @@ typedef struct rt3_bundle_level_t {
   uint32_t frequency_khz; // Clock.
   uint32_t voltage_uv;
   uint32_t power_mw;
-  uint32_t density_ppm;   // Kept linear weights, of a million.
-  uint32_t reserved[4];   // 0.
+  uint32_t density_ppm; // Kept linear weights, of a million.
+  uint32_t reserved[4]; // 0.
 } rt3_bundle_level_t;
 RT3_STATIC_ASSERT(sizeof(rt3_bundle_level_t) == 64, "part of the format");
 
@@ -81,7 +81,7 @@ typedef enum rt3_element_type_t {
   RT3_FLOAT32 = 1,
   RT3_INT32 = 6,
   RT3_INT64 = 7,
-  RT3_BOOL = 9, // One byte, 0 or 1.
+  RT3_BOOL = 9,       // One byte, 0 or 1.
 } rt3_element_type_t; // The numbers are those of ONNX.
 
 typedef struct rt3_tensor_t {
@@ -102,16 +102,15 @@ typedef struct rt3_stream_t {
   uint32_t range_count;
   uint32_t group_count;
   uint32_t pattern_count;
-  uint32_t entries;          // Indices per block.
-  uint32_t index_limit;      // Indices are at most this in all ranges ...
-  uint32_t last_index_limit; // ... but the last, where this is the limit.
+  uint32_t entries;              // Indices per block.
+  uint32_t index_limit;          // Indices are at most this in all ranges ...
+  uint32_t last_index_limit;     // ... but the last, where this is the limit.
   const uint8_t *pattern_values; // [pattern_count]
 } rt3_stream_t;
 
 // Computes one level. `weights` is the weight section, `length` the free
 // dimension.
-typedef void (*rt3_level_function_t)(const void *const *inputs,
-                                     void *const *outputs, const void *weights,
+typedef void (*rt3_level_function_t)(const void *const *inputs, void *const *outputs, const void *weights,
                                      void *workspace, int64_t length);
 
 struct rt3_program_t {

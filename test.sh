@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything and runs all tests.
+set -euo pipefail
+cd "$(dirname "$0")"
+third_party/install.sh
+
+# Two jobs: each may take 1 GB of memory.
+cmake --preset release > build-log.txt 2>&1 || { cat build-log.txt; exit 1; }
+rm -f build-log.txt
+ninja -C build/release -j2 | tail -1
+cmake --preset runtime-only > /dev/null && ninja -C build/runtime-only | tail -1
+cmake --preset aarch64 > /dev/null && ninja -C build/aarch64 | tail -1
+tests/fuzz.sh build
+
+failed=0
+for build in runtime-only aarch64 release; do
+  echo "== tests of build/$build"
+  ctest --test-dir "build/$build" --output-on-failure --no-tests=error || failed=1
+done
+exit $failed

@@ -1,0 +1,36 @@
+// RUN: rt3-opt %s -split-input-file -rt3-clone-function-per-level -verify-diagnostics | FileCheck %s
+
+// A copy per level, in their order; the original goes. Nested levels keep the
+// encodings below their own.
+// CHECK-LABEL: func.func @main__low
+// CHECK-SAME: rt3_graph.level = 0
+// CHECK: levels [#rt3_graph.block<rows = 8, mask = dense<0> : tensor<8x8xi8>>]
+// CHECK-LABEL: func.func @main__high
+// CHECK-SAME: rt3_graph.level = 1
+// CHECK: levels [#rt3_graph.block<rows = 8, mask = dense<0> : tensor<8x8xi8>>, #rt3_graph.block<rows = 8, mask = dense<1> : tensor<8x8xi8>>]
+// CHECK-NOT: func.func @main(
+module attributes {rt3_graph.nested} {
+rt3_graph.level @low frequency_khz = 1 voltage_uv = 0 power_mw = 0
+rt3_graph.level @high frequency_khz = 2 voltage_uv = 0 power_mw = 0
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %w = rt3_graph.constant dense<0.5> : tensor<8x8xf32>
+  %y = rt3_graph.linear "l" %x, %w levels [#rt3_graph.block<rows = 8, mask = dense<0> : tensor<8x8xi8>>,
+      #rt3_graph.block<rows = 8, mask = dense<1> : tensor<8x8xi8>>] : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}
+}
+// -----
+// expected-error@+1 {{no level given; add rt3_graph.level ops}}
+module {
+  func.func @main() { return }
+}
+// -----
+module {
+rt3_graph.level @low frequency_khz = 1 voltage_uv = 0 power_mw = 0
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %w = rt3_graph.constant dense<0.5> : tensor<8x8xf32>
+  // expected-error@+1 {{has 2 encodings for 1 levels}}
+  %y = rt3_graph.linear "l" %x, %w levels [#rt3_graph.dense<"a">, #rt3_graph.dense<"b">] : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}
+}

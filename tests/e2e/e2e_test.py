@@ -1,0 +1,279 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whole models through the program, as a user runs it.
+
+  e2e_test.py RT3C SCRATCH_FOLDER
+
+The sample model always; the models of ../shared/data where they are present.
+"""
+
+import array
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "tests/models/byte-lm/byte-lm.onnx"
+SHARED = ROOT.parent / "shared/data"
+MINILM = SHARED / "models/minilm-l6-v2/model.onnx"
+RT3C, SCRATCH = None, None
+
+NESTED = {
+    "nested": True,
+    "levels": [
+        {"name": "low", "frequency_khz": 600000, "scheme": "bp+pp", "density": 0.3},
+        {"name": "mid", "frequency_khz": 1200000, "scheme": "pp", "density": 0.5},
+        {"name": "high", "frequency_khz": 1800000, "scheme": "dense"},
+    ],
+}
+INDEPENDENT = {
+    "nested": False,
+    "levels": [
+        {"name": "low", "scheme": "bp+pp", "density": 0.3, "pattern": {"rows": 8, "columns": 4, "count": 8}},
+        {"name": "mid", "scheme": "pp", "density": 0.5, "pattern": {"rows": 8, "columns": 4, "count": 8}},
+        {"name": "bp", "scheme": "bp", "density": 0.5},
+        {"name": "high", "scheme": "dense"},
+    ],
+}
+
+
+def rt3c(*arguments, code=0):
+    result = subprocess.run([RT3C, *map(str, arguments)], capture_output=True, text=True)
+    assert result.returncode == code, f"exit code {result.returncode}, expected {code}\n{result.stdout}{result.stderr}"
+    return result
+
+
+def folder(name):
+    path = SCRATCH / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def levels_file(plan):
+    path = SCRATCH / "levels.json"
+    path.write_text(json.dumps(plan))
+    return path
+
+
+def write_ids(path, count, low, high, seed):
+    generator = random.Random(seed)
+    ids = array.array("q", (generator.randrange(low, high) for _ in range(count)))
+    header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': (1, {count}), }}".ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + ids.tobytes())
+
+
+def read_floats(path):
+    data = path.read_bytes()
+    floats = array.array("f")
+    floats.frombytes(data[10 + int.from_bytes(data[8:10], "little"):])
+    return floats
+
+
+def run_onnxruntime(model, inputs, outputs):
+    outputs.mkdir(exist_ok=True)
+    subprocess.run(["node", ROOT / "benchmarks/baselines/onnxruntime.js", model, "--run", inputs, outputs], check=True)
+
+
+class SampleModelTest(unittest.TestCase):
+    def test_levels_match_the_interpreter_at_every_length(self):
+        for name, plan in (("nested", NESTED), ("independent", INDEPENDENT)):
+            levels, out = levels_file(plan), folder(name)
+            rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels, "-o", out)
+            for length in (1, 7, 35, 128):
+                rt3c("compare", MODEL, "--shape", "ids=1x1..128", "--levels", levels, "--with", out, "--length", length,
+                     "--tolerance", "1e-5")
+
+    def test_dense_matches_onnxruntime(self):
+        out, inputs = folder("dense"), folder("inputs")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "-o", out)
+        for length in (1, 7, 35, 128):
+            write_ids(inputs / "ids.npy", length, 0, 256, length)
+            run_onnxruntime(MODEL, inputs, folder("expected"))
+            rt3c("run", out, "--input", f"ids={inputs}/ids.npy", "-o", SCRATCH / "found")
+            found, expected = read_floats(SCRATCH / "found/logits.npy"), read_floats(SCRATCH / "expected/logits.npy")
+            self.assertEqual(len(found), len(expected))
+            # Logits reach 25, where a float has 2e-6: 1e-4 for unit scale.
+            self.assertLess(max(abs(a - b) for a, b in zip(found, expected)), 1e-4)
+
+    def test_a_fixed_shape_compiles_too(self):
+        out = folder("fixed")
+        rt3c(MODEL, "--shape", "ids=1x35", "--target", "x86-64-v3", "-o", out)
+        rt3c("compare", MODEL, "--shape", "ids=1x35", "--with", out, "--tolerance", "1e-5")
+
+    def test_same_input_gives_same_bytes(self):
+        levels = levels_file(NESTED)
+        outs = [folder("first"), folder("second")]
+        for i, out in enumerate(outs):
+            environment = {"TZ": ["UTC", "Asia/Tokyo"][i], "LC_ALL": ["C", "C.UTF-8"][i], "PATH": os.environ["PATH"]}
+            subprocess.run([RT3C, MODEL, "--shape", "ids=1x1..128", "--target", "cortex-a55", "--levels", levels, "-o", out],
+                           check=True, capture_output=True, env=environment, cwd=["/", SCRATCH][i])
+        names = sorted(path.name for path in outs[0].iterdir())
+        self.assertEqual(len(names), 8)
+        for name in names:
+            self.assertEqual((outs[0] / name).read_bytes(), (outs[1] / name).read_bytes(), name)
+
+    def test_libraries_are_what_users_link(self):
+        out = folder("linked/byte_lm")
+        second = folder("linked/second")
+        levels = levels_file(NESTED)
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels, "-o", out)
+        rt3c(MODEL, "--shape", "ids=1x64", "--target", "x86-64-v3", "--name", "second", "-o", second)
+        for compiler, standard, language in (("gcc", "c99", "c"), ("gcc", "c11", "c"), ("g++", "c++17", "c++")):
+            subprocess.run([compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "-x",
+                            language, out / "byte_lm.h"], check=True)
+        build = folder("linked/build")
+        subprocess.run(["cmake", "-S", ROOT / "runtime/examples/cmake_project", "-B", build, f"-Dbyte_lm_DIR={out}",
+                        f"-Dsecond_DIR={second}", f"-Drt3_SOURCE={ROOT}/runtime"], check=True, capture_output=True)
+        subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
+        result = subprocess.run([build / "two_models", out / "byte_lm.rt3", second / "second.rt3"], check=True,
+                                capture_output=True, text=True)
+        self.assertIn("two models", result.stdout)
+
+    def test_arm_libraries_load_on_pages_of_16_kib(self):
+        out = folder("pages")
+        rt3c(MODEL, "--shape", "ids=1x16", "--target", "armv8-a", "-o", out)
+        text = subprocess.run(["readelf", "-lW", out / "libbyte_lm.so"], check=True, capture_output=True, text=True).stdout
+        loads = [line.split() for line in text.splitlines() if line.strip().startswith("LOAD")]
+        self.assertTrue(loads)
+        for load in loads:
+            self.assertGreaterEqual(int(load[-1], 16), 0x4000)
+
+    def test_stages_are_printed(self):
+        for stage, mark in (("graph", "rt3_graph.attention"), ("kernel", "rt3_kernel.linear"), ("llvm", "define internal"),
+                            ("asm", "fmla"), ("object", "")):
+            result = subprocess.run([RT3C, MODEL, "--shape", "ids=1x16", "--target", "cortex-a55", f"--emit={stage}"],
+                                    capture_output=True)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn(mark.encode(), result.stdout)
+
+    def test_inspect_and_bench_speak_json(self):
+        out = folder("json")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels_file(NESTED), "-o", out)
+        inspected = json.loads(rt3c("inspect", out / "byte_lm.rt3", "--json").stdout)
+        self.assertEqual([level["name"] for level in inspected["levels"]], ["low", "mid", "high"])
+        self.assertTrue(inspected["hash_is_right"])
+        timed = json.loads(rt3c("bench", out, "--seconds", "0.05", "--json").stdout)
+        self.assertEqual(len(timed["levels"]), 3)
+        report = json.loads((out / "byte_lm.report.json").read_text())
+        for level in report["levels"]:
+            for layer in level["layers"]:
+                self.assertEqual(bool(layer["reason"]), layer["scheme"] == "dense", layer)
+
+
+class BadInputTest(unittest.TestCase):
+    """Each ends with one error that names place and way out, and leaves nothing."""
+
+    def refuse(self, code, *arguments, says=()):
+        out = SCRATCH / "refused"
+        shutil.rmtree(out, ignore_errors=True)
+        result = rt3c(*arguments, "-o", out, code=code)
+        for text in says:
+            self.assertIn(text, result.stderr)
+        self.assertFalse(out.exists() and any(out.iterdir()), "something is left behind")
+
+    def spoiled(self, change):
+        path = SCRATCH / "spoiled.onnx"
+        path.write_bytes(change(MODEL.read_bytes()))
+        return path
+
+    def test_files_that_are_no_model(self):
+        self.refuse(4, "/nonexistent.onnx", "--target", "armv8-a", says=["/nonexistent.onnx", "No such file"])
+        self.refuse(4, self.spoiled(lambda data: b""), says=["empty"])
+        self.refuse(4, self.spoiled(lambda data: b"not a model"), says=["not an ONNX model"])
+        self.refuse(4, self.spoiled(lambda data: data[:len(data) // 2]), says=["truncated"])
+
+    def test_models_that_are_not_supported(self):
+        shape = ("--shape", "ids=1x16", "--target", "armv8-a")
+        old = self.spoiled(lambda data: data.replace(b"\x42\x02\x10\x0e", b"\x42\x02\x10\x05"))
+        self.refuse(4, old, *shape, says=["opset 5", "11 to 21"])
+        unknown = self.spoiled(lambda data: data.replace(b"Softmax\x3a", b"Hardmax\x3a").replace(b"\x22\x07Softmax", b"\x22\x07Hardmax")
+                               .replace(b"\x22\x03Erf", b"\x22\x03Det"))
+        self.refuse(3, unknown, *shape, says=["Hardmax (opset 14), 2 nodes", "Det (opset 14), 2 nodes", "not supported"])
+        listed = json.loads(rt3c("check", unknown, "--shape", "ids=1x16", "--json", code=3).stdout)
+        self.assertEqual(len(listed["problems"]), 4)
+
+    def test_shapes_that_do_not_fit(self):
+        self.refuse(4, MODEL, "--target", "armv8-a", says=["ids dimension 1 (length)", "--shape ids="])
+        self.refuse(4, MODEL, "--shape", "ids=1x1x16", says=["3 dimensions", "has 2"])
+        self.refuse(4, MODEL, "--shape", "ids=2x16", says=["dimension 0"])
+        self.refuse(4, MODEL, "--shape", "nothing=1x16", says=["no input"])
+        self.refuse(2, MODEL, "--shape", "ids=1xlong", says=["long"])
+        self.refuse(3, MODEL, "--shape", "ids=1x129", says=["Add"])
+
+    def test_options_that_are_wrong(self):
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--target", "pixel9", says=["pixel9", "cortex-a55"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--name", "9 lives", says=["9 lives"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--emit", "bitcode", says=["bitcode"])
+
+    def test_levels_that_are_wrong(self):
+        def plan(text, *says):
+            path = SCRATCH / "bad-levels.json"
+            path.write_text(text)
+            self.refuse(4, MODEL, "--shape", "ids=1x16", "--levels", path, says=says)
+
+        plan("{", "not JSON")
+        plan('{"levels": []}', "0 entries")
+        plan('{"levels": [{"name": "a", "scheme": "magic", "density": 1.5, "depth": 1}]}', 'levels[0].scheme: "magic"',
+             "levels[0].density: 1.5", "levels[0].depth")
+        plan('{"levels": [{"name": "a", "scheme": "bp", "density": 0.5}, {"name": "b", "scheme": "bp", "density": 0.2}]}',
+             "levels[1].density", "nested")
+        self.refuse(4, MODEL, "--shape", "ids=1x16", "--levels", "/nonexistent.json", says=["/nonexistent.json"])
+
+    def test_weights_that_are_not_numbers(self):
+        def spoil(data):
+            # In the raw data of the last tensor; NaN at any alignment.
+            at = data.rindex(b"onnx::MatMul_") + 100
+            return data[:at] + b"\xff" * 32 + data[at + 32:]
+
+        path = self.spoiled(spoil)
+        self.refuse(4, path, "--shape", "ids=1x16", "--target", "armv8-a", says=["NaN", "layer"])
+
+    def test_folders_that_cannot_be_written(self):
+        blocked = SCRATCH / "blocked"
+        blocked.write_text("a file")
+        result = rt3c(MODEL, "--shape", "ids=1x16", "--target", "armv8-a", "-o", blocked / "out", code=4)
+        self.assertIn("blocked", result.stderr)
+        # A folder stands where a file must go: nothing else may be left.
+        out = folder("half")
+        (out / "byte_lm.rt3").mkdir()
+        rt3c(MODEL, "--shape", "ids=1x16", "--target", "armv8-a", "-o", out, code=4)
+        self.assertFalse([path for path in out.iterdir() if "tmp" in path.name])
+
+    def test_bundles_that_are_damaged(self):
+        out = folder("damaged")
+        rt3c(MODEL, "--shape", "ids=1x16", "--target", "x86-64-v3", "-o", out)
+        data = bytearray((out / "byte_lm.rt3").read_bytes())
+        data[-100] ^= 1
+        (out / "byte_lm.rt3").write_bytes(data)
+        self.assertIn("damaged", rt3c("inspect", out / "byte_lm.rt3", code=4).stderr)
+        self.assertIn("damaged", rt3c("bench", out, code=4).stderr)
+
+
+@unittest.skipUnless(MINILM.exists(), "no ../shared/data here")
+class MiniLmTest(unittest.TestCase):
+    def test_levels_match_the_interpreter_and_dense_onnxruntime(self):
+        out, inputs, levels = folder("minilm"), folder("minilm-inputs"), levels_file(INDEPENDENT)
+        rt3c(MINILM, "--shape", "input_ids=1x1..384", "--target", "x86-64-v3", "--levels", levels, "-o", out)
+        for length in (1, 7, 35, 128):
+            rt3c("compare", MINILM, "--shape", "input_ids=1x1..384", "--levels", levels, "--with", out, "--length", length)
+            write_ids(inputs / "input_ids.npy", length, 1000, 30000, length)
+            write_ids(inputs / "attention_mask.npy", length, 1, 2, 0)
+            write_ids(inputs / "token_type_ids.npy", length, 0, 1, 0)
+            run_onnxruntime(MINILM, inputs, folder("minilm-expected"))
+            rt3c("run", out, "--level", "high", "-o", SCRATCH / "minilm-found",
+                 *(f"--input={name}={inputs}/{name}.npy" for name in ("input_ids", "attention_mask", "token_type_ids")))
+            found = read_floats(SCRATCH / "minilm-found/last_hidden_state.npy")
+            expected = read_floats(SCRATCH / "minilm-expected/last_hidden_state.npy")
+            self.assertLess(max(abs(a - b) for a, b in zip(found, expected)), 1e-4)
+
+
+if __name__ == "__main__":
+    RT3C, SCRATCH = pathlib.Path(sys.argv.pop(1)).resolve(), pathlib.Path(sys.argv.pop(1)).resolve()
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    unittest.main()
