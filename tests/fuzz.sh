@@ -18,10 +18,10 @@ if [ "$1" = build ]; then
   # The importer instrumented, MLIR as Debian ships it.
   flags=(-O1 -g -std=c++20 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-unused-parameter
     -I. -Ibuild/release -isystem /usr/lib/llvm-22/include)
-  for file in compiler/onnx/{Import,ImportOps,ImportShapes,Model}.cpp; do
+  for file in compiler/onnx/{Import,ImportMoves,ImportOps,ImportShapes,KnownTensor,Model}.cpp; do
     ccache clang++-22 "${flags[@]}" -c "$file" -o "$out/$(basename "$file").o"
   done
-  clang++-22 "${flags[@]}" -fsanitize=fuzzer tests/compiler/onnx/import_fuzz.cc $out/{Import,ImportOps,ImportShapes,Model}.cpp.o \
+  clang++-22 "${flags[@]}" -fsanitize=fuzzer tests/compiler/onnx/import_fuzz.cc $out/{Import,ImportMoves,ImportOps,ImportShapes,KnownTensor,Model}.cpp.o \
     build/release/dialects/graph/librt3_graph.a build/release/compiler/librt3_onnx_proto.a -lprotobuf-lite \
     -L/usr/lib/llvm-22/lib -Wl,-rpath,/usr/lib/llvm-22/lib -lMLIR -lLLVM -o $out/import_fuzz
   # Seeds: the small operator tests and the sample model's own beginning.

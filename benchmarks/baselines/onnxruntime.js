@@ -4,6 +4,7 @@
 //
 //   node onnxruntime.js MODEL LENGTH SECONDS        prints "best median" in ms
 //   node onnxruntime.js MODEL --run IN_DIR OUT_DIR  IN_DIR/<input>.npy -> OUT_DIR/<output>.npy
+//   node onnxruntime.js MODEL --embed IDS OUT       JSON lists of token ids -> sums of the last hidden states
 const fs = require('fs');
 const path = require('path');
 const ort = require(path.join(__dirname, '../../third_party/node_modules/onnxruntime-node'));
@@ -66,6 +67,19 @@ async function main() {
     const results = await session.run(feeds);
     for (const name of session.outputNames)
       writeNpy(path.join(fourth, `${name}.npy`), results[name]);
+    return;
+  }
+  if (second === '--embed') {
+    const rows = [];
+    for (const ids of JSON.parse(fs.readFileSync(third))) {
+      const tensor = value => new ort.Tensor('int64', BigInt64Array.from(ids, value), [1, ids.length]);
+      const feeds = {input_ids: tensor(id => BigInt(id)), attention_mask: tensor(() => 1n), token_type_ids: tensor(() => 0n)};
+      const {data, dims} = (await session.run(feeds)).last_hidden_state;
+      const sums = new Array(dims[2]).fill(0);
+      data.forEach((value, i) => { sums[i % dims[2]] += value; });
+      rows.push(sums);
+    }
+    fs.writeFileSync(fourth, JSON.stringify(rows));
     return;
   }
   const feeds = sampleInputs(session, Number(second));

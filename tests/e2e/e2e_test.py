@@ -204,7 +204,8 @@ class BadInputTest(unittest.TestCase):
         self.refuse(4, MODEL, "--shape", "ids=2x16", says=["dimension 0"])
         self.refuse(4, MODEL, "--shape", "nothing=1x16", says=["no input"])
         self.refuse(2, MODEL, "--shape", "ids=1xlong", says=["long"])
-        self.refuse(3, MODEL, "--shape", "ids=1x129", says=["Add"])
+        self.refuse(3, MODEL, "--shape", "ids=1x129", says=["Gather", "index 128 is outside its 128 elements"])
+        self.refuse(3, MODEL, "--shape", "ids=1x1..384", says=["Gather", "index 383", "lower the maximum"])
 
     def test_options_that_are_wrong(self):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--target", "pixel9", says=["pixel9", "cortex-a55"])
@@ -253,6 +254,27 @@ class BadInputTest(unittest.TestCase):
         (out / "byte_lm.rt3").write_bytes(data)
         self.assertIn("damaged", rt3c("inspect", out / "byte_lm.rt3", code=4).stderr)
         self.assertIn("damaged", rt3c("bench", out, code=4).stderr)
+
+
+TORCH = subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode == 0
+
+
+@unittest.skipUnless(TORCH, "no python3-torch here")
+class ExportedModelsTest(unittest.TestCase):
+    def test_pytorchs_gpt2_and_distilbert_match_the_interpreter(self):
+        models, out = folder("exported"), folder("exported-out")
+        for opset in ("11", "13", "16"):
+            subprocess.run(["/usr/bin/python3", ROOT / "tests/models/exported/export.py", models, opset], check=True,
+                           capture_output=True)
+            for name, attentions in (("gpt2", 2), ("distilbert", 1)):
+                model = models / f"{name}.onnx"
+                # One sequence of any length, and a batch of three.
+                for shape, length in (("1x1..64", 1), ("1x1..64", 17), ("1x1..64", 64), ("3x17", 1)):
+                    shape = f"input_ids={shape}"
+                    checked = json.loads(rt3c("check", model, "--shape", shape, "--json").stdout)
+                    self.assertEqual(checked["attentions"], attentions)
+                    rt3c(model, "--shape", shape, "--target", "x86-64-v3", "--name", "exported", "-o", out)
+                    rt3c("compare", model, "--shape", shape, "--with", out, "--length", length, "--tolerance", "1e-5")
 
 
 @unittest.skipUnless(MINILM.exists(), "no ../shared/data here")
