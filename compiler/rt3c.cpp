@@ -8,8 +8,8 @@
 
 using namespace mlir::rt3;
 
-static void addModelOptions(CLI::App *app, ModelOptions &options) {
-  app->add_option("model", options.model, "ONNX file")->required();
+static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded = true) {
+  app->add_option("model", options.model, "ONNX file")->required(isNeeded);
   app->add_option("--shape", options.shapes,
                   "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension");
   app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing");
@@ -61,10 +61,12 @@ int main(int argc, char **argv) {
   benchApp->add_flag("--json", bench.asJson, "print JSON");
 
   CompareVerb compare;
-  CLI::App *compareApp = app.add_subcommand("compare", "compare a compiled model with the interpreter, level by level");
-  addModelOptions(compareApp, compare.model);
+  CLI::App *compareApp =
+      app.add_subcommand("compare", "compare a compiled model with the interpreter, level by level, or two runs");
+  addModelOptions(compareApp, compare.model, /*isNeeded=*/false);
   compareApp->add_option("--levels", compare.model.levels, "the levels.json that it was compiled with");
-  compareApp->add_option("--with", compare.folder, "what compile wrote")->required();
+  compareApp->add_option("--with", compare.folder, "what compile wrote");
+  compareApp->add_option("--runs", compare.runs, "instead: two folders of .npy files that rt3c run wrote")->expected(2);
   compareApp->add_option("--length", compare.length, "free dimension; none: its maximum");
   compareApp->add_option("--tolerance", compare.tolerance, "largest absolute difference")->capture_default_str();
 

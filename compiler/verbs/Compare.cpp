@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // rt3c compare: a compiled model against the interpreter in double precision, on
-// the same masked weights, level by level.
+// the same masked weights, level by level; or the outputs of two runs.
 
 #include "compiler/interpreter/Interpreter.h"
 #include "compiler/prune/PruneLevels.h"
+#include "compiler/verbs/Npy.h"
 #include "compiler/verbs/SampleInputs.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <cmath>
@@ -38,7 +41,54 @@ static Difference difference(const std::vector<double> &found, const std::vector
   return result;
 }
 
+// The elements of a .npy file.
+static llvm::Expected<std::vector<double>> readElements(const std::string &path) {
+  auto bytes = readFile(path);
+  if (!bytes)
+    return bytes.takeError();
+  auto array = parseNpy(*bytes);
+  if (!array)
+    return llvm::createStringError(path + ": " + llvm::toString(array.takeError()));
+  rt3_tensor_t tensor{};
+  tensor.element_type = array->elementType;
+  tensor.rank = 1;
+  tensor.dims[0] = array->bytes.size() / elementSize(array->elementType);
+  return fromMemory(tensor, array->bytes.data(), 1);
+}
+
+static ExitCode compareRuns(const CompareVerb &verb) {
+  std::vector<std::string> names;
+  std::error_code code;
+  for (llvm::sys::fs::directory_iterator entry(verb.runs[0], code), end; entry != end && !code; entry.increment(code))
+    if (llvm::sys::path::extension(entry->path()) == ".npy")
+      names.push_back(llvm::sys::path::filename(entry->path()).str());
+  if (code || names.empty())
+    return fail(kExitBadInput, verb.runs[0] + ": has no .npy file");
+  llvm::sort(names);
+  bool isWithin = true;
+  for (const std::string &name : names) {
+    auto first = readElements(verb.runs[0] + "/" + name), second = readElements(verb.runs[1] + "/" + name);
+    if (!first || !second) {
+      llvm::Error error = llvm::joinErrors(first.takeError(), second.takeError());
+      return fail(kExitBadInput, llvm::toString(std::move(error)));
+    }
+    if (first->size() != second->size())
+      return fail(kExitMismatch, name + ": has " + llvm::Twine(first->size()) + " elements in one run, " +
+                                     llvm::Twine(second->size()) + " in the other");
+    Difference found = difference(*first, *second);
+    bool isGood = found.nonFinite == 0 && found.largest <= verb.tolerance * std::max(1.0, found.scale);
+    isWithin &= isGood;
+    llvm::outs() << llvm::formatv("{0,-24} max |difference| {1:e2}, max |second| {2:f3}{3}\n", name, found.largest,
+                                  found.scale, isGood ? "" : "  <-- over the tolerance");
+  }
+  return isWithin ? kExitOk : kExitMismatch;
+}
+
 ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
+  if (!verb.runs.empty())
+    return compareRuns(verb);
+  if (verb.model.model.empty() || verb.folder.empty())
+    return fail(kExitUsage, "compare needs a model and --with FOLDER, or --runs FIRST SECOND");
   auto import = importOptions(verb.model);
   if (!import)
     return fail(kExitUsage, llvm::toString(import.takeError()));

@@ -62,7 +62,8 @@ struct BenchVerb {
 };
 struct CompareVerb {
   ModelOptions model;
-  std::string folder; // A compiled library.
+  std::string folder;            // A compiled library.
+  std::vector<std::string> runs; // Instead: two folders that rt3c run wrote.
   double tolerance = 1e-4;
   int64_t length = 0; // 0: the largest.
 };

@@ -101,6 +101,16 @@ class SampleModelTest(unittest.TestCase):
             # Logits reach 25, where a float has 2e-6: 1e-4 for unit scale.
             self.assertLess(max(abs(a - b) for a, b in zip(found, expected)), 1e-4)
 
+    def test_two_runs_are_compared(self):
+        out, inputs = folder("runs"), folder("inputs")
+        rt3c(MODEL, "--shape", "ids=1x16", "--target", "x86-64-v3", "--levels", levels_file(NESTED), "-o", out)
+        write_ids(inputs / "ids.npy", 16, 0, 256, 1)
+        for level, name in (("low", "a"), ("low", "b"), ("high", "c")):
+            rt3c("run", out, "--input", f"ids={inputs}/ids.npy", "--level", level, "-o", SCRATCH / name)
+        rt3c("compare", "--runs", SCRATCH / "a", SCRATCH / "b", "--tolerance", "0")
+        rt3c("compare", "--runs", SCRATCH / "a", SCRATCH / "c", code=6)
+        rt3c("compare", code=2)
+
     def test_a_fixed_shape_compiles_too(self):
         out = folder("fixed")
         rt3c(MODEL, "--shape", "ids=1x35", "--target", "x86-64-v3", "-o", out)
