@@ -2,6 +2,7 @@
 //
 // What several verbs share.
 
+#include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -12,18 +13,6 @@
 #include <map>
 
 using namespace mlir::rt3;
-
-// Names come from files: control bytes must not reach a terminal.
-static std::string printable(llvm::StringRef text) {
-  std::string result;
-  for (unsigned char c : text) {
-    if (c == '\n' || (c >= 0x20 && c != 0x7f))
-      result += c;
-    else
-      result += "\\x" + llvm::toHex(llvm::StringRef(reinterpret_cast<char *>(&c), 1), /*LowerCase=*/true);
-  }
-  return result;
-}
 
 ExitCode mlir::rt3::fail(ExitCode code, const llvm::Twine &message) {
   llvm::errs() << "rt3c: error: " << printable(message.str()) << "\n";

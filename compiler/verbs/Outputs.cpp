@@ -6,6 +6,7 @@
 #include "rt3/rt3_bundle.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Errno.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -16,6 +17,17 @@
 
 using namespace mlir::rt3;
 using llvm::formatv;
+
+std::string mlir::rt3::printable(llvm::StringRef text) {
+  std::string result;
+  for (unsigned char c : text) {
+    if (c == '\n' || (c >= 0x20 && c != 0x7f))
+      result += c;
+    else
+      result += "\\x" + llvm::toHex(llvm::StringRef(reinterpret_cast<char *>(&c), 1), /*LowerCase=*/true);
+  }
+  return result;
+}
 
 static std::string upper(llvm::StringRef text) { return text.upper(); }
 
@@ -68,11 +80,14 @@ std::string mlir::rt3::headerText(const CompileResult &result, const CompileOpti
   macro("LEVEL_COUNT", llvm::Twine(program.levelFunctions.size()), "");
   for (auto [i, level] : llvm::enumerate(options.levels.levels))
     macro("LEVEL_" + upper(level.name), llvm::Twine(i), "");
+  llvm::StringSet<> used;
   for (auto [kind, tensors] : {std::pair("INPUT", &program.inputs), std::pair("OUTPUT", &program.outputs)}) {
     out << "\n";
     macro((llvm::Twine(kind) + "_COUNT").str(), llvm::Twine(tensors->size()), "");
     for (auto [i, tensor] : llvm::enumerate(*tensors)) {
       std::string own = (llvm::Twine(kind) + "_" + upper(sanitizeIdentifier(tensor.name))).str();
+      if (!used.insert(own).second) // Different names may look the same.
+        own += "_" + std::to_string(i);
       macro(own, llvm::Twine(i), (typeText(tensor.elementType) + ", " + shapeText(tensor)).str());
       std::string count = "1";
       for (int64_t size : tensor.dims)
@@ -121,11 +136,11 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
       if (layer.level != level.name)
         continue;
       int64_t weights = layer.inputs * layer.outputs;
-      out << formatv("  {0,-44} {1,5} x {2,-5} {3,-4} {4,6:f1} % {5,10} {6,12:f0} {7,5:f2}  {8}\n", layer.layer,
-                     layer.inputs, layer.outputs, layer.scheme, 100.0 * layer.kept / weights, layer.storedSize,
-                     layer.cycles, layer.denseCycles / layer.cycles, layer.kernel);
+      out << formatv("  {0,-44} {1,5} x {2,-5} {3,-4} {4,6:f1} % {5,10} {6,12:f0} {7,5:f2}  {8}\n",
+                     printable(layer.layer), layer.inputs, layer.outputs, layer.scheme, 100.0 * layer.kept / weights,
+                     layer.storedSize, layer.cycles, layer.denseCycles / layer.cycles, layer.kernel);
       if (!layer.reason.empty())
-        out << "      dense because: " << layer.reason << "\n";
+        out << "      dense because: " << printable(layer.reason) << "\n";
       cycles += layer.cycles;
       denseCycles += layer.denseCycles;
       kept += layer.kept;
@@ -155,7 +170,7 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
     llvm::json::Array layers;
     for (const LayerReport &layer : result.layers)
       if (layer.level == level.name)
-        layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(layer.layer)},
+        layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(printable(layer.layer))},
                                             {"inputs", layer.inputs},
                                             {"outputs", layer.outputs},
                                             {"tokens", layer.tokens},

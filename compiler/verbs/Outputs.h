@@ -12,6 +12,9 @@
 
 namespace mlir::rt3 {
 
+// Names come from files: control bytes must reach neither terminals nor reports.
+std::string printable(llvm::StringRef text);
+
 std::string headerText(const CompileResult &result, const CompileOptions &options);
 std::string cmakeConfigText(const std::string &name);
 std::string pkgConfigText(const std::string &name);
