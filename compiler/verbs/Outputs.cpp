@@ -170,7 +170,7 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
     llvm::json::Array layers;
     for (const LayerReport &layer : result.layers)
       if (layer.level == level.name)
-        layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(printable(layer.layer))},
+        layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(layer.layer)},
                                             {"inputs", layer.inputs},
                                             {"outputs", layer.outputs},
                                             {"tokens", layer.tokens},
