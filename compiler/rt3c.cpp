@@ -10,9 +10,12 @@ using namespace mlir::rt3;
 
 static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded = true) {
   app->add_option("model", options.model, "ONNX file")->required(isNeeded);
-  app->add_option("--shape", options.shapes,
-                  "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension");
-  app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing");
+  app->add_option(
+         "--shape", options.shapes,
+         "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension; repeatable")
+      ->allow_extra_args(false);
+  app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing")
+      ->check(CLI::NonNegativeNumber);
   app->add_flag("--json", options.asJson, "print JSON");
 }
 
@@ -47,7 +50,7 @@ int main(int argc, char **argv) {
   RunVerb run;
   CLI::App *runApp = app.add_subcommand("run", "run a compiled model on files");
   runApp->add_option("folder", run.folder, "what compile wrote")->required();
-  runApp->add_option("--input", run.inputs, "NAME=FILE, .npy or raw bytes; one per input");
+  runApp->add_option("--input", run.inputs, "NAME=FILE, .npy or raw bytes; one per input")->allow_extra_args(false);
   runApp->add_option("-o,--out", run.out, "folder for NAME.npy of each output")->capture_default_str();
   runApp->add_option("--level", run.level, "name or number; none: 0");
   runApp->add_option("--length", run.length, "free dimension; none: from the inputs");
@@ -68,7 +71,11 @@ int main(int argc, char **argv) {
   compareApp->add_option("--with", compare.folder, "what compile wrote");
   compareApp->add_option("--runs", compare.runs, "instead: two folders of .npy files that rt3c run wrote")->expected(2);
   compareApp->add_option("--length", compare.length, "free dimension; none: its maximum");
-  compareApp->add_option("--tolerance", compare.tolerance, "largest absolute difference")->capture_default_str();
+  compareApp
+      ->add_option("--tolerance", compare.tolerance,
+                   "largest difference, relative to the largest reference if that is over 1")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
 
   bool asJson = false;
   CLI::App *opsApp = app.add_subcommand("ops", "list the supported operators");
@@ -82,8 +89,13 @@ int main(int argc, char **argv) {
     std::vector<CLI::App *> verbs = app.get_subcommands([&](CLI::App *verb) { return verb->get_name() == word; });
     return !verbs.empty();
   };
-  if (!words.empty() && words[0].rfind('-', 0) != 0 && !isVerb(words[0]))
+  bool asksForHelp = !words.empty() && (words[0] == "--help" || words[0] == "-h" || words[0] == "--version");
+  if (!words.empty() && !asksForHelp && !isVerb(words[0])) {
+    // A word alone that is no file is a misspelt verb.
+    if (words[0].rfind('-', 0) != 0 && words[0].find_first_of("./") == std::string::npos && words.size() > 1)
+      return fail(kExitUsage, "\"" + words[0] + "\" is neither a verb (rt3c --help lists them) nor an ONNX file");
     words.insert(words.begin(), "compile");
+  }
   std::reverse(words.begin(), words.end());
   try {
     app.parse(words);

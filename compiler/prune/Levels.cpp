@@ -103,7 +103,7 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     bool isIdentifier =
         !name->empty() && name->size() < 32 && llvm::all_of(*name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
     if (!isIdentifier)
-      fields.fault("name", "\"" + *name + "\" is not made of 1 to 31 letters, digits and _");
+      fields.fault("name", "\"" + *name + "\" is not a letter followed by up to 30 letters, digits and _");
   }
   int64_t largest = 4000000000;
   fields.integer("frequency_khz", 0, largest, level.frequencyKhz);

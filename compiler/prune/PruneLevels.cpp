@@ -94,6 +94,10 @@ private:
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
       layers.push_back(std::move(layer));
     }
+    for (const std::string &pattern : plan.denseLayers)
+      if (llvm::none_of(layers, [&](const Layer &layer) { return isNamed(layer.name, {pattern}); }))
+        return llvm::createStringError("dense_layers: no layer is named \"" + pattern +
+                                       "\"; the report of a compilation lists all names");
     return llvm::Error::success();
   }
 

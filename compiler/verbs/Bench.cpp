@@ -59,6 +59,8 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
   int64_t length = verb.length ? verb.length : program.max_length;
   if (length < 1 || length > program.max_length || !(verb.seconds > 0))
     return fail(kExitUsage, "the length must be from 1 to " + llvm::Twine(program.max_length) + " and the time over 0");
+  if (!verb.rivalModel.empty() && !llvm::sys::fs::exists(verb.rivalModel))
+    return fail(kExitBadInput, verb.rivalModel + ": there is no such file");
   std::vector<AlignedMemory> memory;
   std::vector<const void *> inputs;
   std::vector<void *> outputs;
@@ -91,8 +93,12 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
     }
   std::sort(switches.begin(), switches.end());
   std::optional<std::pair<double, double>> rival;
-  if (!verb.rivalModel.empty())
+  if (!verb.rivalModel.empty()) {
     rival = timeRival(verb.rivalModel, length, verb.seconds);
+    if (!rival)
+      return fail(kExitBadInput, verb.rivalModel + ": ONNX Runtime cannot run it, or is not installed "
+                                                   "(third_party/install.sh installs it)");
+  }
   llvm::json::Array list;
   if (!verb.asJson)
     llvm::outs() << llvm::formatv("{0}, length {1}, one thread, thread CPU time in ms\n{2,-12} {3,8} {4,9} {5,9} "
@@ -139,7 +145,5 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
   if (rival)
     llvm::outs() << llvm::formatv("ONNX Runtime (onnxruntime-node, f32, one thread): best {0:f3} ms, p50 {1:f3} ms\n",
                                   rival->first, rival->second);
-  else if (!verb.rivalModel.empty())
-    llvm::outs() << "ONNX Runtime is not installed (third_party/install.sh installs it), or cannot run the model\n";
   return kExitOk;
 }

@@ -35,8 +35,10 @@ ExitCode mlir::rt3::runInspect(const InspectVerb &verb) {
     return fail(kExitBadInput, verb.bundle + ": " + llvm::toString(levels.takeError()));
   rt3_bundle_header_t header;
   memcpy(&header, bytes->data(), sizeof header);
-  bool isWhole = header.file_size == bytes->size() &&
-                 header.content_hash == rt3_hash(bytes->data() + sizeof header, bytes->size() - sizeof header);
+  bool isWhole =
+      header.file_size == bytes->size() && header.header_size == sizeof header &&
+      std::all_of(std::begin(header.reserved), std::end(header.reserved), [](uint32_t r) { return r == 0; }) &&
+      header.content_hash == rt3_hash(bytes->data() + sizeof header, bytes->size() - sizeof header);
   std::string id = llvm::toHex(llvm::ArrayRef<uint8_t>(header.model_id), /*LowerCase=*/true);
   std::vector<rt3_bundle_section_t> sections;
   for (uint32_t i = 0; i < header.section_count; ++i) {
@@ -77,6 +79,6 @@ ExitCode mlir::rt3::runInspect(const InspectVerb &verb) {
                                     level.frequency_khz, level.voltage_uv, level.power_mw, level.density_ppm / 1e4);
   }
   if (!isWhole)
-    return fail(kExitBadInput, verb.bundle + ": size or hash are not what the header says: it is damaged");
+    return fail(kExitBadInput, verb.bundle + ": header, size and hash do not fit together: it is damaged");
   return kExitOk;
 }

@@ -46,6 +46,8 @@ llvm::Expected<NpyArray> mlir::rt3::parseNpy(StringRef bytes) {
     return createStringError("element type " + type + " is not supported; <f4, <i4, <i8 and |b1 are");
   if (!valueOf(header, "fortran_order").starts_with("False"))
     return createStringError("the array is in Fortran order; save it with numpy.ascontiguousarray");
+  if (!valueOf(header, "shape").starts_with("("))
+    return createStringError("the .npy header has no shape");
   StringRef shape = valueOf(header, "shape").drop_front(1).split(')').first;
   llvm::SmallVector<StringRef> parts;
   shape.split(parts, ',', -1, /*KeepEmpty=*/false);

@@ -12,8 +12,16 @@
 
 using namespace mlir::rt3;
 
+static llvm::StringRef typeName(uint32_t elementType) {
+  return elementType == RT3_FLOAT32 ? "float32"
+         : elementType == RT3_INT64 ? "int64"
+         : elementType == RT3_INT32 ? "int32"
+                                    : "bool";
+}
+
 // The bytes of input `tensor`, and the free dimension if it tells.
-static llvm::Expected<std::string> readInput(const rt3_tensor_t &tensor, const std::string &path, int64_t &length) {
+static llvm::Expected<std::string> readInput(const rt3_tensor_t &tensor, const std::string &path, int64_t maxLength,
+                                             int64_t &length) {
   auto bytes = readFile(path);
   if (!bytes)
     return bytes;
@@ -32,14 +40,17 @@ static llvm::Expected<std::string> readInput(const rt3_tensor_t &tensor, const s
   if (!array)
     return wrong(llvm::toString(array.takeError()));
   if (array->elementType != tensor.element_type)
-    return wrong("element type " + llvm::Twine(array->elementType) + ", expected " + llvm::Twine(tensor.element_type) +
-                 " (numbers of ONNX)");
+    return wrong("its elements are " + typeName(array->elementType) + ", expected " + typeName(tensor.element_type));
   if (array->shape.size() != tensor.rank)
     return wrong(llvm::Twine(array->shape.size()) + " axes, expected " + llvm::Twine(tensor.rank));
   for (uint32_t i = 0; i < tensor.rank; ++i) {
     int64_t expected = tensor.dims[i] < 0 ? length : tensor.dims[i];
-    if (expected == 0)
+    if (expected == 0) { // The free dimension, which the first such axis tells.
+      if (array->shape[i] < 1 || array->shape[i] > maxLength)
+        return wrong("size " + llvm::Twine(array->shape[i]) + " of axis " + llvm::Twine(i) + ", expected 1 to " +
+                     llvm::Twine(maxLength));
       expected = length = array->shape[i];
+    }
     if (array->shape[i] != expected)
       return wrong("size " + llvm::Twine(array->shape[i]) + " of axis " + llvm::Twine(i) + ", expected " +
                    llvm::Twine(expected));
@@ -61,6 +72,15 @@ ExitCode mlir::rt3::runRun(const RunVerb &verb) {
       return fail(kExitInternal, "the level cannot be set");
   }
   int64_t length = verb.length;
+  if (length < 0 || length > program.max_length)
+    return fail(kExitUsage, "--length " + llvm::Twine(length) + " is not from 1 to " + llvm::Twine(program.max_length));
+  for (const std::string &text : verb.inputs) {
+    auto [name, file] = llvm::StringRef(text).split('=');
+    bool isInput = std::any_of(program.inputs, program.inputs + program.input_count,
+                               [name = name](const rt3_tensor_t &tensor) { return name == tensor.name; });
+    if (!isInput || file.empty())
+      return fail(kExitUsage, "--input " + text + " is not NAME=FILE of an input of the model");
+  }
   std::vector<std::string> data(program.input_count);
   std::vector<const void *> inputs(program.input_count);
   for (uint32_t i = 0; i < program.input_count; ++i) {
@@ -73,7 +93,7 @@ ExitCode mlir::rt3::runRun(const RunVerb &verb) {
     if (path.empty())
       return fail(kExitUsage, llvm::Twine("no file for input \"") + program.inputs[i].name + "\"; give --input " +
                                   program.inputs[i].name + "=FILE.npy");
-    auto bytes = readInput(program.inputs[i], path, length);
+    auto bytes = readInput(program.inputs[i], path, program.max_length, length);
     if (!bytes)
       return fail(kExitBadInput, llvm::toString(bytes.takeError()));
     data[i] = std::move(*bytes);

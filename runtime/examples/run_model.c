@@ -6,6 +6,8 @@
  *   level 0 bits/byte 2.1334 ms 1.012 switch_us 0.03
  *
  * The header is the one that rt3c wrote; link libbyte_lm.a and librt3.a. */
+#define _POSIX_C_SOURCE 200809L
+
 #include "byte_lm.h"
 #include "rt3/rt3.h"
 

@@ -3,6 +3,9 @@
 // The only calls to the system: reading a file whole. Files are read, not
 // mapped, because a mapped file that is cut short kills the process.
 
+// Before any header: POSIX with plain C11.
+#define _POSIX_C_SOURCE 200809L
+
 #include "rt3/rt3.h"
 
 #include <errno.h>
