@@ -304,6 +304,35 @@ class MiniLmTest(unittest.TestCase):
             expected = read_floats(SCRATCH / "minilm-expected/last_hidden_state.npy")
             self.assertLess(max(abs(a - b) for a, b in zip(found, expected)), 1e-4)
 
+    def test_arm_code_gives_what_x86_code_gives(self):
+        host, arm, cases = folder("minilm-host"), folder("minilm-arm"), folder("minilm-cases")
+        levels, names = levels_file(INDEPENDENT), ("input_ids", "attention_mask", "token_type_ids")
+        for target, out in (("x86-64-v3", host), ("neoverse-n1", arm)):
+            rt3c(MINILM, "--shape", "input_ids=1x1..384", "--target", target, "--levels", levels, "-o", out)
+        lines = []
+        for length in (1, 7, 35, 128):
+            for i, name in enumerate(names):
+                write_ids(cases / f"{name}.npy", length, *((1000, 30000), (1, 2), (0, 1))[i], length)
+            # Every level at one length; the longest takes qemu half a minute each.
+            for level in range(4) if length == 35 else (1, 3):
+                case = f"l{length}_{level}"
+                rt3c("run", host, "--level", level, "-o", cases, *(f"--input={name}={cases}/{name}.npy" for name in names))
+                (cases / f"{case}.out0").write_bytes(read_floats(cases / "last_hidden_state.npy").tobytes())
+                for i, name in enumerate(names):
+                    data = (cases / f"{name}.npy").read_bytes()
+                    (cases / f"{case}.in{i}").write_bytes(data[10 + int.from_bytes(data[8:10], "little"):])
+                lines.append(f"{length} {level} {case}")
+        (cases / "cases.txt").write_text("\n".join(lines) + "\n")
+        program = cases / "run"
+        subprocess.run(["aarch64-linux-gnu-gcc", "-O1", "-std=gnu11", "-static", f"-I{ROOT}/runtime/include",
+                        "-DRT3_TEST_PROGRAM=rt3_model_program", ROOT / "tests/e2e/run_files.c",
+                        *(ROOT / "runtime/src").glob("*.c"), arm / "libmodel.a", "-lm", "-o", program], check=True)
+        for cpu in ("neoverse-n1", "cortex-a53"):
+            # Sums in another order: 3e-6 from each to the interpreter.
+            result = subprocess.run(["qemu-aarch64", "-cpu", cpu, program, arm / "model.rt3", cases, "1e-5"],
+                                    capture_output=True, text=True)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
 
 if __name__ == "__main__":
     RT3C, SCRATCH = pathlib.Path(sys.argv.pop(1)).resolve(), pathlib.Path(sys.argv.pop(1)).resolve()
