@@ -28,7 +28,7 @@ Panels::Panels(const CallSite &site, kernel::BufferType type) {
 
 std::string mlir::rt3::kernelName(StringRef readable, StringRef description) {
   auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(description));
-  return ("rt3_" + readable + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 8)).str();
+  return ("rt3_" + readable + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 16)).str();
 }
 
 void mlir::rt3::forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,

@@ -375,7 +375,7 @@ private:
   LogicalResult convertReturn(func::ReturnOp op) {
     SmallVector<Value> results;
     llvm::DenseSet<Value> roots;
-    for (Value operand : op.getOperands()) {
+    for (auto [index, operand] : llvm::enumerate(op.getOperands())) {
       Value result = getPlain(operand), root = result;
       while (auto view = root.getDefiningOp<kernel::ViewOp>())
         root = view.getX();
@@ -385,8 +385,10 @@ private:
         int64_t rank = typeOf(operand).getRank();
         SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(0, rank));
         SmallVector<int64_t> zeros(rank, 0), ones(rank, 1);
-        result = kernel::MoveOp::create(builder, op.getLoc(), cast<kernel::BufferType>(result.getType()), result, axes,
-                                        zeros, ones, nullptr);
+        // Its place makes it differ from a copy of the same value for another output.
+        result =
+            kernel::MoveOp::create(builder, op.getLoc(), cast<kernel::BufferType>(result.getType()), result, axes,
+                                   zeros, ones, kernel::PlaceAttr::get(op.getContext(), kernel::Memory::Output, index));
       }
       results.push_back(result);
     }

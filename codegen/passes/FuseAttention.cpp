@@ -151,7 +151,11 @@ static Value stripMasks(OpBuilder &builder, Value scores, Mask &mask) {
     if (!hidden || *hidden > -1000)
       return {};
     scores = hidesWhereTrue ? select.getOnFalse() : select.getOnTrue();
-    if (isLowerTriangle(select.getCondition(), !hidesWhereTrue)) {
+    // A condition that repeats along queries or keys is no triangle over them.
+    bool coversScores =
+        typeOf(select.getCondition()).getRank() >= 2 &&
+        typeOf(select.getCondition()).getShape().take_back(2) == typeOf(select.getResult()).getShape().take_back(2);
+    if (coversScores && isLowerTriangle(select.getCondition(), !hidesWhereTrue)) {
       mask.isCausal = true;
       continue;
     }

@@ -80,8 +80,14 @@ static bool isFunctionOf(Value value, Value x, double (*function)(double)) {
   return true;
 }
 
+// GELU has four; products of more are not looked at, or squares of squares would
+// take exponential time.
+static constexpr size_t kMaxFactors = 8;
+
 // The values that `value` is a product of, constants left out.
 static void collectFactors(Value value, SmallVectorImpl<Value> &factors) {
+  if (factors.size() >= kMaxFactors)
+    return;
   auto binary = value.getDefiningOp<graph::BinaryOp>();
   if (binary && binary.getKind() == graph::BinaryKind::Mul) {
     collectFactors(binary.getLhs(), factors);

@@ -369,6 +369,9 @@ Error Importer::addInitializers() {
     Expected<TensorData> data = readTensor(proto, folder);
     if (!data)
       return data.takeError();
+    if (data->dims.size() > 8)
+      return createStringError("tensor \"" + proto.name() + "\" has " + Twine(data->dims.size()) +
+                               " axes, at most 8 are supported");
     Tensor tensor;
     tensor.elementType = data->elementType;
     for (int64_t size : data->dims)

@@ -46,6 +46,10 @@ LogicalResult mlir::rt3::onnx::importConcat(Node &node) {
     return node.unsupported("its axis is out of range");
   // Lists of sizes.
   bool areLists = llvm::all_of(node.inputs, [](Tensor *input) { return input->isKnown && input->rank() == 1; });
+  size_t listed = 0;
+  for (Tensor *input : node.inputs)
+    listed += input->known.size();
+  areLists &= listed <= size_t(kMaxKnown);
   if (areLists) {
     std::vector<Size> known;
     for (Tensor *input : node.inputs)

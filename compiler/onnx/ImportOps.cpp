@@ -373,6 +373,8 @@ static mlir::Value matmul(Node &node, mlir::Value lhs, mlir::Value rhs) {
   Tensor a = importer.tensorOf(lhs), b = importer.tensorOf(rhs);
   if (a.elementType != TensorProto::FLOAT || b.elementType != TensorProto::FLOAT)
     return (void)node.unsupported("only float products are supported"), mlir::Value();
+  if (a.rank() < 2 || b.rank() < 2)
+    return (void)node.unsupported("an operand has fewer than two axes"), mlir::Value();
   if (a.shape.back() != b.shape[b.rank() - 2])
     return (void)node.unsupported("the inner dimensions of its operands differ"), mlir::Value();
   auto shape = broadcast(node, ArrayRef(a.shape).drop_back(2), ArrayRef(b.shape).drop_back(2));
@@ -487,6 +489,8 @@ static LogicalResult importDequantizeLinear(Node &node) {
   ElementsAttr elements = graph::constantValue(x);
   if (!elements || !scales)
     return node.unsupported("activations are quantised", "int8 models are not compiled yet; export in float32");
+  if (node.integer("block_size", 0) != 0 || node.inputs[1]->rank() > 1)
+    return node.unsupported("it has one scale per block of an axis", "quantise per tensor or per axis");
   std::vector<int64_t> zeros(scales->size(), 0);
   if (node.has(2)) {
     auto given = importer.integersOf(*node.inputs[2]);

@@ -153,6 +153,8 @@ private:
       }
       inputs.push_back({&within[i], upper});
     }
+    if (pruned.empty())
+      return;
     if (level.scheme == Scheme::Block)
       masks = std::move(uppers);
     else
