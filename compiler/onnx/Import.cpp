@@ -203,16 +203,6 @@ mlir::Value Importer::scalar(float value) {
   return graph::ConstantOp::create(b, DenseElementsAttr::get(RankedTensorType::get({1}, b.getF32Type()), value));
 }
 
-bool Importer::spend(const Node &node, int64_t bytes) {
-  spent += bytes;
-  if (spent <= options.foldBudget)
-    return true;
-  (void)node.unsupported("computing it while compiling takes more than the budget of " + Twine(options.foldBudget) +
-                             " bytes",
-                         "raise it with --fold-budget, or export with less constant arithmetic");
-  return false;
-}
-
 LogicalResult Importer::setResult(const Node &node, size_t i, Tensor tensor) {
   if (i >= size_t(node.proto.output_size()) || node.proto.output(i).empty())
     return success();

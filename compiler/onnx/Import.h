@@ -30,7 +30,8 @@ struct ImportOptions {
   // By the name of an input (all its dimensions) or of a symbolic dimension
   // (one).
   std::map<std::string, std::vector<DimensionChoice>> shapes;
-  // Bytes of integer tensors that may be computed while importing.
+  // Bytes of constants, in double, that foldConstants may compute beyond those of
+  // weights.
   int64_t foldBudget = 64 << 20;
 };
 

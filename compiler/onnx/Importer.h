@@ -83,8 +83,6 @@ public:
   // A tensor type; nothing (and reported) for sizes that rt3_graph cannot have.
   std::optional<RankedTensorType> typeOf(const Node &node, int32_t elementType, ArrayRef<Size> shape);
   Type elementTypeOf(int32_t elementType);
-  // Takes bytes from the budget for folding; reports when it is used up.
-  bool spend(const Node &node, int64_t bytes);
   int64_t maxLength() const { return freeMaximum; }
 
   ImplicitLocOpBuilder &builder() { return b; }
@@ -108,7 +106,6 @@ private:
   llvm::StringMap<Tensor> tensors;
   llvm::StringMap<std::vector<Size>> inputShapes;
   int64_t freeMaximum = 0; // 0: no dimension is free.
-  int64_t spent = 0;
   std::vector<std::pair<std::string, mlir::Value>> outputs;
   friend struct Node;
 };

@@ -24,6 +24,9 @@
 using namespace mlir;
 using namespace mlir::rt3;
 
+// Of libonnx-testdata 1.12; raise it with the operators.
+static constexpr int kMinPassed = 215;
+
 namespace {
 struct Outcome {
   enum { Passed, Refused, Wrong } kind;
@@ -156,5 +159,6 @@ int main(int argc, char **argv) {
       llvm::outs() << llvm::formatv("{0,-24} {1,6} {2,8} {3,6}\n", op, counts.passed, counts.refused, counts.wrong);
   llvm::outs() << llvm::formatv("all {0} models: {1} passed, {2} refused with reasons, {3} wrong\n", folders.size(),
                                 all.passed, all.refused, all.wrong);
-  return all.wrong != 0 || all.passed == 0;
+  // What passed once must not become refused.
+  return all.wrong != 0 || all.passed < kMinPassed;
 }
