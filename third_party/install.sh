@@ -13,6 +13,7 @@ packages=(
   g++-aarch64-linux-gnu qemu-user
   # tests and benchmarks
   libbenchmark-dev libgtest-dev libonnx-testdata libxxhash-dev nodejs npm
+  python3-numpy
 )
 missing=()
 for package in "${packages[@]}"; do

@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
     "tests": ["dialects/", "codegen/", "compiler/", "rt3/", "tests/", "bundle.h", "byte_lm.h"],
-    "benchmarks": ["rt3/", "codegen/", "compiler/", "dialects/"],
+    "benchmarks": ["rt3/", "benchmarks/", "codegen/", "compiler/", "dialects/"],
 }
 # Foreign headers that only some folders may see.
 ONLY_IN = {

@@ -1,0 +1,76 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The counts of benchmarks/arm on a program whose counts are known.
+
+  count_test.py LIBCOUNT_BLOCKS SCRATCH_FOLDER
+"""
+
+import pathlib
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks/arm"))
+import cycles  # noqa: E402
+
+PLUGIN, SCRATCH = None, None
+TIMES = 1000
+# Four dependent multiply-adds and two instructions around them; 600 more that
+# QEMU splits into blocks; a loop outside the marks that must not count.
+PROGRAM = f"""
+.globl _start
+.macro loop
+  mov x0, #{TIMES}
+1: .rept 4
+  fmla v0.4s, v1.4s, v2.4s
+  .endr
+  subs x0, x0, #1
+  b.ne 1b
+.endm
+_start:
+  loop
+  hint #120
+  loop
+  .rept 600
+  add x1, x1, #1
+  .endr
+  hint #121
+  loop
+  mov x8, #93
+  mov x0, #0
+  svc #0
+"""
+
+
+class CountTest(unittest.TestCase):
+    LAST_BLOCK = 600 + 1 + 1 + 6  # the additions, the mark, the next loop's start
+
+    @classmethod
+    def setUpClass(cls):
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        (SCRATCH / "loop.s").write_text(PROGRAM)
+        subprocess.run(["aarch64-linux-gnu-gcc", "-nostdlib", "-static", SCRATCH / "loop.s", "-o", SCRATCH / "loop"], check=True)
+        subprocess.run(["qemu-aarch64", "-plugin", f"{PLUGIN},out={SCRATCH}/blocks", SCRATCH / "loop"], check=True)
+
+    def test_instructions(self):
+        instructions, _ = cycles.estimate(SCRATCH / "blocks", ["neoverse-n1"])
+        # Whole blocks count: not the one that the first mark is in (with it, the
+        # first iteration), all of the one that the second is in.
+        self.assertEqual(instructions, 6 * (TIMES - 1) + self.LAST_BLOCK)
+
+    def test_split_blocks_are_joined(self):
+        self.assertEqual(max(len(words) for _, words in cycles.read_blocks(SCRATCH / "blocks")), self.LAST_BLOCK)
+
+    def test_cycles(self):
+        """llvm-mca gives dependent multiply-adds 4 cycles each on both models,
+        dependent additions 1."""
+        _, found = cycles.estimate(SCRATCH / "blocks", ["neoverse-n1", "cortex-a55"])
+        for cpu in found:
+            self.assertAlmostEqual(found[cpu], 16 * TIMES + 600, delta=0.03 * 16 * TIMES, msg=cpu)
+
+
+
+if __name__ == "__main__":
+    PLUGIN, SCRATCH = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
+    unittest.main(argv=sys.argv[:1])
