@@ -27,6 +27,8 @@ def ChooseKernelsPass : Pass<"rt3-choose-kernels", "ModuleOp"> {
   }];
   let options = [
     Option<"device", "device", "std::string", "", "Device to predict for">,
+    Option<"keepsSparse", "keep-sparse", "bool", "false",
+           "Keep pruned layers sparse whatever is predicted">,
   ];
 }
 

@@ -30,6 +30,7 @@ void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager, const Pip
   passManager.addPass(createCloneFunctionPerLevelPass());
   ChooseKernelsPassOptions choose;
   choose.device = options.device;
+  choose.keepsSparse = options.keepsSparse;
   passManager.addPass(createChooseKernelsPass(choose));
   ConvertGraphToKernelPassOptions convert;
   convert.device = options.device;
@@ -69,7 +70,7 @@ void mlir::rt3::registerPassesAndPipelines() {
   PassPipelineRegistration<TextOptions>("rt3-graph-to-kernel",
                                         "one function for all levels to one per level on placed buffers",
                                         [](OpPassManager &passManager, const TextOptions &options) {
-                                          buildGraphToKernelPipeline(passManager, {options.device});
+                                          buildGraphToKernelPipeline(passManager, {options.device, false});
                                         });
   PassPipelineRegistration<>("rt3-kernel-to-loops", "ops on buffers to calls of kernels", buildKernelToLoopsPipeline);
   PassPipelineRegistration<>("rt3-loops-to-llvm", "loops to the LLVM dialect", buildLoopsToLlvmPipeline);

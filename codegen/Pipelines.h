@@ -11,6 +11,7 @@ namespace mlir::rt3 {
 
 struct PipelineOptions {
   std::string device; // A name that findDevice knows.
+  bool keepsSparse = false;
 };
 
 // ONNX's operators -> layers: linear, attention, layer_norm.

@@ -4,7 +4,7 @@
 
 #include "codegen/Pipelines.h"
 #include "codegen/emit/EmitObject.h"
-#include "compiler/interpreter/Interpreter.h"
+#include "compiler/interpreter/FoldConstants.h"
 #include "compiler/prune/PruneLevels.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/kernel/Kernel.h"
@@ -17,7 +17,6 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SHA256.h"
@@ -65,8 +64,18 @@ static Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)
     return success();
   });
   if (failed(passManager.run(module)))
-    return llvm::createStringError(messages.empty() ? "a pass failed without a message" : messages);
+    return llvm::createStringError((messages.empty() ? "a pass failed without a message" : messages) + " (" +
+                                   kOwnFault + ")");
   return Error::success();
+}
+
+Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
+  int64_t unfolded = foldConstants(module, foldLimits(module, foldBudget));
+  if (Error error = runPasses(module, buildFusePipeline))
+    return std::move(error);
+  // Fusing turns what is left into constants: scales, tables of positions.
+  foldConstants(module, foldLimits(module, foldBudget));
+  return unfolded;
 }
 
 Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, StringRef path,
@@ -74,13 +83,11 @@ Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, Stri
   auto result = onnx::importModel(context, path, options);
   if (!result || !result->module)
     return result;
-  // Weights may be folded whole: transposes of Gemm, casts, dequantisation.
-  int64_t unfolded = foldConstants(*result->module, options.foldBudget + (int64_t(2) << 30));
+  auto unfolded = fuse(*result->module, options.foldBudget);
+  if (!unfolded)
+    return unfolded.takeError();
   if (unfoldedCount)
-    *unfoldedCount = unfolded;
-  if (Error error = runPasses(*result->module, buildFusePipeline))
-    return std::move(error);
-  foldConstants(*result->module, options.foldBudget);
+    *unfoldedCount = *unfolded;
   return result;
 }
 
@@ -190,7 +197,7 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
     program.maxLength = attribute.getInt();
   SymbolTable symbols(module);
   std::map<std::string, int64_t> others;
-  llvm::StringSet<> seenStreams;
+  std::map<uint64_t, std::vector<StreamDescription>> streamsAt;
   for (auto [index, function] : llvm::enumerate(module.getOps<func::FuncOp>())) {
     if (index == 0) {
       program.inputs = describeTensors(function.getArgumentTypes(), function.getArgAttrsAttr(), "input");
@@ -203,9 +210,15 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
     function.walk([&](kernel::LinearOp op) {
       result.layers.push_back(reportLayer(op, level.name, symbols));
       for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
-        if (!stream.getPatterns().asArrayRef().empty() && seenStreams.insert(stream.getWeights().getValue()).second)
-          program.streams.push_back(
-              describeStream(op, stream, symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue())));
+        if (!stream.getPatterns().asArrayRef().empty()) {
+          // Equal bytes may be read by layers with other limits: each is checked.
+          StreamDescription description =
+              describeStream(op, stream, symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue()));
+          if (!llvm::is_contained(streamsAt[description.offset], description)) {
+            streamsAt[description.offset].push_back(description);
+            program.streams.push_back(description);
+          }
+        }
     });
     if (index == 0)
       function.walk([&](Operation *op) {
@@ -255,14 +268,18 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
 }
 
 Expected<CompileResult> mlir::rt3::compileGraph(ModuleOp module, const CompileOptions &options) {
-  CompileResult result;
   if (Error error = pruneLevels(module, options.levels))
     return std::move(error);
+  return compilePruned(module, options);
+}
+
+Expected<CompileResult> mlir::rt3::compilePruned(ModuleOp module, const CompileOptions &options) {
+  CompileResult result;
   if (options.stage == Stage::Graph) {
     result.text = print(module);
     return result;
   }
-  PipelineOptions pipeline{options.device.name};
+  PipelineOptions pipeline{options.device.name, options.keepsSparse};
   if (Error error = runPasses(module, [&](OpPassManager &pm) { buildGraphToKernelPipeline(pm, pipeline); }))
     return std::move(error);
   describe(module, options, result);

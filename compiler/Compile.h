@@ -15,6 +15,9 @@
 
 namespace mlir::rt3 {
 
+// In the message of every error that is not the user's.
+constexpr llvm::StringLiteral kOwnFault = "a fault of rt3c; please report it";
+
 enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
 
 struct CompileOptions {
@@ -22,6 +25,8 @@ struct CompileOptions {
   Device device;
   LevelPlan levels;
   onnx::ImportOptions import;
+  // Pruned layers are compiled sparse even where dense is predicted to be faster.
+  bool keepsSparse = false;
   Stage stage = Stage::Library; // The last stage to run.
 };
 
@@ -56,7 +61,11 @@ struct CompileResult {
 // All dialects and translations that the stages use.
 void registerDialects(DialectRegistry &registry);
 
-// Imports, fuses and folds: the model as interpreted and pruned.
+// Folds and fuses what the importer gave. Returns the number of constant ops that
+// the budget (bytes) leaves for run time.
+llvm::Expected<int64_t> fuse(ModuleOp module, int64_t foldBudget);
+
+// Imports, folds and fuses: the model as interpreted and pruned.
 llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::StringRef path,
                                                  const onnx::ImportOptions &options, int64_t *unfoldedCount = nullptr);
 
@@ -67,6 +76,9 @@ llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef
 // The stages behind importing, for a module of rt3_graph with one function;
 // levels are those of `options`. The module is used up.
 llvm::Expected<CompileResult> compileGraph(ModuleOp module, const CompileOptions &options);
+
+// The same behind pruning: linear layers have their levels' encodings.
+llvm::Expected<CompileResult> compilePruned(ModuleOp module, const CompileOptions &options);
 
 // A C identifier of at most 48 characters for any text: other characters become
 // `_`, and what is a keyword, begins with a digit or has been changed by more

@@ -22,6 +22,8 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
 static void addTargetOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
+  app->add_flag("--keep-sparse", options.keepsSparse,
+                "pruned layers stay sparse where dense is predicted to be faster");
 }
 
 int main(int argc, char **argv) {
@@ -67,8 +69,9 @@ int main(int argc, char **argv) {
   CLI::App *compareApp =
       app.add_subcommand("compare", "compare a compiled model with the interpreter, level by level, or two runs");
   addModelOptions(compareApp, compare.model, /*isNeeded=*/false);
-  compareApp->add_option("--levels", compare.model.levels, "the levels.json that it was compiled with");
+  addTargetOptions(compareApp, compare.model);
   compareApp->add_option("--with", compare.folder, "what compile wrote");
+  compareApp->add_flag("--layers", compare.isPerLayer, "compare every layer's result, compiled once more to keep them");
   compareApp->add_option("--runs", compare.runs, "instead: two folders of .npy files that rt3c run wrote")->expected(2);
   compareApp->add_option("--length", compare.length, "free dimension; none: its maximum");
   compareApp

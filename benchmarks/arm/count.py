@@ -92,6 +92,7 @@ def main():
     parser.add_argument("--models", default="neoverse-n1,cortex-a55", help="llvm-mca's models for the cycles")
     parser.add_argument("--only", help="these levels")
     parser.add_argument("--without-onnxruntime", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--scratch", type=pathlib.Path, default=ROOT / "build/count")
     options = parser.parse_args()
@@ -128,6 +129,10 @@ def main():
         rows.append((level["name"], density, *cycles.estimate(blocks, cpus), error))
 
     macs = sum(layer["inputs"] * layer["outputs"] for layer in report["levels"][0]["layers"]) * options.length
+    if options.json:
+        print(json.dumps([{"name": name, "density": density, "instructions": instructions, "cycles": estimates}
+                          for name, density, instructions, estimates, _ in rows], indent=2))
+        return
     print(f"{options.model.name}, length {options.length}, one thread, target {options.target} under qemu -cpu {options.cpu};")
     print(f"linear layers have {macs / 1e6:.1f} M multiply-adds when dense; cycles are llvm-mca estimates without caches")
     print(f"{'':18} density {'M instr':>9} {'per MAC':>8}" + "".join(f" {cpu + ' Mcycles':>20} {'ratio':>6}" for cpu in cpus))

@@ -27,10 +27,20 @@ using Status = void *;
 void *const *api;
 
 enum Function {
-  kGetErrorMessage = 2, kCreateEnv = 3, kDisableTelemetryEvents = 6, kCreateSession = 7, kRun = 9,
-  kCreateSessionOptions = 10, kSetGraphOptimizationLevel = 23, kSetIntraOpNumThreads = 24,
-  kSetInterOpNumThreads = 25, kCreateTensorWithData = 49, kGetTensorMutableData = 51,
-  kGetTensorShapeElementCount = 64, kGetTensorTypeAndShape = 65, kCreateCpuMemoryInfo = 69,
+  kGetErrorMessage = 2,
+  kCreateEnv = 3,
+  kDisableTelemetryEvents = 6,
+  kCreateSession = 7,
+  kRun = 9,
+  kCreateSessionOptions = 10,
+  kSetGraphOptimizationLevel = 23,
+  kSetIntraOpNumThreads = 24,
+  kSetInterOpNumThreads = 25,
+  kCreateTensorWithData = 49,
+  kGetTensorMutableData = 51,
+  kGetTensorShapeElementCount = 64,
+  kGetTensorTypeAndShape = 65,
+  kCreateCpuMemoryInfo = 69,
 };
 constexpr uint32_t kApiVersion = 1;
 constexpr int kLogErrors = 3, kOptimizeAll = 99, kArenaAllocator = 1, kMemoryDefault = 0;
@@ -72,7 +82,7 @@ int main(int argc, char **argv) {
     std::string type = text.substr(typeAt + 1, shapeAt - typeAt - 1);
     std::vector<int64_t> shape;
     size_t size = type == "i64" ? 8 : type == "bool" ? 1 : 4;
-    for (char *at = argv[i] + shapeAt; *at; ) {
+    for (char *at = argv[i] + shapeAt; *at;) {
       shape.push_back(std::strtoll(at + 1, &at, 10));
       size *= shape.back();
     }
@@ -81,7 +91,10 @@ int main(int argc, char **argv) {
     if (used + size > all.size())
       return 1;
     call(kCreateTensorWithData, static_cast<const void *>(memory), static_cast<void *>(all.data() + used), size,
-         static_cast<const int64_t *>(shape.data()), shape.size(), type == "i64" ? 7 : type == "bool" ? 9 : 1,
+         static_cast<const int64_t *>(shape.data()), shape.size(),
+         type == "i64"    ? 7
+         : type == "bool" ? 9
+                          : 1,
          &inputs.back());
     used += size;
   }

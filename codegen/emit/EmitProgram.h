@@ -29,6 +29,8 @@ struct StreamDescription {
   uint64_t offset, length;
   uint32_t rangeCount, groupCount, entries, indexLimit, lastIndexLimit;
   std::vector<uint8_t> patternValues;
+
+  bool operator==(const StreamDescription &) const = default;
 };
 
 // The fields of rt3_program_t.

@@ -87,7 +87,7 @@ private:
   SmallVector<Value> buildMask(const Operands &o, Value keys) {
     double infinity = std::numeric_limits<double>::infinity();
     // Not -infinity: a query that sees nothing must not give NaN.
-    SmallVector<Value> largest(vectors, b.real(vector, -3.0e38));
+    SmallVector<Value> largest(vectors, b.real(vector, -std::numeric_limits<float>::max()));
     SmallVector<Value> lanes;
     if (op.getCausal())
       for (int64_t v = 0; v < vectors; ++v)
@@ -105,7 +105,8 @@ private:
           score = arith::SelectOp::create(b, isHidden, b.real(vector, -infinity), score);
         }
         b.store(score, at(o.scores, j, v));
-        next.push_back(arith::MaxNumFOp::create(b, carried[v], score, arith::FastMathFlags::nnan));
+        // NaN stays, for buildExponentials.
+        next.push_back(arith::MaximumFOp::create(b, carried[v], score));
       }
       return next;
     });
@@ -136,7 +137,8 @@ private:
     return result;
   }
 
-  // scores[j] = exp(scores[j] - largest); returns 1 / their sums.
+  // scores[j] = exp(scores[j] - largest); returns 1 / their sums, NaN where a
+  // score is NaN or +infinity, which the bounded exp would hide.
   SmallVector<Value> buildExponentials(const Operands &o, Value keys, ArrayRef<Value> largest) {
     SmallVector<Value> sums(vectors, b.real(vector, 0));
     sums = b.loop(b.integer(0), keys, 1, sums, [&](Value j, ValueRange carried) {
@@ -149,8 +151,10 @@ private:
       }
       return next;
     });
-    for (Value &sum : sums)
-      sum = arith::DivFOp::create(b, b.real(vector, 1), sum);
+    for (auto [sum, score] : llvm::zip(sums, largest)) {
+      Value poison = arith::SubFOp::create(b, score, score); // 0, or NaN
+      sum = arith::AddFOp::create(b, arith::DivFOp::create(b, b.real(vector, 1), sum), poison);
+    }
     return sums;
   }
 

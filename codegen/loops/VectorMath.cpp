@@ -42,11 +42,15 @@ struct Floats {
 
 } // namespace
 
+// exp of anything larger is infinite in f32; at it, 2^128 exp(r) is still finite
+// because exp(r) < 1.
+static constexpr double kLargestExponent = 88.7228;
+
 // exp(x) = 2^n exp(r), |r| <= ln 2 / 2, with the polynomial of the Cephes
 // library's expf.
 Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
   Floats f{b, x.getType()};
-  x = f.clamp(x, -87.0, 88.0);
+  x = f.clamp(x, -87.3365, kLargestExponent);
   Value n = LLVM::RoundEvenOp::create(b, f.mul(x, f.c(1.44269504088896341)));
   Value r = b.fma(n, f.c(-0.693359375), x);
   r = b.fma(n, f.c(2.12194440e-4), r);
@@ -68,7 +72,7 @@ Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
 static Value buildExp(Floats &f, Value x) {
   Value result = buildBoundedExp(f.b, x);
   double infinity = std::numeric_limits<double>::infinity();
-  result = f.select(f.compare(arith::CmpFPredicate::OGT, x, f.c(88.7228)), f.c(infinity), result);
+  result = f.select(f.compare(arith::CmpFPredicate::OGT, x, f.c(kLargestExponent)), f.c(infinity), result);
   result = f.select(f.compare(arith::CmpFPredicate::OLT, x, f.c(-87.3365)), f.c(0), result);
   return f.keepNan(x, result);
 }

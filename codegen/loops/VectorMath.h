@@ -12,7 +12,7 @@
 
 namespace mlir::rt3 {
 
-// exp for x in [-87, 88], relative error at most 2e-7; x outside is moved to
+// exp for x in [-87.3365, 88.7228], relative error at most 2e-7; x outside is moved to
 // the nearest bound, so the result is never 0, infinite or NaN. For softmax.
 Value buildBoundedExp(LoopBuilder &b, Value x);
 

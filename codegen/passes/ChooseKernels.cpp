@@ -56,7 +56,7 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
           cycles += predictLinearCycles(device, stream, inputs, tokens);
           kept += stream.keptCount;
         }
-        if (cycles >= denseCycles) {
+        if (cycles >= denseCycles && !keepsSparse) {
           std::string reason =
               llvm::formatv("dense is predicted to be as fast: {0:f0} cycles, {1} at {2:f1} % density {3:f0}",
                             denseCycles, scheme, 100.0 * kept / type.getNumElements(), cycles);

@@ -491,59 +491,11 @@ mlir::rt3::interpret(func::FuncOp function, const std::vector<HostTensor> &input
   return llvm::createStringError("the function does not return");
 }
 
-// A constant op with the elements of a tensor.
-static mlir::Value materialize(OpBuilder &builder, Location loc, RankedTensorType type, const HostTensor &tensor) {
-  Type element = type.getElementType();
-  if (element.isInteger(1)) {
-    SmallVector<bool> bits(tensor.elements.begin(), tensor.elements.end());
-    return graph::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, bits));
-  }
-  std::vector<char> bytes;
-  auto append = [&]<typename T>(T) {
-    std::vector<T> values(tensor.elements.begin(), tensor.elements.end());
-    const char *begin = reinterpret_cast<const char *>(values.data());
-    bytes.assign(begin, begin + values.size() * sizeof(T));
-  };
-  if (element.isF32())
-    append(float());
-  else if (element.isInteger(64))
-    append(int64_t());
-  else
-    append(int32_t());
-  if (tensor.count() <= 64) // Readable, and equal ones are one.
-    return graph::ConstantOp::create(builder, loc, DenseElementsAttr::getFromRawBuffer(type, bytes));
-  return graph::ConstantOp::create(builder, loc, graph::makeResource(type, "folded", bytes));
-}
-
-int64_t mlir::rt3::foldConstants(ModuleOp module, int64_t budget) {
-  int64_t left = budget, unfolded = 0;
-  for (auto function : module.getOps<func::FuncOp>()) {
-    if (function.isDeclaration())
-      continue;
-    for (Operation &op : llvm::make_early_inc_range(function.getBody().front())) {
-      bool isConstant = op.getNumResults() == 1 && op.getNumOperands() > 0 && !isa<graph::ConstantOp>(op) &&
-                        llvm::all_of(op.getOperands(), [](mlir::Value v) { return bool(graph::constantValue(v)); });
-      auto type = isConstant ? dyn_cast<RankedTensorType>(op.getResult(0).getType()) : RankedTensorType();
-      if (!type || !type.hasStaticShape())
-        continue;
-      int64_t operandSize = 0, size = type.getNumElements() * 8;
-      for (mlir::Value operand : op.getOperands())
-        operandSize += cast<RankedTensorType>(operand.getType()).getNumElements() * 8;
-      if (size > std::max<int64_t>(4 * operandSize, 1 << 20) || size > left) {
-        ++unfolded;
-        continue;
-      }
-      left -= size;
-      InterpreterOptions options;
-      Interpreter interpreter(options);
-      for (mlir::Value operand : op.getOperands())
-        interpreter.valueOf(operand) = toHostTensor(graph::constantValue(operand));
-      if (!interpreter.run(&op))
-        continue;
-      OpBuilder builder(&op);
-      op.getResult(0).replaceAllUsesWith(materialize(builder, op.getLoc(), type, interpreter.valueOf(op.getResult(0))));
-      op.erase();
-    }
-  }
-  return unfolded;
+std::optional<HostTensor> mlir::rt3::interpretOp(Operation &op, ArrayRef<HostTensor> operands) {
+  Interpreter interpreter(InterpreterOptions{});
+  for (auto [value, tensor] : llvm::zip_equal(op.getOperands(), operands))
+    interpreter.valueOf(value) = tensor;
+  if (!interpreter.run(&op))
+    return std::nullopt;
+  return std::move(interpreter.valueOf(op.getResult(0)));
 }

@@ -38,10 +38,8 @@ llvm::Expected<std::vector<HostTensor>> interpret(func::FuncOp function, const s
 // The elements of a constant.
 HostTensor toHostTensor(ElementsAttr elements);
 
-// Computes ops whose operands are all constant, up to `budget` bytes of results
-// in sum and results of at most four times their operands or 1 MiB. Ops beyond
-// that stay; the number of those is returned.
-int64_t foldConstants(ModuleOp module, int64_t budget);
+// The result of one op; nothing if the interpreter has no function for it.
+std::optional<HostTensor> interpretOp(Operation &op, llvm::ArrayRef<HostTensor> operands);
 
 } // namespace mlir::rt3
 

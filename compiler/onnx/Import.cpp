@@ -203,6 +203,16 @@ mlir::Value Importer::scalar(float value) {
   return graph::ConstantOp::create(b, DenseElementsAttr::get(RankedTensorType::get({1}, b.getF32Type()), value));
 }
 
+bool Importer::mayMake(const Node &node, int64_t bytes) {
+  // Four bits become 32, eight times as much; twice that, for weights used twice.
+  if (bytes > options.foldBudget + 16 * weightBytes - madeBytes)
+    return (void)node.unsupported("its weights would make over 16 times the bytes that the file has",
+                                  "raise --fold-budget"),
+           false;
+  madeBytes += bytes;
+  return true;
+}
+
 LogicalResult Importer::setResult(const Node &node, size_t i, Tensor tensor) {
   if (i >= size_t(node.proto.output_size()) || node.proto.output(i).empty())
     return success();
@@ -281,11 +291,17 @@ Error Importer::bindShapes() {
     }
   }
   std::string open, openName;
+  std::string freeInput, freeSymbol; // The first free dimension.
   for (const ValueInfoProto &input : model.graph().input()) {
     if (initializers.contains(input.name()))
       continue;
+    if (!input.type().tensor_type().has_shape())
+      return createStringError("the input \"" + input.name() +
+                               "\" says neither its rank nor its sizes; infer shapes "
+                               "before exporting (onnx.shape_inference)");
     auto found = options.shapes.find(input.name());
     const TensorShapeProto &shape = input.type().tensor_type().shape();
+    bool isNamed = found != options.shapes.end();
     std::vector<Size> sizes;
     for (int i = 0; i < shape.dim_size(); ++i) {
       const auto &dimension = shape.dim(i);
@@ -308,6 +324,16 @@ Error Importer::bindShapes() {
         if (freeMaximum != 0 && freeMaximum != choice.size)
           return createStringError("two free dimensions have the maxima " + Twine(freeMaximum) + " and " +
                                    Twine(choice.size) + "; only one dimension may be free");
+        // One length serves all free dimensions, so they must be one: the same
+        // symbol, or in inputs whose shapes the user gave alike.
+        const std::string &symbol = dimension.dim_param();
+        if (freeMaximum != 0 && (freeInput == input.name() || !isNamed) && (symbol.empty() || symbol != freeSymbol))
+          return createStringError("two different dimensions are free: " + freeInput +
+                                   (freeSymbol.empty() ? "" : " (" + freeSymbol + ")") + " and dimension " + Twine(i) +
+                                   " of " + input.name() + (symbol.empty() ? "" : " (" + symbol + ")") +
+                                   "; fix one of them");
+        if (freeMaximum == 0)
+          freeInput = input.name(), freeSymbol = symbol;
         freeMaximum = choice.size;
       }
       sizes.push_back(choice.isFree ? Size(0, 1) : Size(choice.size));
@@ -323,8 +349,7 @@ Error Importer::bindShapes() {
   return Error::success();
 }
 
-Error Importer::addInputs() {
-  auto function = cast<func::FuncOp>(b.getInsertionBlock()->getParentOp());
+void Importer::chooseInputTypes() {
   for (const ValueInfoProto &input : model.graph().input()) {
     auto shape = inputShapes.find(input.name());
     if (shape == inputShapes.end())
@@ -335,20 +360,33 @@ Error Importer::addInputs() {
     proto.set_op_type("input");
     Node node{proto, *this, opsetOf(""), {}};
     auto type = typeOf(node, input.type().tensor_type().elem_type(), shape->second);
+    inputs.emplace_back(&input, type.value_or(RankedTensorType()));
+  }
+}
+
+// All attributes at once: one at a time takes time and memory with the square of
+// their number.
+static ArrayAttr namesAttr(Builder b, ArrayRef<StringRef> names) {
+  SmallVector<Attribute> list;
+  for (StringRef name : names)
+    list.push_back(b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(name))));
+  return b.getArrayAttr(list);
+}
+
+Error Importer::defineInputs(func::FuncOp function) {
+  unsigned index = 0;
+  SmallVector<StringRef> names;
+  for (auto [input, type] : inputs) {
     Tensor tensor;
+    tensor.isBroken = !type;
     if (type) {
-      unsigned index = function.getNumArguments();
-      if (failed(function.insertArgument(
-              index, *type, b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(input.name()))),
-              b.getLoc())))
-        return createStringError("input \"" + input.name() + "\" cannot be added");
-      tensor = tensorOf(function.getArgument(index));
-    } else {
-      tensor.isBroken = true;
+      tensor = tensorOf(function.getArgument(index++));
+      names.push_back(input->name());
     }
-    if (Error error = define(input.name(), tensor))
+    if (Error error = define(input->name(), tensor))
       return error;
   }
+  function.setArgAttrsAttr(namesAttr(b, names));
   return Error::success();
 }
 
@@ -356,6 +394,19 @@ Error Importer::addInitializers() {
   if (model.graph().sparse_initializer_size() != 0)
     return createStringError("sparse initializers are not supported; store the zeros, they are found");
   for (const TensorProto &proto : model.graph().initializer()) {
+    if (!isReadable(proto.data_type())) {
+      NodeProto stand;
+      stand.set_name(proto.name());
+      stand.set_op_type("initializer");
+      (void)Node{stand, *this, opsetOf(""), {}}.unsupported("element type " + Twine(proto.data_type()) +
+                                                                " is not supported",
+                                                            "only bool, float and integers of 8 to 64 bits are");
+      Tensor broken;
+      broken.isBroken = true;
+      if (Error error = define(proto.name(), broken))
+        return error;
+      continue;
+    }
     Expected<TensorData> data = readTensor(proto, folder);
     if (!data)
       return data.takeError();
@@ -374,6 +425,11 @@ Error Importer::addInitializers() {
                                : data->elementType == TensorProto::INT32 ? data->at<int32_t>(i)
                                                                          : data->bytes[i]);
     }
+    // Several tensors may name the same external data.
+    weightBytes += data->bytes.size();
+    if (weightBytes > kMaxFileSize)
+      return createStringError("the initializers have over " + Twine(kMaxFileSize) +
+                               " bytes together; larger models are not supported");
     // Empty tensors only ever say "nothing", in lists of integers.
     if (count > 0)
       tensor.value = constant(*data, proto.name());
@@ -451,11 +507,16 @@ Expected<ImportResult> Importer::run() {
     return std::move(error);
   auto module = OwningOpRef<ModuleOp>(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
-  auto function = func::FuncOp::create(b, "main", b.getFunctionType({}, {}));
+  chooseInputTypes();
+  SmallVector<Type> argumentTypes;
+  for (auto [input, type] : inputs)
+    if (type)
+      argumentTypes.push_back(type);
+  auto function = func::FuncOp::create(b, "main", b.getFunctionType(argumentTypes, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   if (freeMaximum != 0)
     module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(freeMaximum));
-  if (Error error = addInputs())
+  if (Error error = defineInputs(function))
     return std::move(error);
   if (Error error = addInitializers())
     return std::move(error);
@@ -469,15 +530,16 @@ Expected<ImportResult> Importer::run() {
     return result;
   SmallVector<mlir::Value> values;
   SmallVector<Type> types;
+  SmallVector<StringRef> names;
   for (auto &[name, value] : outputs) {
     values.push_back(value);
     types.push_back(value.getType());
+    names.push_back(name);
   }
   b.setLoc(UnknownLoc::get(b.getContext()));
   func::ReturnOp::create(b, values);
   function.setType(b.getFunctionType(function.getArgumentTypes(), types));
-  for (auto [i, output] : llvm::enumerate(outputs))
-    function.setResultAttr(i, "rt3_graph.name", b.getStringAttr(output.first));
+  function.setResAttrsAttr(namesAttr(b, names));
   if (failed(verify(*module)))
     return createStringError("the imported model is not valid (a fault of rt3c; please report it)");
   result.module = std::move(module);

@@ -3,8 +3,9 @@
 // One function per ONNX operator on data, and the table that names them all.
 // Operators that compute shapes are in ImportShapes.cpp.
 
+#include "compiler/onnx/ImportOps.h"
+
 #include "compiler/onnx/ImportShapes.h"
-#include "compiler/onnx/Importer.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -17,8 +18,7 @@ using graph::UnaryKind;
 
 static RankedTensorType typeOf(mlir::Value value) { return cast<RankedTensorType>(value.getType()); }
 
-// The SSA value of operand i; null (and reported) if there is none.
-static mlir::Value operand(Node &node, size_t i) {
+mlir::Value mlir::rt3::onnx::operand(Node &node, size_t i) {
   if (!node.has(i))
     return (void)node.unsupported("operand " + Twine(i) + " is missing"), mlir::Value();
   return node.importer.valueOf(node, *node.inputs[i]);
@@ -78,7 +78,7 @@ static mlir::Value binary(Node &node, BinaryKind kind, mlir::Value x, mlir::Valu
   return graph::BinaryOp::create(importer.builder(), *type, kind, x, y);
 }
 
-static LogicalResult finish(Node &node, mlir::Value result) {
+LogicalResult mlir::rt3::onnx::finish(Node &node, mlir::Value result) {
   return result ? node.importer.setResult(node, result) : failure();
 }
 
@@ -368,7 +368,7 @@ static LogicalResult importLayerNorm(Node &node) {
 
 //===-- Products ----------------------------------------------------------===//
 
-static mlir::Value matmul(Node &node, mlir::Value lhs, mlir::Value rhs) {
+mlir::Value mlir::rt3::onnx::matmul(Node &node, mlir::Value lhs, mlir::Value rhs) {
   Importer &importer = node.importer;
   Tensor a = importer.tensorOf(lhs), b = importer.tensorOf(rhs);
   if (a.elementType != TensorProto::FLOAT || b.elementType != TensorProto::FLOAT)
@@ -431,98 +431,6 @@ static LogicalResult importGemm(Node &node) {
     result = c ? binary(node, BinaryKind::Add, result, c) : c;
   }
   return finish(node, result);
-}
-
-// y = x W with W [N][K / block][block / 2 bytes] of 4-bit numbers, one scale and
-// zero point per block. Other widths are refused.
-static LogicalResult importMatMulNBits(Node &node) {
-  Importer &importer = node.importer;
-  int64_t k = node.integer("K", 0), n = node.integer("N", 0), block = node.integer("block_size", 0);
-  if (node.integer("bits", 4) != 4 || k < 1 || n < 1 || block < 16 || block > 4096 || !llvm::isPowerOf2_64(block) ||
-      k > kMaxFileSize / n)
-    return node.unsupported("its bits, K, N or block_size are not supported: 4 bits and blocks of 16 to 4096 are");
-  for (size_t i : {4, 5})
-    if (node.has(i))
-      return node.unsupported("a group index or a bias is given", "quantise without act-order");
-  int64_t blocks = llvm::divideCeil(k, block);
-  mlir::Value x = operand(node, 0), packed = operand(node, 1);
-  auto scales = node.has(2) ? importer.floatsOf(*node.inputs[2]) : std::nullopt;
-  ElementsAttr bytes = graph::constantValue(packed);
-  if (!x || !bytes || !bytes.getElementType().isInteger(32) || bytes.getNumElements() != n * blocks * block / 2)
-    return node.unsupported("its weights are not the " + Twine(n * blocks * block / 2) + " constant bytes expected");
-  if (!scales || int64_t(scales->size()) != n * blocks)
-    return node.unsupported("its scales are not the " + Twine(n * blocks) + " constant numbers expected");
-  ElementsAttr zeros;
-  int64_t zeroBytes = llvm::divideCeil(blocks, 2);
-  if (node.has(3)) {
-    zeros = graph::constantValue(operand(node, 3));
-    if (!zeros || !zeros.getElementType().isInteger(32) || zeros.getNumElements() != n * zeroBytes)
-      return node.unsupported("its zero points are not the " + Twine(n * zeroBytes) + " constant bytes expected");
-  }
-  auto nibble = [](ElementsAttr elements, int64_t index) {
-    ArrayRef<char> raw = graph::rawBytes(elements);
-    int32_t byte; // Small integers are kept as i32.
-    bool isSplat = raw.size() == 4;
-    memcpy(&byte, raw.data() + (isSplat ? 0 : index / 2 * 4), 4);
-    return index % 2 ? byte >> 4 & 15 : byte & 15;
-  };
-  TensorData weights;
-  weights.elementType = TensorProto::FLOAT;
-  weights.dims = {k, n};
-  weights.bytes.resize(4 * k * n);
-  for (int64_t column = 0; column < n; ++column)
-    for (int64_t row = 0; row < k; ++row) {
-      int64_t group = column * blocks + row / block;
-      int64_t quantum = nibble(bytes, column * blocks * block + row);
-      int64_t zero = zeros ? nibble(zeros, column * zeroBytes * 2 + row / block) : 8;
-      float value = (quantum - zero) * (*scales)[group];
-      memcpy(weights.bytes.data() + 4 * (row * n + column), &value, 4);
-    }
-  return finish(node, matmul(node, x, importer.constant(weights, node.proto.name())));
-}
-
-// Of constants only: weights that are stored as integers.
-static LogicalResult importDequantizeLinear(Node &node) {
-  Importer &importer = node.importer;
-  mlir::Value x = operand(node, 0);
-  auto scales = node.has(1) ? importer.floatsOf(*node.inputs[1]) : std::nullopt;
-  ElementsAttr elements = graph::constantValue(x);
-  if (!elements || !scales)
-    return node.unsupported("activations are quantised", "int8 models are not compiled yet; export in float32");
-  if (node.integer("block_size", 0) != 0 || node.inputs[1]->rank() > 1)
-    return node.unsupported("it has one scale per block of an axis", "quantise per tensor or per axis");
-  std::vector<int64_t> zeros(scales->size(), 0);
-  if (node.has(2)) {
-    auto given = importer.integersOf(*node.inputs[2]);
-    if (!given || given->size() != zeros.size())
-      return node.unsupported("its zero points are not constant, or not one per scale");
-    zeros = *given;
-  }
-  auto type = typeOf(x);
-  int64_t inner = 1;
-  if (scales->size() != 1) {
-    auto axis = node.axis(node.integer("axis", 1), type.getRank());
-    if (!axis || type.getDimSize(*axis) != int64_t(scales->size()))
-      return node.unsupported("it has not one scale per slice of its axis");
-    for (int64_t i = *axis + 1; i < type.getRank(); ++i)
-      inner *= type.getDimSize(i);
-  }
-  TensorData data;
-  data.elementType = TensorProto::FLOAT;
-  data.dims = type.getShape().vec();
-  if (!type.getElementType().isInteger(32))
-    return failure();
-  ArrayRef<char> raw = graph::rawBytes(elements);
-  int64_t count = type.getNumElements();
-  data.bytes.resize(4 * count);
-  for (int64_t i = 0; i < count; ++i) {
-    int32_t quantum;
-    memcpy(&quantum, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
-    size_t slice = i / inner % scales->size();
-    float value = (quantum - zeros[slice]) * (*scales)[slice];
-    memcpy(data.bytes.data() + 4 * i, &value, 4);
-  }
-  return finish(node, importer.constant(data, node.proto.name()));
 }
 
 //===-- The table ---------------------------------------------------------===//

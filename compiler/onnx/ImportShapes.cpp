@@ -195,6 +195,8 @@ LogicalResult mlir::rt3::onnx::importReshape(Node &node) {
       if (open)
         return failure();
       open = i;
+    } else if (shape[i].isStatic() && shape[i].constant < 0) {
+      return node.unsupported("its shape has a size of " + Twine(shape[i].constant));
     }
   }
   if (open) {

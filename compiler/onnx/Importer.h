@@ -10,6 +10,7 @@
 #include "compiler/onnx/Model.h"
 #include "dialects/graph/Graph.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -80,6 +81,9 @@ public:
   std::optional<std::vector<float>> floatsOf(const Tensor &tensor);
   mlir::Value constant(const TensorData &data, StringRef name);
   mlir::Value scalar(float value);
+  // Whether a node may make a constant of so many bytes out of others: all of them
+  // are limited by the fold budget and the size of the weights. Reports if not.
+  bool mayMake(const Node &node, int64_t bytes);
   // A tensor type; nothing (and reported) for sizes that rt3_graph cannot have.
   std::optional<RankedTensorType> typeOf(const Node &node, int32_t elementType, ArrayRef<Size> shape);
   Type elementTypeOf(int32_t elementType);
@@ -92,7 +96,8 @@ public:
 private:
   llvm::Error checkModel();
   llvm::Error bindShapes();
-  llvm::Error addInputs();
+  void chooseInputTypes();
+  llvm::Error defineInputs(func::FuncOp function);
   llvm::Error addInitializers();
   llvm::Error addOutputs();
   llvm::Error addNode(const NodeProto &proto);
@@ -105,7 +110,10 @@ private:
   ImplicitLocOpBuilder b;
   llvm::StringMap<Tensor> tensors;
   llvm::StringMap<std::vector<Size>> inputShapes;
+  // Inputs of the function in order; a null type has been reported.
+  std::vector<std::pair<const ValueInfoProto *, RankedTensorType>> inputs;
   int64_t freeMaximum = 0; // 0: no dimension is free.
+  int64_t weightBytes = 0, madeBytes = 0;
   std::vector<std::pair<std::string, mlir::Value>> outputs;
   friend struct Node;
 };

@@ -183,6 +183,8 @@ static int64_t rawElementSize(int32_t type) {
   }
 }
 
+bool mlir::rt3::onnx::isReadable(int32_t elementType) { return rawElementSize(elementType) != 0; }
+
 static float fromHalf(uint16_t bits, const llvm::fltSemantics &semantics) {
   llvm::APFloat value(semantics, llvm::APInt(16, bits));
   bool losesInfo;
@@ -253,7 +255,7 @@ static int32_t keptType(int32_t type) {
 Expected<TensorData> mlir::rt3::onnx::readTensor(const TensorProto &tensor, StringRef folder) {
   auto fail = [&](const Twine &why) { return createStringError("tensor \"" + tensor.name() + "\": " + why); };
   int64_t elementSize = rawElementSize(tensor.data_type());
-  if (elementSize == 0)
+  if (!isReadable(tensor.data_type()))
     return fail("element type " + Twine(tensor.data_type()) +
                 " is not supported; only bool, float and integers of 8 to 64 bits are");
   TensorData data;
@@ -298,8 +300,14 @@ Expected<TensorData> mlir::rt3::onnx::readTensor(const TensorProto &tensor, Stri
       return fail(llvm::toString(std::move(error)));
     return data;
   }
+  int64_t declared = tensor.data_type() == TensorProto::FLOAT    ? tensor.float_data_size()
+                     : tensor.data_type() == TensorProto::DOUBLE ? tensor.double_data_size()
+                     : tensor.data_type() == TensorProto::INT64  ? tensor.int64_data_size()
+                                                                 : tensor.int32_data_size();
   if (typed != count)
     return fail("it has " + Twine(typed) + " elements, expected " + Twine(count));
+  if (declared != count)
+    return fail("its data does not have the element type that it declares");
   for (float value : tensor.float_data())
     elements.append(value);
   for (double value : tensor.double_data())
@@ -316,8 +324,5 @@ Expected<TensorData> mlir::rt3::onnx::readTensor(const TensorProto &tensor, Stri
     else
       elements.append(value);
   }
-  int64_t keptSize = data.elementType == TensorProto::BOOL ? 1 : data.elementType == TensorProto::INT64 ? 8 : 4;
-  if (int64_t(data.bytes.size()) != count * keptSize)
-    return fail("its data does not have the element type that it declares");
   return data;
 }

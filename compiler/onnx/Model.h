@@ -41,6 +41,9 @@ llvm::Expected<ModelProto> readModel(llvm::StringRef path);
 // Parses bytes that are in memory.
 llvm::Expected<ModelProto> parseModel(llvm::StringRef bytes);
 
+// Whether tensors of this element type (of TensorProto) can be read.
+bool isReadable(int32_t elementType);
+
 // The elements of a tensor, as f32 for all float types and i64 or i32 for small
 // integers. External data is read from below `folder` only: no absolute paths,
 // no `..`, no links. Errors name the tensor and both numbers that disagree.

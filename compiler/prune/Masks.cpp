@@ -41,14 +41,16 @@ Mask mlir::rt3::pruneBlocks(const Saliency &saliency, int64_t rows, double densi
 
 namespace {
 
-// A block's place and saliency, position c * rows + r.
+// A block's place; its position c * rows + r is bit c * rows + r of masks. There
+// are millions: what can be read from the layer is not stored again.
 struct Block {
-  size_t layer;
-  int64_t firstOutput;
-  std::array<int32_t, 8> inputs; // -1 behind the last input.
-  uint64_t upper;                // What may be kept.
-  std::array<float, 64> saliency;
+  uint32_t layer;
+  int32_t firstOutput;
+  uint64_t upper; // What may be kept.
 };
+
+// The saliency of a block's positions; 0 where nothing may be kept.
+using Positions = std::array<float, 64>;
 
 class PatternLearner {
 public:
@@ -72,11 +74,10 @@ public:
     std::vector<Mask> masks;
     for (const PatternLayer &layer : layers)
       masks.emplace_back(layer.saliency->values.size(), 0);
-    for (auto [block, kept] : llvm::zip(blocks, chosen)) {
-      const Saliency &layer = *layers[block.layer].saliency;
-      for (int64_t p = 0; p < positions; ++p)
-        if ((kept & block.upper) >> p & 1)
-          masks[block.layer][block.inputs[p / spec.rows] * layer.outputs + block.firstOutput + p % spec.rows] = 1;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const Block &block = blocks[i];
+      for (uint64_t kept = chosen[i] & block.upper; kept; kept &= kept - 1)
+        masks[block.layer][placeOf(i, llvm::countr_zero(kept))] = 1;
     }
     return masks;
   }
@@ -86,7 +87,7 @@ private:
     const Saliency &layer = *layers[index].saliency;
     const Mask *upper = layers[index].upper;
     double sum = std::accumulate(layer.values.begin(), layer.values.end(), 0.0);
-    float unit = sum > 0 ? layer.values.size() / sum : 1;
+    units.push_back(sum > 0 ? layer.values.size() / sum : 1);
     for (int64_t group = 0; group < layer.outputs; group += spec.rows) {
       std::vector<int64_t> inputs;
       for (int64_t k = 0; k < layer.inputs; ++k) {
@@ -97,28 +98,45 @@ private:
           inputs.push_back(k);
       }
       for (size_t i = 0; i < inputs.size(); i += spec.columns) {
-        Block block{index, group, {}, 0, {}};
-        block.inputs.fill(-1);
-        for (int64_t p = 0; p < positions; ++p) {
-          size_t column = i + p / spec.rows;
-          int64_t output = group + p % spec.rows;
-          if (column >= inputs.size() || output >= layer.outputs)
-            continue;
-          block.inputs[p / spec.rows] = inputs[column];
-          if (upper && !(*upper)[inputs[column] * layer.outputs + output])
-            continue;
-          block.upper |= uint64_t(1) << p;
-          block.saliency[p] = layer.at(inputs[column], output) * unit;
-        }
+        Block block{uint32_t(index), int32_t(group), 0};
+        for (int64_t c = 0; c < spec.columns; ++c)
+          inputsOf.push_back(i + c < inputs.size() ? inputs[i + c] : -1);
         blocks.push_back(block);
+        for (int64_t p = 0; p < positions; ++p)
+          if (exists(blocks.size() - 1, p) && (!upper || (*upper)[placeOf(blocks.size() - 1, p)]))
+            blocks.back().upper |= uint64_t(1) << p;
       }
     }
   }
 
-  double sumOf(const Block &block, uint64_t mask) const {
+  // Whether a position is inside the layer: outputs and inputs may end in a block.
+  bool exists(size_t block, int64_t position) const {
+    return inputsOf[block * spec.columns + position / spec.rows] >= 0 &&
+           blocks[block].firstOutput + position % spec.rows < layers[blocks[block].layer].saliency->outputs;
+  }
+
+  // The weight at a position that exists.
+  size_t placeOf(size_t block, int64_t position) const {
+    int64_t input = inputsOf[block * spec.columns + position / spec.rows];
+    return input * layers[blocks[block].layer].saliency->outputs + blocks[block].firstOutput + position % spec.rows;
+  }
+
+  // In units of the layer's mean, so that layers can be compared.
+  Positions saliencyOf(size_t block) const {
+    Positions result{};
+    const Block &own = blocks[block];
+    const std::vector<float> &values = layers[own.layer].saliency->values;
+    for (uint64_t left = own.upper; left; left &= left - 1) {
+      int64_t position = llvm::countr_zero(left);
+      result[position] = values[placeOf(block, position)] * units[own.layer];
+    }
+    return result;
+  }
+
+  static double sumOf(const Positions &saliency, uint64_t mask) {
     double sum = 0;
-    for (mask &= block.upper; mask; mask &= mask - 1)
-      sum += block.saliency[llvm::countr_zero(mask)];
+    for (; mask; mask &= mask - 1)
+      sum += saliency[llvm::countr_zero(mask)];
     return sum;
   }
 
@@ -144,10 +162,11 @@ private:
     for (auto [i, index] : llvm::enumerate(some)) {
       const Block &block = blocks[index];
       // Only subsets of what the denser level keeps, so that levels nest.
-      uint64_t forbidden = ~block.upper & allOf(block);
+      uint64_t forbidden = ~block.upper & allOf(index);
+      Positions saliency = saliencyOf(index);
       for (auto [p, pattern] : llvm::enumerate(patterns))
         if (!(pattern & forbidden))
-          gains[i * patterns.size() + p] = {float(sumOf(block, pattern)), llvm::popcount(pattern & block.upper)};
+          gains[i * patterns.size() + p] = {float(sumOf(saliency, pattern)), llvm::popcount(pattern & block.upper)};
     }
   }
 
@@ -172,12 +191,10 @@ private:
     return kept;
   }
 
-  // The positions of a block that exist (outputs and inputs may end in it).
-  uint64_t allOf(const Block &block) const {
+  uint64_t allOf(size_t block) const {
     uint64_t all = 0;
     for (int64_t p = 0; p < positions; ++p)
-      if (block.inputs[p / spec.rows] >= 0 && block.firstOutput + p % spec.rows < layers[block.layer].saliency->outputs)
-        all |= uint64_t(1) << p;
+      all |= uint64_t(exists(block, p)) << p;
     return all;
   }
 
@@ -192,9 +209,9 @@ private:
   }
 
   void learnAnyCount() {
-    for (const Block &block : blocks)
-      highest =
-          std::max<double>(highest, *std::max_element(block.saliency.begin(), block.saliency.begin() + positions));
+    for (size_t i = 0; i < layers.size(); ++i)
+      for (float value : layers[i].saliency->values)
+        highest = std::max<double>(highest, value * units[i]);
     // A part of the blocks is enough to learn from.
     std::vector<size_t> sample;
     size_t step = std::max<size_t>(1, blocks.size() / kSampleSize);
@@ -203,12 +220,15 @@ private:
     int64_t budget = std::accumulate(budgets.begin(), budgets.end(), int64_t(0));
     double sampleBudget = double(budget) * sample.size() / std::max<size_t>(1, blocks.size());
     std::vector<uint64_t> ideal(sample.size());
+    std::vector<Positions> sampled;
+    for (size_t index : sample)
+      sampled.push_back(saliencyOf(index));
     double price = findPrice(sampleBudget, [&](double candidate) {
       int64_t kept = 0;
-      for (auto [i, index] : llvm::enumerate(sample)) {
+      for (size_t i = 0; i < sample.size(); ++i) {
         ideal[i] = 0;
         for (int64_t p = 0; p < positions; ++p)
-          if (blocks[index].saliency[p] > candidate)
+          if (sampled[i][p] > candidate)
             ideal[i] |= uint64_t(1) << p;
         kept += llvm::popcount(ideal[i]);
       }
@@ -250,8 +270,9 @@ private:
         if (chosen[index] != pattern)
           continue;
         ++count;
+        Positions saliency = saliencyOf(index);
         for (int64_t p = 0; p < positions; ++p)
-          means[p] += blocks[index].saliency[p];
+          means[p] += saliency[p];
       }
       if (count == 0)
         continue;
@@ -295,9 +316,11 @@ private:
     if (byUpper.size() <= 64 && byUpper.rbegin()->first != byUpper.begin()->first) {
       for (auto &[upper, members] : byUpper) {
         std::array<double, 64> sums{};
-        for (size_t i : members)
+        for (size_t i : members) {
+          Positions saliency = saliencyOf(i);
           for (int64_t p = 0; p < positions; ++p)
-            sums[p] += blocks[i].saliency[p];
+            sums[p] += saliency[p];
+        }
         uint64_t mask = largest(sums, count) & upper;
         for (size_t i : members)
           chosen[i] = mask;
@@ -305,19 +328,21 @@ private:
       return;
     }
     std::vector<uint64_t> ideal;
-    for (const Block &block : blocks) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      Positions saliency = saliencyOf(i);
       std::array<double, 64> values{};
-      std::copy(block.saliency.begin(), block.saliency.end(), values.begin());
+      std::copy(saliency.begin(), saliency.end(), values.begin());
       ideal.push_back(largest(values, count));
     }
     patterns = mostFrequent(ideal, spec.patternCount);
     std::vector<size_t> all(blocks.size());
     std::iota(all.begin(), all.end(), 0);
     for (int turn = 0; turn < kTurns; ++turn) {
-      for (auto [i, block] : llvm::enumerate(blocks)) {
+      for (size_t i = 0; i < blocks.size(); ++i) {
         double best = -1;
+        Positions saliency = saliencyOf(i);
         for (uint64_t pattern : patterns)
-          if (double sum = sumOf(block, pattern); sum > best) {
+          if (double sum = sumOf(saliency, pattern); sum > best) {
             best = sum;
             chosen[i] = pattern;
           }
@@ -331,6 +356,8 @@ private:
   const LevelSpec &spec;
   int64_t positions;
   std::vector<Block> blocks;      // Layer after layer.
+  std::vector<int32_t> inputsOf;  // `columns` per block; -1 behind the last input.
+  std::vector<float> units;       // Per layer: 1 / mean saliency.
   std::vector<size_t> firstBlock; // Per layer, and the end.
   std::vector<int64_t> budgets;   // Weights to keep, per layer.
   double highest = 0;             // Saliency.

@@ -14,8 +14,6 @@
 using namespace mlir;
 using namespace mlir::rt3;
 
-// Layers with fewer weights take too little time for pruning to matter.
-static constexpr int64_t kMinWeights = 4096;
 // Below this share of zeros, storing a layer without them never pays.
 static constexpr double kMinZeroShare = 0.3;
 // Each pattern is a loop of its own.
@@ -109,7 +107,7 @@ private:
       return hasZeros ? "" : "the level is dense";
     if (isNamed(layer.name, plan.denseLayers))
       return "named in dense_layers";
-    if (count < kMinWeights)
+    if (count < plan.minWeights)
       return llvm::formatv("the layer has only {0} weights", count);
     return level.density == 1 && !hasZeros ? "the density is 1" : "";
   }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // rt3c compare: a compiled model against the interpreter in double precision, on
-// the same masked weights, level by level; or the outputs of two runs.
+// the same masked weights, level by level and layer by layer; or the outputs of
+// two runs.
 
 #include "compiler/interpreter/Interpreter.h"
 #include "compiler/prune/PruneLevels.h"
 #include "compiler/verbs/Npy.h"
+#include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/SampleInputs.h"
 #include "compiler/verbs/Verbs.h"
 
@@ -84,6 +86,170 @@ static ExitCode compareRuns(const CompareVerb &verb) {
   return isWithin ? kExitOk : kExitMismatch;
 }
 
+namespace {
+
+// Runs a compiled model and the interpreter on the same inputs.
+class Comparison {
+public:
+  Comparison(const CompareVerb &verb, int64_t length) : verb(verb), length(length) {}
+
+  void makeInputs(const rt3_program_t &program) {
+    for (uint32_t i = 0; i < program.input_count; ++i) {
+      const rt3_tensor_t &tensor = program.inputs[i];
+      std::vector<int64_t> shape(tensor.dims, tensor.dims + tensor.rank);
+      for (int64_t &size : shape)
+        size = size < 0 ? length : size;
+      hostInputs.push_back({shape, sampleElements(tensor, length, i + 1)});
+      inputMemory.push_back(toMemory(tensor, hostInputs.back().elements));
+      inputs.push_back(inputMemory.back().get());
+    }
+  }
+
+  // What import and fusing made of the model, without pruning, in double.
+  llvm::Error compareFused(func::FuncOp imported, func::FuncOp fused) {
+    InterpreterOptions options;
+    options.length = length;
+    auto expected = interpret(imported, hostInputs, options), found = interpret(fused, hostInputs, options);
+    if (!expected || !found)
+      return llvm::joinErrors(expected.takeError(), found.takeError());
+    for (size_t i = 0; i < expected->size(); ++i)
+      record("(fused)", cast<StringAttr>(fused.getResultAttr(i, "rt3_graph.name")).str(),
+             difference((*found)[i].elements, (*expected)[i].elements));
+    return llvm::Error::success();
+  }
+
+  // Every output of every level of `loaded` against `function`, which is pruned.
+  llvm::Error compareLevels(LoadedModel &loaded, func::FuncOp function) {
+    const rt3_program_t &program = loaded.program();
+    std::vector<AlignedMemory> memory;
+    std::vector<void *> outputs;
+    for (uint32_t i = 0; i < program.output_count; ++i) {
+      memory.push_back(allocateAligned(tensorSize(program.outputs[i], length)));
+      outputs.push_back(memory.back().get());
+    }
+    for (uint32_t level = 0; level < program.level_count; ++level) {
+      if (rt3_model_set_level(loaded.model(), level) != RT3_OK)
+        return llvm::createStringError("level " + llvm::Twine(level) + " cannot be set");
+      if (llvm::Error error = loaded.run(inputs, outputs, length))
+        return error;
+      InterpreterOptions options;
+      options.length = length;
+      options.level = level;
+      auto expected = interpret(function, hostInputs, options);
+      if (!expected)
+        return expected.takeError();
+      for (uint32_t i = 0; i < program.output_count; ++i)
+        record(loaded.levels()[level].name, program.outputs[i].name,
+               difference(fromMemory(program.outputs[i], outputs[i], length), (*expected)[i].elements));
+    }
+    return llvm::Error::success();
+  }
+
+  void print() {
+    if (verb.model.asJson)
+      llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(list)));
+  }
+  bool isWithin = true;
+
+private:
+  void record(const std::string &level, const std::string &output, const Difference &found) {
+    bool isGood = found.nonFinite == 0 && found.largest <= verb.tolerance * std::max(1.0, found.scale);
+    isWithin &= isGood;
+    if (verb.model.asJson)
+      list.push_back(llvm::json::Object{{"level", level},
+                                        {"output", llvm::json::fixUTF8(output)},
+                                        {"max_difference", found.largest},
+                                        {"max_reference", found.scale},
+                                        {"non_finite", found.nonFinite},
+                                        {"within_tolerance", isGood}});
+    else
+      llvm::outs() << llvm::formatv("{0,-12} {1,-40} max |difference| {2:e2}, max |reference| {3:f3}{4}\n", level,
+                                    printable(output), found.largest, found.scale,
+                                    isGood ? "" : "  <-- over the tolerance");
+  }
+
+  const CompareVerb &verb;
+  int64_t length;
+  llvm::json::Array list;
+  std::vector<HostTensor> hostInputs;
+  std::vector<AlignedMemory> inputMemory;
+  std::vector<const void *> inputs;
+};
+
+// A folder of its own that goes with its contents.
+struct TemporaryFolder {
+  llvm::SmallString<128> path;
+  ~TemporaryFolder() {
+    if (!path.empty())
+      llvm::sys::fs::remove_directories(path);
+  }
+};
+
+} // namespace
+
+// Makes the result of every layer a result of the function, in order, before
+// those that it has.
+static void returnLayers(func::FuncOp function) {
+  Builder b(function.getContext());
+  SmallVector<Value> values;
+  SmallVector<Attribute> names;
+  llvm::StringMap<int> seen;
+  auto add = [&](Value value, std::string name) {
+    if (int number = seen[name]++)
+      name += "#" + std::to_string(number);
+    values.push_back(value);
+    names.push_back(b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(name))));
+  };
+  Operation *end = function.getBody().front().getTerminator();
+  for (Operation &op : function.getBody().front()) {
+    // Moves have no error of their own; the other ops of a graph have one result.
+    if (isa<func::ReturnOp, graph::ConstantOp, graph::ReshapeOp, graph::TransposeOp, graph::SliceOp, graph::ConcatOp,
+            graph::ExpandOp>(op) ||
+        !cast<RankedTensorType>(op.getResult(0).getType()).getElementType().isF32() ||
+        llvm::is_contained(end->getOperands(), op.getResult(0)))
+      continue;
+    auto linear = dyn_cast<graph::LinearOp>(op);
+    auto location = dyn_cast<NameLoc>(op.getLoc());
+    add(op.getResult(0), op.getName().stripDialect().str() + " " +
+                             (linear     ? linear.getLayer().str()
+                              : location ? location.getName().str()
+                                         : "?"));
+  }
+  ArrayAttr ownNames = function.getResAttrsAttr();
+  for (auto [value, attributes] : llvm::zip_equal(end->getOperands(), ownNames)) {
+    values.push_back(value);
+    names.push_back(attributes);
+  }
+  end->setOperands(values);
+  function.setType(b.getFunctionType(function.getArgumentTypes(), TypeRange(ValueRange(values))));
+  function.setResAttrsAttr(b.getArrayAttr(names));
+}
+
+// Compiles `module`, pruned, with every layer's result kept, and loads it.
+static llvm::Expected<std::unique_ptr<LoadedModel>> loadProbe(ModuleOp module, const CompareVerb &verb,
+                                                              const LevelPlan &levels, TemporaryFolder &folder) {
+  auto device = chooseDevice(verb.model);
+  if (!device)
+    return device.takeError();
+  CompileOptions options;
+  options.name = "probe";
+  options.device = *device;
+  options.levels = levels;
+  options.keepsSparse = verb.model.keepsSparse;
+  OwningOpRef<ModuleOp> copy(module.clone());
+  auto result = compilePruned(*copy, options);
+  if (!result)
+    return result.takeError();
+  auto files = libraryFiles(*result, options);
+  if (!files)
+    return files.takeError();
+  if (std::error_code code = llvm::sys::fs::createUniqueDirectory("rt3-compare", folder.path))
+    return llvm::createStringError(code, "no temporary folder can be made: " + code.message());
+  if (llvm::Error error = writeFiles(folder.path.str().str(), *files))
+    return std::move(error);
+  return LoadedModel::load(folder.path.str().str());
+}
+
 ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   if (!verb.runs.empty())
     return compareRuns(verb);
@@ -105,71 +271,39 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
-  auto imported = importAndFuse(&context, verb.model.model, *import);
+  context.loadAllAvailableDialects();
+  auto imported = onnx::importModel(&context, verb.model.model, *import);
   if (!imported)
     return fail(kExitBadInput, llvm::toString(imported.takeError()));
   if (!imported->problems.empty()) {
     printProblems(verb.model, imported->problems, imported->nodeCount);
     return kExitUnsupported;
   }
-  if (llvm::Error error = pruneLevels(*imported->module, *levels))
-    return fail(kExitBadInput, llvm::toString(std::move(error)));
-  auto function = *imported->module->getOps<func::FuncOp>().begin();
+  OwningOpRef<ModuleOp> fused(imported->module->clone());
+  if (auto unfolded = fuse(*fused, import->foldBudget); !unfolded)
+    return fail(kExitInternal, llvm::toString(unfolded.takeError()));
+  auto function = *fused->getOps<func::FuncOp>().begin();
   int64_t length = verb.length ? verb.length : program.max_length;
   if (function.getNumArguments() != program.input_count || length < 1 || length > program.max_length)
     return fail(kExitUsage, "the model does not fit the library, or the length is not from 1 to " +
                                 llvm::Twine(program.max_length));
-
-  std::vector<HostTensor> hostInputs;
-  std::vector<AlignedMemory> inputMemory, outputMemory;
-  std::vector<const void *> inputs;
-  std::vector<void *> outputs;
-  for (uint32_t i = 0; i < program.input_count; ++i) {
-    const rt3_tensor_t &tensor = program.inputs[i];
-    std::vector<int64_t> shape(tensor.dims, tensor.dims + tensor.rank);
-    for (int64_t &size : shape)
-      size = size < 0 ? length : size;
-    hostInputs.push_back({shape, sampleElements(tensor, length, i + 1)});
-    inputMemory.push_back(toMemory(tensor, hostInputs.back().elements));
-    inputs.push_back(inputMemory.back().get());
-  }
-  for (uint32_t i = 0; i < program.output_count; ++i) {
-    outputMemory.push_back(allocateAligned(tensorSize(program.outputs[i], length)));
-    outputs.push_back(outputMemory.back().get());
-  }
-  bool isWithin = true;
-  llvm::json::Array list;
-  for (uint32_t level = 0; level < program.level_count; ++level) {
-    if (rt3_model_set_level((*loaded)->model(), level) != RT3_OK)
-      return fail(kExitInternal, "a level cannot be set");
-    if (llvm::Error error = (*loaded)->run(inputs, outputs, length))
+  Comparison comparison(verb, length);
+  comparison.makeInputs(program);
+  if (llvm::Error error = comparison.compareFused(*imported->module->getOps<func::FuncOp>().begin(), function))
+    return fail(kExitInternal, llvm::toString(std::move(error)));
+  if (llvm::Error error = pruneLevels(*fused, *levels))
+    return fail(kExitBadInput, llvm::toString(std::move(error)));
+  if (llvm::Error error = comparison.compareLevels(**loaded, function))
+    return fail(kExitInternal, llvm::toString(std::move(error)));
+  if (verb.isPerLayer) {
+    returnLayers(function);
+    TemporaryFolder folder;
+    auto probe = loadProbe(*fused, verb, *levels, folder);
+    if (!probe)
+      return fail(kExitInternal, llvm::toString(probe.takeError()));
+    if (llvm::Error error = comparison.compareLevels(**probe, function))
       return fail(kExitInternal, llvm::toString(std::move(error)));
-    InterpreterOptions options;
-    options.length = length;
-    options.level = level;
-    auto expected = interpret(function, hostInputs, options);
-    if (!expected)
-      return fail(kExitInternal, llvm::toString(expected.takeError()));
-    for (uint32_t i = 0; i < program.output_count; ++i) {
-      const rt3_tensor_t &tensor = program.outputs[i];
-      Difference found = difference(fromMemory(tensor, outputs[i], length), (*expected)[i].elements);
-      bool isGood = found.nonFinite == 0 && found.largest <= verb.tolerance * std::max(1.0, found.scale);
-      isWithin &= isGood;
-      const char *name = (*loaded)->levels()[level].name;
-      if (verb.model.asJson)
-        list.push_back(llvm::json::Object{{"level", name},
-                                          {"output", llvm::json::fixUTF8(tensor.name)},
-                                          {"max_difference", found.largest},
-                                          {"max_reference", found.scale},
-                                          {"non_finite", found.nonFinite},
-                                          {"within_tolerance", isGood}});
-      else
-        llvm::outs() << llvm::formatv(
-            "level {0,-12} output {1,-24} max |difference| {2:e2}, max |reference| {3:f3}{4}\n", name, tensor.name,
-            found.largest, found.scale, isGood ? "" : "  <-- over the tolerance");
-    }
   }
-  if (verb.model.asJson)
-    llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(list)));
-  return isWithin ? kExitOk : kExitMismatch;
+  comparison.print();
+  return comparison.isWithin ? kExitOk : kExitMismatch;
 }

@@ -78,16 +78,24 @@ std::string mlir::rt3::headerText(const CompileResult &result, const CompileOpti
   macro("WORKSPACE_SIZE", llvm::Twine(program.workspaceSize) + "u", "bytes");
   macro("MAX_LENGTH", llvm::Twine(program.maxLength), "of the free dimension; 1 if there is none");
   macro("LEVEL_COUNT", llvm::Twine(program.levelFunctions.size()), "");
-  for (auto [i, level] : llvm::enumerate(options.levels.levels))
-    macro("LEVEL_" + upper(level.name), llvm::Twine(i), "");
+  // Different names may look the same in capitals, or as another's size.
   llvm::StringSet<> used;
+  for (const char *name : {"LEVEL_COUNT", "INPUT_COUNT", "OUTPUT_COUNT"})
+    used.insert(name);
+  auto unique = [&](std::string name, size_t i) {
+    while (used.contains(name) || used.contains(name + "_SIZE"))
+      name += "_" + std::to_string(i);
+    used.insert(name);
+    used.insert(name + "_SIZE");
+    return name;
+  };
+  for (auto [i, level] : llvm::enumerate(options.levels.levels))
+    macro(unique("LEVEL_" + upper(level.name), i), llvm::Twine(i), "");
   for (auto [kind, tensors] : {std::pair("INPUT", &program.inputs), std::pair("OUTPUT", &program.outputs)}) {
     out << "\n";
     macro((llvm::Twine(kind) + "_COUNT").str(), llvm::Twine(tensors->size()), "");
     for (auto [i, tensor] : llvm::enumerate(*tensors)) {
-      std::string own = (llvm::Twine(kind) + "_" + upper(sanitizeIdentifier(tensor.name))).str();
-      if (!used.insert(own).second) // Different names may look the same.
-        own += "_" + std::to_string(i);
+      std::string own = unique((llvm::Twine(kind) + "_" + upper(sanitizeIdentifier(tensor.name))).str(), i);
       macro(own, llvm::Twine(i), (typeText(tensor.elementType) + ", " + shapeText(tensor)).str());
       std::string count = "1";
       for (int64_t size : tensor.dims)
@@ -234,6 +242,12 @@ static llvm::Error writeTemporary(const std::string &path, const std::string &by
 llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<OutputFile> &files) {
   if (std::error_code code = llvm::sys::fs::create_directories(folder))
     return llvm::createStringError(code, folder + ": cannot be made: " + code.message());
+  if (!llvm::sys::fs::is_directory(folder))
+    return llvm::createStringError(folder + ": is a file, expected a folder (-o)");
+  // Found before the first file is replaced, not half-way.
+  for (const OutputFile &file : files)
+    if (llvm::sys::fs::is_directory(folder + "/" + file.name))
+      return llvm::createStringError(folder + "/" + file.name + ": is a folder, a file of that name is to be written");
   std::string suffix = ".rt3-tmp-" + std::to_string(getpid());
   llvm::Error error = llvm::Error::success();
   size_t written = 0;

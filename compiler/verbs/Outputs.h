@@ -25,6 +25,9 @@ struct OutputFile {
   std::string name, bytes;
 };
 
+// All that compile writes: libraries, header, bundle, build files, reports.
+llvm::Expected<std::vector<OutputFile>> libraryFiles(const CompileResult &result, const CompileOptions &options);
+
 // Writes all files into `folder`, which is made if need be: first every one
 // under a temporary name, synced, then all are renamed. On an error nothing new
 // is left; existing files stay.

@@ -121,7 +121,11 @@ ExitCode mlir::rt3::runRun(const RunVerb &verb) {
     for (uint32_t axis = 0; axis < tensor.rank; ++axis)
       array.shape.push_back(tensor.dims[axis] < 0 ? length : tensor.dims[axis]);
     array.bytes.assign(results[i].get(), tensorSize(tensor, length));
-    files.push_back({sanitizeIdentifier(tensor.name) + ".npy", writeNpy(array)});
+    std::string name = sanitizeIdentifier(tensor.name);
+    // Different names may become the same.
+    while (llvm::any_of(files, [&](const OutputFile &file) { return file.name == name + ".npy"; }))
+      name += "_" + std::to_string(i);
+    files.push_back({name + ".npy", writeNpy(array)});
   }
   if (llvm::Error error = writeFiles(verb.out, files))
     return fail(kExitBadInput, llvm::toString(std::move(error)));

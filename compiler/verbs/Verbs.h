@@ -33,6 +33,7 @@ struct ModelOptions {
   std::string target;              // Empty: this machine.
   std::string levels;              // levels.json; empty: one level as it is.
   int64_t foldBudget = 64 << 20;
+  bool keepsSparse = false;
   bool asJson = false;
 };
 
@@ -64,6 +65,7 @@ struct CompareVerb {
   ModelOptions model;
   std::string folder;            // A compiled library.
   std::vector<std::string> runs; // Instead: two folders that rt3c run wrote.
+  bool isPerLayer = false;       // Every layer's result, from a library made for that.
   double tolerance = 1e-4;
   int64_t length = 0; // 0: the largest.
 };

@@ -97,6 +97,31 @@ static int overlap(const void *a, size_t a_size, const void *b, size_t b_size) {
   return first < second ? second - first < a_size : first - second < b_size;
 }
 
+// What is written overlaps nothing else; inputs may overlap each other.
+static int buffers_are_apart(const rt3_program_t *program,
+                             const rt3_run_t *run) {
+  size_t workspace_size = (size_t)program->workspace_size;
+  for (uint32_t i = 0; i < program->input_count; ++i)
+    if (overlap(run->workspace, workspace_size, run->inputs[i],
+                tensor_size(&program->inputs[i], run->length)))
+      return 0;
+  for (uint32_t o = 0; o < program->output_count; ++o) {
+    const void *output = run->outputs[o];
+    size_t size = tensor_size(&program->outputs[o], run->length);
+    if (overlap(output, size, run->workspace, workspace_size))
+      return 0;
+    for (uint32_t i = 0; i < program->input_count; ++i)
+      if (overlap(output, size, run->inputs[i],
+                  tensor_size(&program->inputs[i], run->length)))
+        return 0;
+    for (uint32_t other = 0; other < o; ++other)
+      if (overlap(output, size, run->outputs[other],
+                  tensor_size(&program->outputs[other], run->length)))
+        return 0;
+  }
+  return 1;
+}
+
 rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run) {
   if (model == NULL || run == NULL || run->workspace == NULL)
     return RT3_INVALID_ARGUMENT;
@@ -114,13 +139,8 @@ rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run) {
                            (const void *const *)run->outputs);
   if (status != RT3_OK)
     return status;
-  for (uint32_t o = 0; o < program->output_count; ++o) {
-    size_t size = tensor_size(&program->outputs[o], run->length);
-    for (uint32_t i = 0; i < program->input_count; ++i)
-      if (overlap(run->outputs[o], size, run->inputs[i],
-                  tensor_size(&program->inputs[i], run->length)))
-        return RT3_INVALID_ARGUMENT;
-  }
+  if (!buffers_are_apart(program, run))
+    return RT3_INVALID_ARGUMENT;
   // Read once: a switch during this run does not concern it.
   uint32_t level = atomic_load_explicit(&model->level, memory_order_acquire);
   program->levels[level](run->inputs, run->outputs, model->bundle.weights,

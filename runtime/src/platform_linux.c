@@ -29,7 +29,8 @@ rt3_status_t rt3_file_read(const char *path, void *memory, size_t memory_size,
                            size_t *out_file_size) {
   if (path == NULL || out_file_size == NULL)
     return RT3_INVALID_ARGUMENT;
-  int file = open(path, O_RDONLY | O_CLOEXEC);
+  // Not to wait for a writer if it is a pipe.
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0)
     return RT3_FILE_ERROR;
   rt3_status_t status = RT3_FILE_ERROR;

@@ -21,6 +21,7 @@ static const int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
 // Around blocks of 4 inputs and ranges (112 to 440 inputs, by device), primes.
 static const int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461};
 static constexpr int64_t kMaxLength = 101;
+static constexpr int64_t kSpecialFeatures = 31;
 
 static std::mt19937 generator(20261121); // Printed with every failure: fixed.
 
@@ -50,6 +51,10 @@ static LevelSpec level(const std::string &name, Scheme scheme, double density, i
 static LevelPlan makePlan(bool isNested) {
   LevelPlan plan;
   plan.isNested = isNested;
+  // Every layer is pruned, however small, and stays sparse: these are tests of
+  // kernels, not of choosing them.
+  plan.minWeights = 0;
+  plan.denseLayers = {"special"};
   if (isNested)
     plan.levels = {level("n0", Scheme::BlockPattern, 0.2, 8, 1, 8), level("n1", Scheme::Pattern, 0.5, 8, 1, 16),
                    level("n2", Scheme::Block, 0.8, 8, 1, 16), level("n3", Scheme::Dense, 1, 8, 1, 16)};
@@ -76,7 +81,9 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
   // Attention of two sequences, and a mask.
   auto sequence = RankedTensorType::get({2, ShapedType::kDynamic, 24}, b.getF32Type());
   auto mask = RankedTensorType::get({2, 1, 1, ShapedType::kDynamic}, b.getF32Type());
-  types.append({sequence, mask});
+  auto special = typeOf(kSpecialFeatures);
+  auto specialSequence = RankedTensorType::get({1, ShapedType::kDynamic, 24}, b.getF32Type());
+  types.append({sequence, mask, special, specialSequence});
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
@@ -107,10 +114,21 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
       results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
                                                    b.getI64IntegerAttr(heads), b.getF32FloatAttr(0.3),
                                                    isCausal ? b.getUnitAttr() : UnitAttr()));
-  // Functions of elements, on NaN, infinities, denormals and both zeros too.
+  // NaN, infinities, denormals and both zeros: through a layer that stays dense (a
+  // pruned one does not read what a dropped weight would multiply), normalisation,
+  // attention (a NaN key makes every query of its head NaN) and all functions.
+  mlir::Value s = function.getArgument(std::size(kInputs) + 2), q = function.getArgument(std::size(kInputs) + 3);
+  mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
+  results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
+                                            b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr()));
+  mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures}, 1));
+  results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5)));
+  results.push_back(graph::SoftmaxOp::create(b, special, s, 1));
+  results.push_back(graph::AttentionOp::create(b, specialSequence, q, q, q, mlir::Value(), b.getI64IntegerAttr(3),
+                                               b.getF32FloatAttr(0.3), UnitAttr()));
   for (uint32_t kind = 0; kind <= graph::getMaxEnumValForUnaryKind(); ++kind)
     if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
-      results.push_back(graph::UnaryOp::create(b, typeOf(31), graph::UnaryKind(kind), function.getArgument(7)));
+      results.push_back(graph::UnaryOp::create(b, special, graph::UnaryKind(kind), s));
   func::ReturnOp::create(b, results);
   SmallVector<Type> resultTypes(mlir::ValueRange(results).getTypes());
   function.setType(b.getFunctionType(types, resultTypes));
@@ -127,17 +145,20 @@ static std::vector<HostTensor> makeInputs(int64_t length) {
     inputs.push_back(std::move(tensor));
   };
   for (int64_t k : kInputs)
-    add({length, k}, k == 31 ? 8 : 1);
-  // Token 0 of one input is special: every layer on it, and only token 0 of
-  // their results, may be.
-  double infinity = std::numeric_limits<double>::infinity();
-  const double special[] = {NAN, infinity, -infinity, 0.0, -0.0, 1e-42, -1e-42, 3e38};
-  for (size_t i = 0; i < std::size(special) && length > 3; ++i)
-    inputs[7].elements[i] = special[i];
+    add({length, k}, 1);
   add({2, length, 24}, 2);
   add({2, 1, 1, length}, 1);
   for (int64_t i = 0; i < length; ++i) // Every third token is hidden.
-    inputs.back().elements[i] = i % 3 == 2 ? -10000 : 0;
+    inputs.back().elements[i] = i % 3 == 2 ? (length % 2 ? -10000 : -double(INFINITY)) : 0;
+  // Token 0 is special, and only token 0 of the results may be. 88.5 is where exp
+  // is still finite.
+  add({length, kSpecialFeatures}, 8);
+  double infinity = std::numeric_limits<double>::infinity();
+  const double values[] = {NAN, infinity, -infinity, 0.0, -0.0, 1e-42, -1e-42, 3e38, 88.5, float(88.72), 89, -88, -103};
+  for (size_t i = 0; i < std::size(values) && length > 3; ++i)
+    inputs.back().elements[i] = values[i];
+  add({1, length, 24}, 2);
+  inputs.back().elements[(length - 1) * 24 + 9] = NAN; // In head 1 of 3.
   return inputs;
 }
 
@@ -153,6 +174,7 @@ int main(int argc, char **argv) {
   }
   options.device = *device;
   options.levels = makePlan(argc > 3);
+  options.keepsSparse = true;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);

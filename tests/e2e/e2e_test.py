@@ -12,16 +12,24 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import subprocess
 import sys
 import unittest
 
+import numpy
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/models"))
+from onnx_writer import Graph  # noqa: E402
+
 MODEL = ROOT / "tests/models/byte-lm/byte-lm.onnx"
 SHARED = ROOT.parent / "shared/data"
 MINILM = SHARED / "models/minilm-l6-v2/model.onnx"
 RT3C, SCRATCH = None, None
+# What this machine can run.
+TARGETS = ["x86-64-v3"] + (["x86-64-v4"] if "avx512dq" in pathlib.Path("/proc/cpuinfo").read_text() else [])
 
 NESTED = {
     "nested": True,
@@ -110,6 +118,22 @@ class SampleModelTest(unittest.TestCase):
         rt3c("compare", "--runs", SCRATCH / "a", SCRATCH / "b", "--tolerance", "0")
         rt3c("compare", "--runs", SCRATCH / "a", SCRATCH / "c", code=6)
         rt3c("compare", code=2)
+
+    def test_every_layer_is_compared(self):
+        out, levels = folder("layers"), levels_file(NESTED)
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels, "-o", out)
+        arguments = ("compare", MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels, "--with", out,
+                     "--length", "19", "--layers", "--json")
+        rows = json.loads(rt3c(*arguments).stdout)
+        report = json.loads((out / "byte_lm.report.json").read_text())
+        for level in report["levels"]:
+            compared = {row["output"] for row in rows if row["level"] == level["name"]}
+            for layer in level["layers"]:
+                # The last one's result is the model's.
+                self.assertIn("logits" if "head" in layer["layer"] else "linear " + layer["layer"], compared)
+        self.assertTrue(any(row["level"] == "(fused)" for row in rows))
+        # f32 differs from double somewhere.
+        rt3c(*arguments, "--tolerance", "0", code=6)
 
     def test_a_fixed_shape_compiles_too(self):
         out = folder("fixed")
@@ -266,6 +290,93 @@ class BadInputTest(unittest.TestCase):
         self.assertIn("damaged", rt3c("bench", out, code=4).stderr)
 
 
+class HostileModelTest(unittest.TestCase):
+    """Small files that ask for much: nothing in a file may take over 2 GiB, or
+    more than seconds."""
+
+    def check(self, name, graph, code=0):
+        path = folder("hostile") / f"{name}.onnx"
+        graph.save(path)
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
+
+        return subprocess.run([RT3C, "check", path], preexec_fn=limit, timeout=30, capture_output=True, text=True, check=code == 0)
+
+    def test_many_inputs(self):
+        graph = Graph()
+        for i in range(20000):
+            graph.input(f"x{i}", "float32", [1, 4])
+        graph.output(graph.op("Relu", "x0"), "float32", [1, 4])
+        self.check("inputs", graph)
+
+    def test_constants_that_fold_to_much(self):
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 4096])
+        value = graph.op("Expand", graph.constant("one", 1.0), graph.constant("shape", numpy.array([4096, 4096])))
+        for _ in range(30):
+            value = graph.op("MatMul", value, value)
+        graph.output(graph.op("MatMul", x, value), "float32", [1, 4096])
+        self.assertIn("constant ops stay for run time", self.check("products", graph).stdout)
+
+    def test_weights_that_are_used_often(self):
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 1000])
+        w = graph.constant("w", numpy.ones([1000, 1000], numpy.float32))
+        for i in range(400):
+            scaled = graph.op("Mul", w, graph.constant(f"c{i}", float(i)))
+            x = graph.op("MatMul", x, graph.op("Transpose", scaled, perm=[1, 0]))
+        graph.output(x, "float32", [1, 1000])
+        self.check("weights", graph)
+
+    def test_values_that_double_with_every_node(self):
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 16])
+        y = graph.op("Erf", x)
+        for _ in range(3000):
+            y = graph.op("Mul", graph.op("Add", y, y), x)
+        graph.output(y, "float32", [1, 16])
+        self.check("doubling", graph)
+
+    def test_two_free_dimensions_are_not_one(self):
+        graph = Graph()
+        graph.output(graph.op("Relu", graph.input("x", "float32", ["batch", "length", 8])), "float32", ["batch", "length", 8])
+        path = folder("hostile") / "free.onnx"
+        graph.save(path)
+        for shape in (["x=1..4x1..4x8"], ["batch=1..4", "length=1..4"]):
+            result = rt3c("check", path, *[f"--shape={each}" for each in shape], code=4)
+            self.assertIn("two different dimensions are free", result.stderr)
+
+    def test_large_integers_stay_exact(self):
+        """2^53 + 1 is no double: folding must not round it."""
+        graph, out = Graph(), folder("integers")
+        x = graph.input("x", "int64", [1, 2])
+        large = graph.constant("large", numpy.array([[2**53 + 1, -(2**62) - 1]]))
+        same = graph.op("Reshape", graph.op("Transpose", large, perm=[1, 0]), graph.constant("shape", numpy.array([1, 2])))
+        graph.output(graph.op("Add", x, same, name="y"), "int64", [1, 2])
+        graph.save(out / "integers.onnx")
+        rt3c(out / "integers.onnx", "--target", "x86-64-v3", "-o", out / "out")
+        write_ids(out / "x.npy", 2, 0, 1, 0)
+        rt3c("run", out / "out", f"--input=x={out}/x.npy", "-o", out)
+        self.assertEqual(numpy.load(out / "y.npy").tolist(), [[2**53 + 1, -(2**62) - 1]])
+
+    def test_names_that_look_the_same(self):
+        """Each macro once, each result in a file of its own."""
+        graph, out = Graph(), folder("names")
+        for name in ("o.1", "o_1", "a", "a_size", "count"):
+            x = graph.input(name, "float32", [1, 8])
+            graph.output(graph.op("Relu", x, name=name + "."), "float32", [1, 8])
+        graph.save(out / "names.onnx")
+        levels = levels_file({"levels": [{"name": name, "scheme": "dense"} for name in ("low", "LOW", "count")]})
+        rt3c(out / "names.onnx", "--target", "x86-64-v3", "--levels", levels, "-o", out / "out")
+        macros = [line.split()[1].split("(")[0] for line in (out / "out/names.h").read_text().splitlines() if line.startswith("#define")]
+        self.assertEqual(len(macros), len(set(macros)), sorted(macros))
+        numpy.save(out / "x.npy", numpy.ones([1, 8], numpy.float32))
+        names = ("o.1", "o_1", "a", "a_size", "count")
+        written = rt3c("run", out / "out", "-o", out / "results", *[f"--input={name}={out}/x.npy" for name in names]).stdout.split()
+        self.assertEqual(len(set(written)), 5)
+
+
 TORCH = subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode == 0
 
 
@@ -290,8 +401,13 @@ class ExportedModelsTest(unittest.TestCase):
 @unittest.skipUnless(MINILM.exists(), "no ../shared/data here")
 class MiniLmTest(unittest.TestCase):
     def test_levels_match_the_interpreter_and_dense_onnxruntime(self):
+        for target in TARGETS:
+            with self.subTest(target):
+                self.levels_match(target)
+
+    def levels_match(self, target):
         out, inputs, levels = folder("minilm"), folder("minilm-inputs"), levels_file(INDEPENDENT)
-        rt3c(MINILM, "--shape", "input_ids=1x1..384", "--target", "x86-64-v3", "--levels", levels, "-o", out)
+        rt3c(MINILM, "--shape", "input_ids=1x1..384", "--target", target, "--levels", levels, "-o", out)
         for length in (1, 7, 35, 128):
             rt3c("compare", MINILM, "--shape", "input_ids=1x1..384", "--levels", levels, "--with", out, "--length", length)
             write_ids(inputs / "input_ids.npy", length, 1000, 30000, length)

@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstdio>
 #include <fstream>
+#include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -96,6 +98,15 @@ TEST_F(ModelTest, RefusesBadArguments) {
     bad.outputs = place;
     EXPECT_EQ(rt3_model_run(model, &bad), shift > 0 && shift < 16 ? RT3_INVALID_ARGUMENT : RT3_OK) << shift;
   }
+  // Inputs and outputs in the workspace.
+  bad = run;
+  const void *in_workspace[] = {workspace.get()};
+  bad.inputs = in_workspace;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
+  bad = run;
+  void *out_workspace[] = {workspace.get()};
+  bad.outputs = out_workspace;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
   EXPECT_EQ(rt3_model_run(nullptr, &run), RT3_INVALID_ARGUMENT);
   EXPECT_EQ(rt3_model_run(model, nullptr), RT3_INVALID_ARGUMENT);
   EXPECT_EQ(rt3_model_init(nullptr, bundle.get(), size, memory.get(), 1024, &model), RT3_INVALID_ARGUMENT);
@@ -131,6 +142,13 @@ TEST_F(ModelTest, RunsNeverMixLevels) {
 }
 
 TEST(FileTest, ReadsAWholeFileOrSaysWhyNot) {
+  // A pipe without a writer must not hang.
+  std::string pipe = testing::TempDir() + "rt3_pipe";
+  unlink(pipe.c_str());
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  size_t pipe_size;
+  EXPECT_EQ(rt3_file_read(pipe.c_str(), nullptr, 0, &pipe_size), RT3_FILE_ERROR);
+  unlink(pipe.c_str());
   std::string path = testing::TempDir() + "/rt3_file_test", bytes = "0123456789";
   std::ofstream(path) << bytes;
   char memory[10];

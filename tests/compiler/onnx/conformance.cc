@@ -6,8 +6,6 @@
 //   conformance FOLDER [--list]   prints counts per operator; fails on a wrong
 //                                 output, or on a model that ends in an error
 
-#include "codegen/emit/LinkLibrary.h"
-#include "compiler/bundle/BundleWriter.h"
 #include "compiler/onnx/Model.h"
 #include "compiler/prune/PruneLevels.h"
 #include "compiler/verbs/LoadedModel.h"
@@ -65,16 +63,22 @@ static Outcome test(MLIRContext &context, const std::string &folder, const std::
   options.name = "node";
   options.device = llvm::cantFail(hostDevice());
   options.levels = levelsOfModelAsIs();
-  auto result = compileModel(&context, folder + "/model.onnx", options);
-  if (!result) // A file that cannot be imported at all, e.g. an old opset: refused too.
-    return {Outcome::Refused, llvm::toString(result.takeError())};
-  if (!result->problems.empty())
-    return {Outcome::Refused, result->problems[0].op + ": " + result->problems[0].why};
-  auto shared = makeSharedLibrary(result->object, "libnode.so", "/tmp", options.device);
-  if (!shared)
-    return {Outcome::Wrong, llvm::toString(shared.takeError())};
-  BundleContents contents{result->program.modelId, std::vector<rt3_bundle_level_t>(1), result->weights, "{}"};
-  if (llvm::Error error = writeFiles(scratch, {{"libnode.so", *shared}, {"node.rt3", writeBundle(contents)}}))
+  auto imported = importAndFuse(&context, folder + "/model.onnx", options.import);
+  if (!imported) {
+    // A file that cannot be imported at all, e.g. of an old opset, is refused too;
+    // our own faults are not.
+    std::string message = llvm::toString(imported.takeError());
+    return {llvm::StringRef(message).contains(kOwnFault) ? Outcome::Wrong : Outcome::Refused, message};
+  }
+  if (!imported->problems.empty())
+    return {Outcome::Refused, imported->problems[0].op + ": " + imported->problems[0].why};
+  auto result = compileGraph(*imported->module, options);
+  if (!result)
+    return {Outcome::Wrong, llvm::toString(result.takeError())};
+  auto files = libraryFiles(*result, options);
+  if (!files)
+    return {Outcome::Wrong, llvm::toString(files.takeError())};
+  if (llvm::Error error = writeFiles(scratch, *files))
     return {Outcome::Wrong, llvm::toString(std::move(error))};
   auto loaded = LoadedModel::load(scratch);
   if (!loaded)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Any bytes as an ONNX model, with every dimension fixed as the model asks: ends
-// with a module, problems or an error.
+// Any bytes as an ONNX model, with every dimension fixed as the model asks, folded
+// and fused: ends with a module, problems or an error.
 
+#include "compiler/Compile.h"
 #include "compiler/onnx/Import.h"
 #include "compiler/onnx/Model.h"
 
@@ -25,9 +26,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (const auto &dimension : input.type().tensor_type().shape().dim())
       if (!dimension.dim_param().empty())
         options.shapes[dimension.dim_param()] = {{7, size % 2 == 0}};
-  MLIRContext context(MLIRContext::Threading::DISABLED);
+  DialectRegistry registry;
+  registerDialects(registry);
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   auto result = onnx::importBytes(&context, bytes, options);
-  if (!result)
+  if (!result) {
     llvm::consumeError(result.takeError());
+  } else if (result->module) {
+    // A pass that fails on a module that the importer made is a fault of ours.
+    llvm::cantFail(fuse(*result->module, options.foldBudget));
+  }
   return 0;
 }

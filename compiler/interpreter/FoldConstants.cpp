@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/interpreter/FoldConstants.h"
+
+#include "compiler/interpreter/Interpreter.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+static constexpr int64_t kMinWork = int64_t(1) << 32; // Some seconds.
+static constexpr int64_t kMaxOpBytes = int64_t(768) << 20;
+static constexpr int64_t kFreeElements = int64_t(128) << 10;
+static constexpr double kMaxExactInteger = 9007199254740992.0; // 2^53
+
+static int64_t elementCount(mlir::Value value) { return cast<RankedTensorType>(value.getType()).getNumElements(); }
+
+FoldLimits mlir::rt3::foldLimits(ModuleOp module, int64_t budget) {
+  int64_t bytes = 0;
+  module.walk([&](graph::ConstantOp op) {
+    // What a splat repeats is not in the file.
+    if (!op.getValue().isSplat())
+      bytes += elementCount(op.getResult()) * 4;
+  });
+  // Casting and transposing each weight once takes two results of its size.
+  return {budget + 2 * bytes, kMinWork + kElementWork * bytes};
+}
+
+// In multiply-adds; saturates where the shape is absurd.
+static int64_t workOf(Operation &op, int64_t elements) {
+  int64_t perResult = llvm::TypeSwitch<Operation *, int64_t>(&op)
+                          .Case([](graph::MatmulOp matmul) {
+                            return cast<RankedTensorType>(matmul.getLhs().getType()).getShape().back();
+                          })
+                          .Case([](graph::LinearOp linear) {
+                            return cast<RankedTensorType>(linear.getX().getType()).getShape().back();
+                          })
+                          .Case([](graph::AttentionOp attention) {
+                            // Scores and context: two products over all tokens.
+                            return 2 * cast<RankedTensorType>(attention.getQ().getType()).getDimSize(1);
+                          })
+                          .Default([](Operation *) { return 0; });
+  int64_t products, moves, sum;
+  if (llvm::MulOverflow(perResult, elementCount(op.getResult(0)), products) ||
+      llvm::MulOverflow(elements, kElementWork, moves) || llvm::AddOverflow(products, moves, sum))
+    return std::numeric_limits<int64_t>::max();
+  return sum;
+}
+
+// A constant op with the elements of a tensor.
+static mlir::Value materialize(OpBuilder &builder, Location loc, RankedTensorType type, const HostTensor &tensor) {
+  Type element = type.getElementType();
+  if (element.isInteger(1)) {
+    SmallVector<bool> bits(tensor.elements.begin(), tensor.elements.end());
+    return graph::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, bits));
+  }
+  std::vector<char> bytes;
+  auto append = [&]<typename T>(T) {
+    std::vector<T> values(tensor.elements.begin(), tensor.elements.end());
+    const char *begin = reinterpret_cast<const char *>(values.data());
+    bytes.assign(begin, begin + values.size() * sizeof(T));
+  };
+  if (element.isF32())
+    append(float());
+  else if (element.isInteger(64))
+    append(int64_t());
+  else
+    append(int32_t());
+  if (tensor.count() <= 64) // Readable, and equal ones are one.
+    return graph::ConstantOp::create(builder, loc, DenseElementsAttr::getFromRawBuffer(type, bytes));
+  return graph::ConstantOp::create(builder, loc, graph::makeResource(type, "folded", bytes));
+}
+
+// Whether double holds every element; floats always.
+static bool isExact(mlir::Value value, const HostTensor &tensor) {
+  return !cast<RankedTensorType>(value.getType()).getElementType().isInteger(64) ||
+         llvm::all_of(tensor.elements, [](double element) { return std::abs(element) < kMaxExactInteger; });
+}
+
+// Replaces `op` by its result.
+static bool fold(Operation &op) {
+  std::vector<HostTensor> operands;
+  for (mlir::Value operand : op.getOperands()) {
+    operands.push_back(toHostTensor(graph::constantValue(operand)));
+    if (!isExact(operand, operands.back()))
+      return false;
+  }
+  std::optional<HostTensor> result = interpretOp(op, operands);
+  mlir::Value old = op.getResult(0);
+  if (!result || !isExact(old, *result))
+    return false;
+  OpBuilder builder(&op);
+  old.replaceAllUsesWith(materialize(builder, op.getLoc(), cast<RankedTensorType>(old.getType()), *result));
+  op.erase();
+  return true;
+}
+
+int64_t mlir::rt3::foldConstants(ModuleOp module, FoldLimits limits) {
+  int64_t unfolded = 0;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (function.isDeclaration())
+      continue;
+    for (Operation &op : llvm::make_early_inc_range(function.getBody().front())) {
+      bool isConstant = op.getNumResults() == 1 && op.getNumOperands() > 0 && !isa<graph::ConstantOp>(op) &&
+                        llvm::all_of(op.getOperands(), [](mlir::Value v) { return bool(graph::constantValue(v)); });
+      auto type = isConstant ? dyn_cast<RankedTensorType>(op.getResult(0).getType()) : RankedTensorType();
+      if (!type || !type.hasStaticShape())
+        continue;
+      int64_t count = type.getNumElements(), operandCount = 0;
+      for (mlir::Value operand : op.getOperands())
+        operandCount += elementCount(operand);
+      int64_t bytes = count * (type.getElementTypeBitWidth() + 7) / 8, work = workOf(op, count + operandCount);
+      bool isAllowed = count <= std::max(4 * operandCount, kFreeElements) &&
+                       (count + operandCount) * int64_t(sizeof(double)) <= kMaxOpBytes && bytes <= limits.resultBytes &&
+                       work <= limits.work;
+      if (isAllowed) {
+        limits.work -= work;
+        if (fold(op)) {
+          limits.resultBytes -= bytes;
+          continue;
+        }
+      }
+      ++unfolded;
+    }
+  }
+  return unfolded;
+}
