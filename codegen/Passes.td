@@ -190,4 +190,26 @@ def PlanMemoryPass : Pass<"rt3-plan-memory", "ModuleOp"> {
   }];
 }
 
+def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
+  let summary = "Makes linear layers int8";
+  let description = [{
+    Sets `int8` on layers whose weights are constant. Layers that `keep-f32` names
+    (`*` at the end stands for any rest) stay as they are; a name that no layer has
+    is an error.
+
+    ```mlir
+    rt3_graph.linear "q" %x, %w
+    ```
+
+    becomes
+
+    ```mlir
+    rt3_graph.linear "q" %x, %w int8
+    ```
+  }];
+  let options = [
+    ListOption<"keepF32", "keep-f32", "std::string", "Layers that stay f32">,
+  ];
+}
+
 #endif // RT3_CODEGEN_PASSES

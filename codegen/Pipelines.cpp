@@ -26,6 +26,12 @@ void mlir::rt3::buildFusePipeline(OpPassManager &passManager) {
   passManager.addPass(createCSEPass());
 }
 
+void mlir::rt3::buildQuantizePipeline(OpPassManager &passManager, ArrayRef<std::string> keepF32) {
+  QuantizeLinearPassOptions options;
+  options.keepF32.assign(keepF32.begin(), keepF32.end());
+  passManager.nest<func::FuncOp>().addPass(createQuantizeLinearPass(options));
+}
+
 void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager, const PipelineOptions &options) {
   passManager.addPass(createCloneFunctionPerLevelPass());
   ChooseKernelsPassOptions choose;

@@ -78,6 +78,12 @@ Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
   return unfolded;
 }
 
+Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {
+  if (options.type == WeightType::F32)
+    return Error::success();
+  return runPasses(module, [&](OpPassManager &pm) { buildQuantizePipeline(pm, options.keepF32); });
+}
+
 Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, StringRef path,
                                                       const onnx::ImportOptions &options, int64_t *unfoldedCount) {
   auto result = onnx::importModel(context, path, options);
@@ -125,7 +131,8 @@ static std::vector<TensorDescription> describeTensors(ArrayRef<Type> types, Arra
 
 // The stream as the runtime will check it.
 static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr stream, kernel::WeightsOp weights) {
-  auto inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back();
+  // Of int8, words; the last feature is the scale.
+  auto inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back() - (op.getDot() ? 1 : 0);
   auto outputs = cast<kernel::BufferType>(op.getType()).getTensor().getShape().back();
   StreamDescription result;
   result.offset = *weights.getOffset();
@@ -180,6 +187,7 @@ static LayerReport reportLayer(kernel::LinearOp op, StringRef level, SymbolTable
     report.outputs = integer("outputs");
     report.tokens = integer("tokens");
     report.kept = integer("kept");
+    report.type = text("type");
     report.scheme = text("scheme");
     report.reason = text("reason");
     report.cycles = real("cycles");
@@ -209,6 +217,10 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
     const LevelSpec &level = options.levels.levels[index];
     function.walk([&](kernel::LinearOp op) {
       result.layers.push_back(reportLayer(op, level.name, symbols));
+      if (op.getDot()) {
+        program.requiredFeatures |= options.device.int8RequiredFeatures;
+        program.targetFeatures = options.device.int8Features;
+      }
       for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
         if (!stream.getPatterns().asArrayRef().empty()) {
           // Equal bytes may be read by layers with other limits: each is checked.
@@ -259,6 +271,8 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
     result.problems = std::move(imported->problems);
     return result;
   }
+  if (Error error = quantize(*imported->module, options))
+    return std::move(error);
   auto result = compileGraph(*imported->module, options);
   if (result) {
     result->nodeCount = imported->nodeCount;

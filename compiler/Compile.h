@@ -18,6 +18,8 @@ namespace mlir::rt3 {
 // In the message of every error that is not the user's.
 constexpr llvm::StringLiteral kOwnFault = "a fault of rt3c; please report it";
 
+enum class WeightType { F32, Int8 };
+
 enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
 
 struct CompileOptions {
@@ -25,6 +27,10 @@ struct CompileOptions {
   Device device;
   LevelPlan levels;
   onnx::ImportOptions import;
+  // What weights and activations of linear layers become; layers named in keepF32
+  // (`*` at the end for any rest) stay f32.
+  WeightType type = WeightType::F32;
+  std::vector<std::string> keepF32;
   // Pruned layers are compiled sparse even where dense is predicted to be faster.
   bool keepsSparse = false;
   Stage stage = Stage::Library; // The last stage to run.
@@ -36,6 +42,7 @@ struct LayerReport {
   int64_t inputs, outputs, tokens;    // K, N, M at the largest length.
   int64_t kept;                       // Weights that are not pruned.
   int64_t storedSize;                 // Bytes of its streams.
+  std::string type;                   // f32 or int8.
   std::string scheme, kernel, reason; // `reason`: why it is dense, else empty.
   double cycles, denseCycles;         // Predicted.
 };
@@ -64,6 +71,10 @@ void registerDialects(DialectRegistry &registry);
 // Folds and fuses what the importer gave. Returns the number of constant ops that
 // the budget (bytes) leaves for run time.
 llvm::Expected<int64_t> fuse(ModuleOp module, int64_t foldBudget);
+
+// Makes linear layers of a fused module what the options ask for. An error means
+// that keepF32 names no layer.
+llvm::Error quantize(ModuleOp module, const CompileOptions &options);
 
 // Imports, folds and fuses: the model as interpreted and pruned.
 llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::StringRef path,

@@ -22,6 +22,10 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
 static void addTargetOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
+  app->add_option("--type", options.type, "of linear layers: f32, or int8 (activations quantised per token)")
+      ->capture_default_str();
+  app->add_option("--keep-f32", options.keepF32, "layer that stays f32, `*` at the end for any rest; repeatable")
+      ->allow_extra_args(false);
   app->add_flag("--keep-sparse", options.keepsSparse,
                 "pruned layers stay sparse where dense is predicted to be faster");
 }
@@ -76,9 +80,8 @@ int main(int argc, char **argv) {
   compareApp->add_option("--length", compare.length, "free dimension; none: its maximum");
   compareApp
       ->add_option("--tolerance", compare.tolerance,
-                   "largest difference, relative to the largest reference if that is over 1")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+                   "largest difference, relative to the largest reference if that is over 1; none: 1e-4, of int8 2e-2")
+      ->check(CLI::NonNegativeNumber);
 
   bool asJson = false;
   CLI::App *opsApp = app.add_subcommand("ops", "list the supported operators");

@@ -56,6 +56,15 @@ template <typename Body> static double sumPanels(const Device &device, int64_t t
   return sum;
 }
 
+Device mlir::rt3::costDevice(const Device &device, std::optional<kernel::Dot> dot) {
+  Device result = device;
+  if (dot == kernel::Dot::Pmaddwd) { // And an addition.
+    result.fmaPerCycle /= 2;
+    result.fmaLatency += 1;
+  }
+  return result;
+}
+
 double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens) {
   int64_t padded = llvm::alignTo(outputs, kernel::kFeatureMultiple);
   int64_t rows = device.tileRows;

@@ -9,7 +9,13 @@
 #include "codegen/devices/Device.h"
 #include "codegen/packing/PackWeights.h"
 
+#include <optional>
+
 namespace mlir::rt3 {
+
+// The device as it multiplies words of an int8 layer: what takes two instructions
+// has half the rate. Without `dot` the device itself.
+Device costDevice(const Device &device, std::optional<kernel::Dot> dot);
 
 // Cycles of a linear layer for `tokens` tokens. Per block the largest of: FMAs
 // by FMA rate, loads by load rate, instructions by issue rate, and the longest

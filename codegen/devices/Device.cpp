@@ -50,6 +50,14 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   text("tune_cpu", device.tuneCpu);
   text("isa", device.isa);
   number("required_features", device.requiredFeatures);
+  std::string dot;
+  text("int8_dot", dot);
+  text("int8_features", device.int8Features);
+  number("int8_required_features", device.int8RequiredFeatures);
+  if (auto kind = kernel::symbolizeDot(dot))
+    device.int8Dot = *kind;
+  else
+    missing("int8_dot", "one of vpdpbusd, sdot, pmaddwd, multiply");
   number("lanes", device.lanes);
   number("tile_rows", device.tileRows);
   number("tile_vectors", device.tileVectors);
@@ -91,7 +99,7 @@ Expected<Device> mlir::rt3::hostDevice() {
   llvm::StringMap<bool, llvm::MallocAllocator> features = llvm::sys::getHostCPUFeatures();
   if (features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512bw") &&
       features.lookup("avx512dq"))
-    return findDevice("x86-64-v4");
+    return findDevice(features.lookup("avx512vnni") ? "x86-64-v4-vnni" : "x86-64-v4");
   if (features.lookup("avx2") && features.lookup("fma"))
     return findDevice("x86-64-v3");
   return createStringError("this machine has no AVX2; name another one with --target");

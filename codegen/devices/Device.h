@@ -6,6 +6,7 @@
 #ifndef RT3_CODEGEN_DEVICES_DEVICE_H
 #define RT3_CODEGEN_DEVICES_DEVICE_H
 
+#include "dialects/kernel/Kernel.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -30,6 +31,9 @@ struct Device {
   double fmaLatency;                                // Cycles.
   double loopExitCycles;                            // What the end of a loop costs: a mispredicted branch.
   double weightsPerLoad;                            // Weights that one load makes ready to multiply.
+  kernel::Dot int8Dot;                              // What int8 layers multiply by ...
+  std::string int8Features;                         // ... LLVM's features for that ...
+  uint32_t int8RequiredFeatures;                    // ... and rt3_cpu_feature_t.
   int64_t l1Size;                                   // Bytes of first-level data cache.
   double streamBytesPerCycle;                       // Bandwidth for weights beyond the caches.
 };

@@ -68,8 +68,9 @@ llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &devic
     return llvm::createStringError("no LLVM target for " + device.triple + ": " + error);
   llvm::TargetOptions options;
   options.FunctionSections = true;
-  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
-      triple, device.cpu, "", options, llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(triple, device.cpu, program.targetFeatures,
+                                                                           options, llvm::Reloc::PIC_, std::nullopt,
+                                                                           llvm::CodeGenOptLevel::Aggressive));
   llvmModule->setTargetTriple(triple);
   llvmModule->setDataLayout(machine->createDataLayout());
   for (llvm::Function &function : *llvmModule) {
@@ -77,6 +78,8 @@ llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &devic
       continue;
     function.addFnAttr("target-cpu", device.cpu);
     function.addFnAttr("tune-cpu", device.tuneCpu);
+    if (!program.targetFeatures.empty())
+      function.addFnAttr("target-features", program.targetFeatures);
     // Loops must not become calls of memset: the library depends on nothing.
     function.addFnAttr("no-builtins");
     function.addFnAttr(llvm::Attribute::NoUnwind);

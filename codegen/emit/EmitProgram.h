@@ -37,6 +37,7 @@ struct StreamDescription {
 struct ProgramDescription {
   std::string name; // A C identifier: the symbol is rt3_<name>_program.
   uint32_t requiredFeatures = 0;
+  std::string targetFeatures; // LLVM's, beyond those of the device's CPU.
   std::array<uint8_t, 16> modelId{};
   uint64_t weightsSize = 0, workspaceSize = 0;
   int64_t maxLength = 1;

@@ -8,6 +8,7 @@
 #include "codegen/loops/VectorMath.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/bit.h"
 
@@ -25,24 +26,38 @@ namespace {
 // Builds the tile kernel of one stream for panels with `vectors` vectors.
 class TileKernel {
 public:
-  TileKernel(LoopBuilder &b, kernel::TileAttr tile, kernel::StreamAttr stream, int64_t vectors)
-      : b(b), tile(tile), stream(stream), vectors(vectors), vector(VectorType::get(tile.getLanes(), b.getF32Type())),
-        rowSize(4 * tile.getLanes() * tile.getVectors()), vectorSize(4 * tile.getLanes()) {}
+  // Without `dot` f32, with it int8: then words of activations and weights are
+  // i32, and so are sums until the last segment of the last stream.
+  TileKernel(LoopBuilder &b, kernel::TileAttr tile, kernel::StreamAttr stream, std::optional<kernel::Dot> dot,
+             int64_t vectors)
+      : b(b), tile(tile), stream(stream), dot(dot), vectors(vectors),
+        element(dot ? Type(b.getI32Type()) : Type(b.getF32Type())), vector(VectorType::get(tile.getLanes(), element)),
+        floats(VectorType::get(tile.getLanes(), b.getF32Type())), rowSize(4 * tile.getLanes() * tile.getVectors()),
+        vectorSize(4 * tile.getLanes()) {}
 
-  // Arguments: x, y, weights, bias, inputs, groups, isFirst, isLast is not
-  // needed: what comes after the sum is done on the finished panel.
+  // Arguments: x, y, weights, start (what sums begin with: the bias, of int8 the
+  // offsets or null), inputs, groups, isFirst, and of int8: isLast, scales, bias.
   void build(ValueRange args) {
-    Value x = args[0], y = args[1], weights = args[2], bias = args[3];
+    Value x = args[0], y = args[1], weights = args[2], start = args[3];
     Value inputs = args[4], groups = args[5], isFirst = args[6];
     Value ranges = b.divide(b.add(inputs, stream.getRange() - 1), stream.getRange());
+    SmallVector<Value> tokenScales;
+    if (dot) // The feature behind the words.
+      for (int64_t v = 0; v < vectors; ++v)
+        tokenScales.push_back(b.load(floats, b.offset(b.offset(x, b.mul(inputs, rowSize)), v * vectorSize)));
     b.loop(b.integer(0), ranges, 1, {weights}, [&](Value r, ValueRange carried) {
       Value begin = b.mul(r, stream.getRange());
       Value count = b.min(b.integer(stream.getRange()), b.sub(inputs, begin));
       Value source = b.offset(x, b.mul(begin, rowSize));
-      Value fromBias = arith::AndIOp::create(b, isFirst, b.isEqual(r, b.integer(0)));
+      Value isStart = arith::AndIOp::create(b, isFirst, b.isEqual(r, b.integer(0)));
+      Value isEnd = dot ? arith::AndIOp::create(b, args[7], b.isEqual(r, b.sub(ranges, b.integer(1)))) : Value();
       return b.loop(b.integer(0), groups, 1, carried, [&](Value group, ValueRange next) {
-        Value row = b.mul(group, stream.getRows());
-        Group g{b.offset(y, b.mul(row, rowSize)), b.offset(bias, b.mul(row, 4)), fromBias};
+        Value row = b.mul(group, stream.getRows()), rowOffset = b.mul(row, 4);
+        Group g{b.offset(y, b.mul(row, rowSize)), b.offset(start, rowOffset), isStart, isEnd, {}, {}, tokenScales};
+        if (dot) {
+          g.scales = b.offset(args[8], rowOffset);
+          g.bias = b.offset(args[9], rowOffset);
+        }
         return SmallVector<Value>{stream.getPatterns().asArrayRef().empty()
                                       ? buildDenseSegment(g, source, count, next[0])
                                       : buildSparseSegment(g, source, next[0])};
@@ -53,18 +68,20 @@ public:
 private:
   // The outputs that one segment adds to.
   struct Group {
-    Value y, bias, fromBias;
+    Value y, start, isStart;
+    Value isEnd, scales, bias;   // Of int8.
+    ArrayRef<Value> tokenScales; // Of int8, per vector.
   };
   using Sums = SmallVector<Value>; // [row][vector]
 
   Sums loadSums(const Group &g, int64_t firstRow, int64_t rows) {
     SmallVector<Type> types(rows * vectors, vector);
     return b.choose(
-        g.fromBias, types,
+        g.isStart, types,
         [&] {
           Sums sums;
           for (int64_t row = firstRow; row < firstRow + rows; ++row)
-            sums.append(vectors, b.splat(vector, b.load(b.getF32Type(), b.offset(g.bias, 4 * row))));
+            sums.append(vectors, b.splat(vector, b.load(element, b.offset(g.start, 4 * row))));
           return sums;
         },
         [&] {
@@ -77,8 +94,55 @@ private:
   }
 
   void storeSums(const Group &g, int64_t firstRow, ArrayRef<Value> sums) {
-    for (auto [i, sum] : llvm::enumerate(sums))
-      b.store(sum, resultAt(g, firstRow + i / vectors, i % vectors));
+    auto store = [&] {
+      for (auto [i, sum] : llvm::enumerate(sums))
+        b.store(sum, resultAt(g, firstRow + i / vectors, i % vectors));
+    };
+    if (!dot)
+      return store();
+    b.when(g.isEnd, [&] {
+      for (auto [i, sum] : llvm::enumerate(sums)) {
+        int64_t row = firstRow + i / vectors, v = i % vectors;
+        Value scale = b.splat(floats, b.load(b.getF32Type(), b.offset(g.scales, 4 * row)));
+        Value bias = b.splat(floats, b.load(b.getF32Type(), b.offset(g.bias, 4 * row)));
+        Value number = arith::SIToFPOp::create(b, floats, sum);
+        scale = arith::MulFOp::create(b, scale, g.tokenScales[v]);
+        b.store(b.fma(number, scale, bias), resultAt(g, row, v));
+      }
+    });
+    Value isNotEnd = arith::XOrIOp::create(b, g.isEnd, arith::ConstantIntOp::create(b, b.getI1Type(), 1));
+    b.when(isNotEnd, store);
+  }
+
+  Value intrinsic(StringRef name, Value sum, Value x, Value weight, Type operand) {
+    x = vector::BitCastOp::create(b, cast<VectorType>(operand), x);
+    weight = vector::BitCastOp::create(b, cast<VectorType>(operand), weight);
+    SmallVector<Value> operands;
+    if (sum)
+      operands.push_back(sum);
+    operands.append({x, weight});
+    return LLVM::CallIntrinsicOp::create(b, vector, b.getStringAttr(name), operands).getResult(0);
+  }
+
+  // sum + weight x, of f32 or of the numbers in words.
+  Value multiply(Value weight, Value x, Value sum) {
+    if (!dot)
+      return b.fma(weight, x, sum);
+    int64_t lanes = tile.getLanes();
+    auto bytes = VectorType::get(4 * lanes, b.getI8Type()), halves = VectorType::get(2 * lanes, b.getIntegerType(16));
+    switch (*dot) {
+    case kernel::Dot::Vpdpbusd:
+      return intrinsic("llvm.x86.avx512.vpdpbusd.512", sum, x, weight, bytes);
+    case kernel::Dot::Sdot:
+      return intrinsic("llvm.aarch64.neon.sdot", sum, x, weight, bytes);
+    case kernel::Dot::Pmaddwd: {
+      StringRef name = lanes == 16 ? "llvm.x86.avx512.pmaddw.d.512" : "llvm.x86.avx2.pmadd.wd";
+      return arith::AddIOp::create(b, sum, intrinsic(name, Value(), x, weight, halves));
+    }
+    case kernel::Dot::Multiply:
+      return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, weight, x));
+    }
+    llvm_unreachable("every kind is above");
   }
 
   Value resultAt(const Group &g, int64_t row, int64_t v) { return b.offset(g.y, row * rowSize + v * vectorSize); }
@@ -105,7 +169,7 @@ private:
       return weights;
     }
     for (int64_t i = 0; i < count; ++i)
-      weights.push_back(b.splat(vector, b.load(b.getF32Type(), b.offset(pointer, 4 * i))));
+      weights.push_back(b.splat(vector, b.load(element, b.offset(pointer, 4 * i))));
     return weights;
   }
 
@@ -123,7 +187,7 @@ private:
         for (int64_t row = 0; row < rows; ++row)
           for (int64_t v = 0; v < vectors; ++v) {
             Value &sum = next[2 + row * vectors + v];
-            sum = b.fma(factors[row], inputs[v], sum);
+            sum = multiply(factors[row], inputs[v], sum);
           }
       }
       next[0] = b.offset(values[0], times * rowSize);
@@ -190,7 +254,7 @@ private:
           for (auto [row, factor] : llvm::zip(rows, factors))
             for (int64_t v = 0; v < vectors; ++v) {
               Value &sum = next[2 + row * vectors + v];
-              sum = b.fma(factor, inputs[v], sum);
+              sum = multiply(factor, inputs[v], sum);
             }
           used += rows.size();
         }
@@ -224,23 +288,25 @@ private:
   LoopBuilder &b;
   kernel::TileAttr tile;
   kernel::StreamAttr stream;
+  std::optional<kernel::Dot> dot;
   int64_t vectors;
-  VectorType vector;
+  Type element; // Of sums: f32 or i32.
+  VectorType vector, floats;
   int64_t rowSize, vectorSize; // Bytes of a feature in a panel, of a vector.
 };
 
 } // namespace
 
 static func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
-                                  int64_t vectors) {
+                                  std::optional<kernel::Dot> dot, int64_t vectors) {
   // The name of the weights is all that does not matter for the code.
   std::string description, readable;
   llvm::raw_string_ostream text(description);
   text << tile << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << "," << stream.getPass()
-       << "," << stream.getGathered();
+       << "," << stream.getGathered() << (dot ? stringifyDot(*dot) : "");
   for (int64_t pattern : stream.getPatterns().asArrayRef())
     text << "," << pattern;
-  llvm::raw_string_ostream(readable) << "linear_f32_f32_f32p_"
+  llvm::raw_string_ostream(readable) << (dot ? "linear_f32_qd8_qc8p_" : "linear_f32_f32_f32p_")
                                      << (stream.getPatterns().asArrayRef().empty()
                                              ? "dense"
                                              : "p" + std::to_string(stream.getPatterns().asArrayRef().size()))
@@ -249,10 +315,13 @@ static func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile, k
                                      << (stream.getPatterns().asArrayRef().empty() ? stream.getRows()
                                                                                    : stream.getPass())
                                      << "x" << vectors * tile.getLanes() << "_" << tile.getIsa();
-  Type pointer = site.b.pointerType(), integer = site.b.getI64Type();
-  return getOrBuildFunction(site.module, kernelName(readable, description),
-                            {pointer, pointer, pointer, pointer, integer, integer, site.b.getI1Type()},
-                            [&](LoopBuilder &b, ValueRange args) { TileKernel(b, tile, stream, vectors).build(args); });
+  Type pointer = site.b.pointerType(), integer = site.b.getI64Type(), flag = site.b.getI1Type();
+  SmallVector<Type> types{pointer, pointer, pointer, pointer, integer, integer, flag};
+  if (dot)
+    types.append({flag, pointer, pointer});
+  return getOrBuildFunction(
+      site.module, kernelName(readable, description), types,
+      [&](LoopBuilder &b, ValueRange args) { TileKernel(b, tile, stream, dot, vectors).build(args); });
 }
 
 // activation(y) + residual on a finished panel, whose features lie one after
@@ -273,7 +342,9 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
   LoopBuilder &caller = site.b;
   auto type = cast<kernel::BufferType>(op.getType());
   Panels x(site, cast<kernel::BufferType>(op.getX().getType())), y(site, type);
-  int64_t inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back();
+  std::optional<kernel::Dot> dot = op.getDot();
+  // Of int8, the last feature is the scale.
+  int64_t inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back() - (dot ? 1 : 0);
   kernel::TileAttr tile = op.getTile();
   auto streams = llvm::to_vector(op.getStreams().getAsRange<kernel::StreamAttr>());
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
@@ -285,28 +356,36 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
   for (kernel::StreamAttr part : streams) {
     kernels.emplace_back();
     for (int64_t vectors = 1; vectors <= tile.getVectors(); ++vectors) {
-      kernels.back().push_back(getTileKernel(site, tile, part, vectors));
+      kernels.back().push_back(getTileKernel(site, tile, part, dot, vectors));
       stream << kernels.back().back().getName();
     }
   }
-  stream << inputs << (op.getResidual() ? "residual" : "");
+  stream << inputs << (op.getResidual() ? "residual" : "") << (op.getOffsets() ? "offsets" : "");
   if (op.getActivation())
     stream << stringifyFunction(*op.getActivation());
 
-  // x, y, bias, residual, tokens, weights of each stream
+  // x, y, bias, residual, tokens, weights of each stream, and of int8: scales, offsets
   SmallVector<Type> types{pointer, pointer, pointer, pointer, integer};
-  types.append(streams.size(), pointer);
+  types.append(streams.size() + (dot ? 2 : 0), pointer);
   auto function = getOrBuildFunction(
-      site.module, kernelName("linear_f32", description), types, [&](LoopBuilder &b, ValueRange args) {
+      site.module, kernelName(dot ? "linear_int8" : "linear_f32", description), types,
+      [&](LoopBuilder &b, ValueRange args) {
         forEachPanel(b, tile, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
           Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
           Value place = b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize));
           Value target = b.offset(args[1], place);
+          auto flag = [&](bool value) { return arith::ConstantIntOp::create(b, b.getI1Type(), value).getResult(); };
           for (auto [i, part] : llvm::enumerate(streams)) {
-            Value isFirst = arith::ConstantIntOp::create(b, b.getI1Type(), i == 0);
-            func::CallOp::create(b, kernels[i][vectors - 1],
-                                 ValueRange{source, target, args[5 + i], args[2], b.integer(inputs),
-                                            b.integer(y.features / part.getRows()), isFirst});
+            SmallVector<Value> arguments{source,
+                                         target,
+                                         args[5 + i],
+                                         dot ? args[6 + streams.size()] : args[2],
+                                         b.integer(inputs),
+                                         b.integer(y.features / part.getRows()),
+                                         flag(i == 0)};
+            if (dot)
+              arguments.append({flag(i + 1 == streams.size()), args[5 + streams.size()], args[2]});
+            func::CallOp::create(b, kernels[i][vectors - 1], arguments);
           }
           if (op.getActivation() || op.getResidual())
             buildEpilogue(b, op, tile.getLanes(), y.features * y.width, target,
@@ -317,5 +396,7 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
                                site.pointerOf(op.getResidual() ? op.getResidual() : op.getBias()), y.tokens};
   for (kernel::StreamAttr part : streams)
     arguments.push_back(site.weightsOf(part.getWeights()));
+  if (dot)
+    arguments.append({site.pointerOf(op.getScales()), site.pointerOf(op.getOffsets())});
   func::CallOp::create(caller, function, arguments);
 }

@@ -44,6 +44,7 @@ void forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value to
 void callLinear(const CallSite &site, kernel::LinearOp op);
 void callAttention(const CallSite &site, kernel::AttentionOp op);
 void callLayerNorm(const CallSite &site, kernel::LayerNormOp op);
+void callQuantize(const CallSite &site, kernel::QuantizeOp op);
 void callPack(const CallSite &site, kernel::PackOp op);
 void callMap(const CallSite &site, kernel::MapOp op);
 void callMove(const CallSite &site, kernel::MoveOp op);

@@ -3,7 +3,12 @@
 #include "codegen/packing/LayerStreams.h"
 
 #include "codegen/cost/CostModel.h"
+#include "dialects/graph/Quantize.h"
+
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/bit.h"
+
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -49,15 +54,72 @@ static std::vector<StreamShape> candidateShapes(Attribute encoding, const Stream
   return shapes;
 }
 
-std::vector<PackedStream> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device) {
-  auto type = cast<RankedTensorType>(op.getWeights().getType());
-  int64_t inputs = type.getDimSize(0), outputs = type.getDimSize(1);
-  std::vector<float> values = graph::floatElements(graph::constantValue(op.getWeights()));
+bool mlir::rt3::isUnsigned(kernel::Dot dot) { return dot == kernel::Dot::Vpdpbusd; }
+
+namespace {
+
+// The weights of a layer as words, however many share one.
+class LayerWords {
+public:
+  LayerWords(graph::LinearOp op, const Device &device) {
+    auto type = cast<RankedTensorType>(op.getWeights().getType());
+    weightInputs = type.getDimSize(0);
+    outputs = type.getDimSize(1);
+    values = graph::floatElements(graph::constantValue(op.getWeights()));
+    if (op.getInt8()) {
+      dot = device.int8Dot;
+      perWord = kernel::inputsPerWord(device.int8Dot);
+      quantized = graph::quantizeWeights(values, weightInputs, outputs);
+    }
+    inputs = llvm::divideCeil(weightInputs, perWord);
+  }
+
+  // The words of the weights in `mask` (K x N), and which words have any.
+  void select(ArrayRef<uint8_t> mask, std::vector<uint32_t> &words, std::vector<uint8_t> &wordMask) const {
+    words.assign(inputs * outputs, 0);
+    wordMask.assign(inputs * outputs, 0);
+    int64_t bits = 32 / perWord;
+    uint32_t field = bits == 32 ? ~0u : (1u << bits) - 1;
+    for (int64_t k = 0; k < weightInputs; ++k)
+      for (int64_t n = 0; n < outputs; ++n) {
+        int64_t i = k * outputs + n, word = k / perWord * outputs + n;
+        if (!mask[i])
+          continue;
+        wordMask[word] = 1;
+        words[word] |= dot ? (uint32_t(int32_t(quantized.values[i])) & field) << (k % perWord * bits)
+                           : llvm::bit_cast<uint32_t>(values[i]);
+      }
+  }
+
+  // What sums start from when the weights in `mask` are kept.
+  std::vector<int32_t> offsets(ArrayRef<uint8_t> mask) const {
+    std::vector<int32_t> result(outputs, 0);
+    for (int64_t k = 0; dot && isUnsigned(*dot) && k < weightInputs; ++k)
+      for (int64_t n = 0; n < outputs; ++n)
+        if (mask[k * outputs + n])
+          result[n] -= 128 * quantized.values[k * outputs + n];
+    return result;
+  }
+
+  int64_t weightInputs, outputs, inputs, perWord = 1;
+  std::optional<kernel::Dot> dot;
+  std::vector<float> values;
+  graph::QuantizedWeights quantized;
+};
+
+} // namespace
+
+PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device) {
+  LayerWords layer(op, device);
+  PackedLayer result;
+  result.inputs = layer.inputs;
+  result.scales = layer.quantized.scales;
   StreamShape base;
   base.vectors = device.tileVectors;
-  base.range = chooseRange(inputs, device.tileVectors * device.lanes, device.l1Size);
-  std::vector<uint8_t> stored(values.size(), 0); // By earlier streams.
-  std::vector<PackedStream> streams;
+  base.range = chooseRange(layer.inputs, device.tileVectors * device.lanes, device.l1Size);
+  std::vector<uint8_t> stored(layer.values.size(), 0); // By earlier streams.
+  std::vector<uint32_t> words;
+  std::vector<uint8_t> wordMask;
   auto module = op->getParentOfType<ModuleOp>();
   for (Attribute encoding : encodings ? encodings.getValue() : ArrayRef<Attribute>()) {
     ElementsAttr maskAttribute = graph::encodingMask(encoding);
@@ -69,34 +131,43 @@ std::vector<PackedStream> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr enc
       stored[i] |= mask[i];
       mask[i] = isNew;
     }
-    MaskedWeights weights{inputs, outputs, values, mask};
+    layer.select(mask, words, wordMask);
+    MaskedWeights weights{layer.inputs, layer.outputs, words, wordMask};
     std::optional<PackedStream> best;
     double bestCycles = 0;
     std::vector<int64_t> patterns;
-    if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding); pattern && !pattern.getGathered())
+    // Patterns are of quads where the layer is int8.
+    int64_t wordsPerUnit = layer.dot ? graph::kQuad / layer.perWord : 1;
+    if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding);
+        pattern && !pattern.getGathered() && wordsPerUnit == 1)
       patterns = module.lookupSymbol<graph::PatternSetOp>(pattern.getSet()).getPatterns().vec();
     for (StreamShape shape : candidateShapes(encoding, base, module)) {
       // What a level adds to gathered blocks has no block structure of its own.
-      if (shape.gathered && !streams.empty()) {
+      if (shape.gathered && !result.streams.empty()) {
         shape.gathered = false;
         shape.columns = 1;
       }
+      // At most 64 positions; wider blocks are cut, and their patterns found anew.
+      shape.columns = std::min(shape.columns * wordsPerUnit, 64 / shape.rows);
       shape.pass = passOf(device, shape.rows);
       PackedStream stream = packSparse(weights, shape, patterns);
-      double cycles = predictLinearCycles(device, stream, inputs, tokenCount(op));
+      double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));
       if (!best || cycles < bestCycles) {
         best = std::move(stream);
         bestCycles = cycles;
       }
     }
-    streams.push_back(std::move(*best));
+    result.streams.push_back(std::move(*best));
   }
-  if (streams.empty()) {
-    std::vector<uint8_t> mask(values.size(), 1);
+  if (result.streams.empty()) {
+    stored.assign(layer.values.size(), 1);
     if (auto zeros = op->getAttrOfType<ElementsAttr>(graph::kZerosAttr))
-      mask = graph::byteElements(zeros);
+      stored = graph::byteElements(zeros);
+    layer.select(stored, words, wordMask);
     base.rows = base.pass = device.tileRows;
-    streams.push_back(packDense({inputs, outputs, values, mask}, base));
+    result.streams.push_back(packDense({layer.inputs, layer.outputs, words, wordMask}, base));
   }
-  return streams;
+  result.offsets = layer.offsets(stored);
+  result.keptCount = std::accumulate(stored.begin(), stored.end(), int64_t(0));
+  return result;
 }

@@ -44,7 +44,7 @@ PackedStream mlir::rt3::packDense(const MaskedWeights &weights, const StreamShap
       for (int64_t k = begin; k < end; ++k)
         for (int64_t n = group; n < group + shape.rows; ++n) {
           bool isKept = n < weights.outputs && weights.isKept(k, n);
-          append<float>(stream.bytes, isKept ? weights.value(k, n) : 0.0f);
+          append<uint32_t>(stream.bytes, isKept ? weights.word(k, n) : 0);
           stream.keptCount += isKept;
         }
       ++stream.segmentCount;
@@ -219,7 +219,7 @@ private:
         if (!(pattern & bit))
           continue;
         bool isKept = block.kept & bit;
-        append<float>(stream.bytes, isKept ? weights.value(block.inputs[c], firstOutput + r) : 0.0f);
+        append<uint32_t>(stream.bytes, isKept ? weights.word(block.inputs[c], firstOutput + r) : 0);
         ++stream.storedCount;
       }
   }

@@ -12,14 +12,15 @@
 
 namespace mlir::rt3 {
 
-// A linear layer's weights, K x N row-major, and which of them are kept.
+// A linear layer's weights as 32-bit words, row-major, and which of them are kept:
+// the bits of an f32 weight, or several int8 weights of neighbouring inputs.
 struct MaskedWeights {
-  int64_t inputs, outputs;          // K, N.
-  const std::vector<float> &values; // [K][N]
-  const std::vector<uint8_t> &mask; // [K][N], 0 or 1.
+  int64_t inputs, outputs;            // Words of an output; N.
+  const std::vector<uint32_t> &words; // [inputs][N]; 0 is the weight 0.
+  const std::vector<uint8_t> &mask;   // [inputs][N], 0 or 1.
 
   bool isKept(int64_t input, int64_t output) const { return mask[input * outputs + output] != 0; }
-  float value(int64_t input, int64_t output) const { return values[input * outputs + output]; }
+  uint32_t word(int64_t input, int64_t output) const { return words[input * outputs + output]; }
 };
 
 // The shape of a stream; see rt3_kernel.stream.
@@ -39,8 +40,8 @@ struct PackedStream {
   int64_t size;                  // Bytes without that padding.
   int64_t segmentCount;
   std::vector<int64_t> blockCounts; // Per pattern, over all segments.
-  int64_t keptCount;                // Weights that the mask keeps.
-  int64_t storedCount;              // Weights stored; the difference is fill-in.
+  int64_t keptCount;                // Words that the mask keeps.
+  int64_t storedCount;              // Words stored; the difference is fill-in.
 };
 
 // At most this many patterns that occur are given a loop each.

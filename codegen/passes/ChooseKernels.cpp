@@ -40,28 +40,30 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
   void choose(graph::LinearOp op, const Device &device) {
     auto type = cast<RankedTensorType>(op.getWeights().getType());
     int64_t inputs = type.getDimSize(0), outputs = type.getDimSize(1), tokens = tokenCount(op);
-    double denseCycles = predictDenseCycles(device, inputs, outputs, tokens);
+    std::optional<kernel::Dot> dot = op.getInt8() ? std::optional(device.int8Dot) : std::nullopt;
+    Device own = costDevice(device, dot);
+    int64_t words = llvm::divideCeil(inputs, dot ? kernel::inputsPerWord(*dot) : 1);
+    double denseCycles = predictDenseCycles(own, words, outputs, tokens);
     double cycles = denseCycles;
     int64_t kept = type.getNumElements();
     StringRef scheme = "dense";
     Builder builder(op.getContext());
     ArrayAttr levels = op.getLevelsAttr();
     if (levels && !levels.empty()) {
-      Attribute own = levels.getValue().back();
-      scheme = schemeName(own);
-      if (graph::encodingMask(own)) {
+      Attribute encoding = levels.getValue().back();
+      scheme = schemeName(encoding);
+      if (graph::encodingMask(encoding)) {
+        PackedLayer packed = packLayer(op, levels, device);
         cycles = 0;
-        kept = 0;
-        for (const PackedStream &stream : packLayer(op, levels, device)) {
-          cycles += predictLinearCycles(device, stream, inputs, tokens);
-          kept += stream.keptCount;
-        }
+        kept = packed.keptCount;
+        for (const PackedStream &stream : packed.streams)
+          cycles += predictLinearCycles(own, stream, packed.inputs, tokens);
         if (cycles >= denseCycles && !keepsSparse) {
           std::string reason =
               llvm::formatv("dense is predicted to be as fast: {0:f0} cycles, {1} at {2:f1} % density {3:f0}",
                             denseCycles, scheme, 100.0 * kept / type.getNumElements(), cycles);
           // The pruned weights stay pruned: zeros, multiplied.
-          op->setAttr(graph::kZerosAttr, graph::encodingMask(own));
+          op->setAttr(graph::kZerosAttr, graph::encodingMask(encoding));
           op.setLevelsAttr(builder.getArrayAttr(
               graph::DenseEncodingAttr::get(op.getContext(), builder.getStringAttr(reason).getValue())));
           cycles = denseCycles;
@@ -79,6 +81,7 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
                      builder.getNamedAttr("outputs", builder.getI64IntegerAttr(outputs)),
                      builder.getNamedAttr("tokens", builder.getI64IntegerAttr(tokens)),
                      builder.getNamedAttr("kept", builder.getI64IntegerAttr(kept)),
+                     builder.getNamedAttr("type", builder.getStringAttr(dot ? "int8" : "f32")),
                      builder.getNamedAttr("scheme", builder.getStringAttr(scheme)),
                      builder.getNamedAttr("reason", builder.getStringAttr(scheme == "dense" ? reason : "")),
                      builder.getNamedAttr("dense_cycles", builder.getF64FloatAttr(denseCycles)),

@@ -141,16 +141,16 @@ private:
   }
 
   // A constant vector, padded with zeros so that whole groups can be read.
-  Value paddedVector(Location loc, ElementsAttr elements, int64_t size) {
-    std::vector<float> values(llvm::alignTo(size, kernel::kFeatureMultiple), 0);
-    if (elements) {
-      std::vector<float> given = graph::floatElements(elements);
-      std::copy(given.begin(), given.end(), values.begin());
-    }
-    auto type = RankedTensorType::get(values.size(), builder.getF32Type());
+  template <typename T> Value paddedVector(Location loc, std::vector<T> values, Type element) {
+    values.resize(llvm::alignTo(values.size(), kernel::kFeatureMultiple), 0);
+    auto type = RankedTensorType::get(values.size(), element);
     return kernel::ConstantOp::create(
         builder, loc, bufferOf(type, 0),
-        store.add(ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size())));
+        store.add(ArrayRef(reinterpret_cast<const char *>(values.data()), sizeof(T) * values.size())));
+  }
+  Value paddedVector(Location loc, ElementsAttr elements, int64_t size) {
+    return paddedVector<float>(loc, elements ? graph::floatElements(elements) : std::vector<float>(size, 0),
+                               builder.getF32Type());
   }
 
   LogicalResult convert(Operation &op) {
@@ -327,6 +327,14 @@ private:
     return setFromPanelForm(*op, result, *form);
   }
 
+  // x as words; layers that read the same x share it (CSE).
+  Value quantize(Value x, RankedTensorType form) {
+    SmallVector<int64_t> shape(form.getShape());
+    shape.back() = llvm::divideCeil(shape.back(), kernel::inputsPerWord(device.int8Dot)) + 1;
+    auto type = bufferOf(RankedTensorType::get(shape, builder.getI32Type()), panel);
+    return kernel::QuantizeOp::create(builder, x.getLoc(), type, device.int8Dot, x, nullptr);
+  }
+
   LogicalResult convertLinear(graph::LinearOp op) {
     if (!graph::constantValue(op.getWeights()) || (op.getBias() && !graph::constantValue(op.getBias())))
       return op.emitOpError("has weights that are computed at run time");
@@ -339,8 +347,9 @@ private:
     Value x = inPanelForm(op.getX(), *form);
     Value bias = paddedVector(op.getLoc(), graph::constantValue(op.getBias()), shape.back());
     Value residual = op.getResidual() ? inPanelForm(op.getResidual(), resultForm) : Value();
+    PackedLayer packed = packLayer(op, op.getLevelsAttr(), device);
     SmallVector<Attribute> streams;
-    for (PackedStream &stream : packLayer(op, op.getLevelsAttr(), device))
+    for (PackedStream &stream : packed.streams)
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
           stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns)));
@@ -348,8 +357,17 @@ private:
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),
                                              *kernel::symbolizeFunction(stringifyUnaryKind(*op.getActivation())));
+    Value scales, offsets;
+    kernel::DotAttr dot;
+    if (op.getInt8()) {
+      dot = kernel::DotAttr::get(op.getContext(), device.int8Dot);
+      x = quantize(x, *form);
+      scales = paddedVector<float>(op.getLoc(), packed.scales, builder.getF32Type());
+      offsets = paddedVector<int32_t>(op.getLoc(), packed.offsets, builder.getI32Type());
+    }
     auto result = kernel::LinearOp::create(builder, op.getLoc(), bufferOf(resultForm, panel), op.getLayerAttr(), x,
-                                           bias, residual, tile, builder.getArrayAttr(streams), activation, nullptr);
+                                           bias, residual, scales, offsets, dot, tile, builder.getArrayAttr(streams),
+                                           activation, nullptr);
     if (Attribute report = op->getAttr(graph::kReportAttr))
       result->setAttr(graph::kReportAttr, report);
     return setFromPanelForm(*op, result, resultForm);

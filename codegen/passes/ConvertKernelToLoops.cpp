@@ -74,6 +74,7 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
               .Case([&](kernel::LinearOp typed) { return callLinear(site, typed), true; })
               .Case([&](kernel::AttentionOp typed) { return callAttention(site, typed), true; })
               .Case([&](kernel::LayerNormOp typed) { return callLayerNorm(site, typed), true; })
+              .Case([&](kernel::QuantizeOp typed) { return callQuantize(site, typed), true; })
               .Case([&](kernel::PackOp typed) { return callPack(site, typed), true; })
               .Case([&](kernel::MapOp typed) { return callMap(site, typed), true; })
               .Case([&](kernel::MoveOp typed) { return callMove(site, typed), true; })

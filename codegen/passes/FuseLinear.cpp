@@ -27,9 +27,9 @@ static StringAttr layerName(Operation *op) {
 // A copy of `op` with other operands or attributes.
 static graph::LinearOp rebuild(PatternRewriter &rewriter, graph::LinearOp op, Value bias, Value residual,
                                graph::UnaryKindAttr activation) {
-  auto result =
-      graph::LinearOp::create(rewriter, op.getLoc(), residual ? residual.getType() : op.getType(), op.getX(),
-                              op.getWeights(), bias, residual, op.getLayerAttr(), activation, op.getLevelsAttr());
+  auto result = graph::LinearOp::create(rewriter, op.getLoc(), residual ? residual.getType() : op.getType(), op.getX(),
+                                        op.getWeights(), bias, residual, op.getLayerAttr(), activation,
+                                        op.getLevelsAttr(), op.getInt8Attr());
   return result;
 }
 
@@ -45,7 +45,7 @@ struct MatmulByConstant : OpRewritePattern<graph::MatmulOp> {
     if (graph::constantValue(op.getLhs()))
       return rewriter.notifyMatchFailure(op, "both sides are constant");
     rewriter.replaceOpWithNewOp<graph::LinearOp>(op, op.getType(), op.getLhs(), op.getRhs(), Value(), Value(),
-                                                 layerName(op), graph::UnaryKindAttr(), ArrayAttr());
+                                                 layerName(op), graph::UnaryKindAttr(), ArrayAttr(), UnitAttr());
     return success();
   }
 };
@@ -139,7 +139,7 @@ struct SliceOutputs : OpRewritePattern<graph::SliceOp> {
     auto name = rewriter.getStringAttr(linear.getLayer() + "[" + Twine(start) + ":" + Twine(start + count) + "]");
     rewriter.replaceOpWithNewOp<graph::LinearOp>(op, to, linear.getX(), part(linear.getWeights()),
                                                  linear.getBias() ? part(linear.getBias()) : Value(), Value(), name,
-                                                 linear.getActivationAttr(), ArrayAttr());
+                                                 linear.getActivationAttr(), ArrayAttr(), linear.getInt8Attr());
     return success();
   }
 };

@@ -2,6 +2,8 @@
 
 #include "compiler/interpreter/Interpreter.h"
 
+#include "dialects/graph/Quantize.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
@@ -406,19 +408,50 @@ private:
           out[row * n + column] += a[row * k + i] * b[i * n + column];
   }
 
+  // The weights that are kept at the level, others 0.
+  std::vector<uint8_t> maskOf(graph::LinearOp op) {
+    ArrayAttr levels = op.getLevelsAttr();
+    if (!options.level || !levels)
+      return {};
+    ElementsAttr mask = graph::encodingMask(levels[std::min<size_t>(*options.level, levels.size() - 1)]);
+    return mask ? graph::byteElements(mask) : std::vector<uint8_t>();
+  }
+
+  // The sums, without bias: in double, or exactly in integers.
+  void multiplyInt8(graph::LinearOp op, HostTensor &result) {
+    const HostTensor &x = valueOf(op.getX()), &weights = valueOf(op.getWeights());
+    int64_t k = x.shape.back(), n = result.shape.back(), m = x.count() / k;
+    std::vector<float> values(weights.elements.begin(), weights.elements.end());
+    graph::QuantizedWeights quantized = graph::quantizeWeights(values, k, n);
+    std::vector<uint8_t> mask = maskOf(op);
+    for (size_t i = 0; i < mask.size(); ++i)
+      quantized.values[i] = mask[i] ? quantized.values[i] : 0;
+    std::vector<int8_t> token;
+    std::vector<int64_t> sums(n);
+    for (int64_t row = 0; row < m; ++row) {
+      std::vector<float> features(x.elements.begin() + row * k, x.elements.begin() + (row + 1) * k);
+      float scale = graph::quantizeToken(features, token);
+      std::fill(sums.begin(), sums.end(), 0);
+      for (int64_t i = 0; i < k; ++i)
+        for (int64_t column = 0; column < n; ++column)
+          sums[column] += token[i] * quantized.values[i * n + column];
+      for (int64_t column = 0; column < n; ++column)
+        result.elements[row * n + column] = double(sums[column]) * (double(scale) * quantized.scales[column]);
+    }
+  }
+
   void compute(graph::LinearOp op, HostTensor &result) {
     const HostTensor &x = valueOf(op.getX());
-    std::vector<double> weights = valueOf(op.getWeights()).elements;
-    ArrayAttr levels = op.getLevelsAttr();
-    if (options.level && levels)
-      if (ElementsAttr mask = graph::encodingMask(levels[std::min<size_t>(*options.level, levels.size() - 1)])) {
-        std::vector<uint8_t> kept = graph::byteElements(mask);
-        for (size_t i = 0; i < weights.size(); ++i)
-          if (!kept[i])
-            weights[i] = 0;
-      }
     int64_t k = x.shape.back(), n = result.shape.back(), m = x.count() / k;
-    multiply(result.elements.data(), x.elements.data(), weights.data(), m, n, k);
+    if (op.getInt8()) {
+      multiplyInt8(op, result);
+    } else {
+      std::vector<double> weights = valueOf(op.getWeights()).elements;
+      std::vector<uint8_t> mask = maskOf(op);
+      for (size_t i = 0; i < mask.size(); ++i)
+        weights[i] = mask[i] ? weights[i] : 0;
+      multiply(result.elements.data(), x.elements.data(), weights.data(), m, n, k);
+    }
     const HostTensor *bias = op.getBias() ? &valueOf(op.getBias()) : nullptr;
     const HostTensor *residual = op.getResidual() ? &valueOf(op.getResidual()) : nullptr;
     for (int64_t i = 0; i < m * n; ++i) {

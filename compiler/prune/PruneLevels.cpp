@@ -4,6 +4,7 @@
 
 #include "compiler/prune/Masks.h"
 #include "dialects/graph/Graph.h"
+#include "dialects/graph/Quantize.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -31,7 +32,8 @@ namespace {
 struct Layer {
   graph::LinearOp op;
   std::string name;
-  Saliency saliency;
+  Saliency saliency;        // Of units: weights, or with int8 quads of inputs.
+  int64_t inputs, unit = 1; // K, and inputs of a unit.
   double zeroShare = 0;
   std::vector<Mask> masks;          // Per level; empty: dense.
   std::vector<std::string> reasons; // Per level: why it is dense.
@@ -75,6 +77,8 @@ private:
       Layer layer{op,
                   op.getLayer().str(),
                   {},
+                  type.getDimSize(0),
+                  op.getInt8() ? graph::kQuad : 1,
                   0,
                   std::vector<Mask>(plan.levels.size()),
                   std::vector<std::string>(plan.levels.size())};
@@ -90,6 +94,8 @@ private:
         value = value * value;
       }
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
+      if (layer.unit > 1)
+        layer.saliency = sumUnits(layer.saliency, layer.unit);
       layers.push_back(std::move(layer));
     }
     for (const std::string &pattern : plan.denseLayers)
@@ -99,9 +105,19 @@ private:
     return llvm::Error::success();
   }
 
+  // Inputs in units; the last may have fewer.
+  static Saliency sumUnits(const Saliency &weights, int64_t unit) {
+    Saliency result{int64_t(llvm::divideCeil(weights.inputs, unit)), weights.outputs, {}};
+    result.values.assign(result.inputs * result.outputs, 0);
+    for (int64_t k = 0; k < weights.inputs; ++k)
+      for (int64_t n = 0; n < weights.outputs; ++n)
+        result.values[k / unit * weights.outputs + n] += weights.values[k * weights.outputs + n];
+    return result;
+  }
+
   // Why a layer stays dense at a level, or nothing.
   std::string denseReason(const Layer &layer, const LevelSpec &level) {
-    int64_t count = layer.saliency.values.size();
+    int64_t count = layer.inputs * layer.saliency.outputs;
     bool hasZeros = layer.zeroShare >= kMinZeroShare;
     if (level.scheme == Scheme::Dense)
       return hasZeros ? "" : "the level is dense";
@@ -219,9 +235,12 @@ private:
     const Mask &mask = layer.masks[index];
     if (mask.empty())
       return graph::DenseEncodingAttr::get(context, StringAttr::get(context, layer.reasons[index]).getValue());
-    auto type = RankedTensorType::get({layer.saliency.inputs, layer.saliency.outputs}, IntegerType::get(context, 8));
-    ElementsAttr elements =
-        graph::makeResource(type, "mask", ArrayRef(reinterpret_cast<const char *>(mask.data()), mask.size()));
+    int64_t outputs = layer.saliency.outputs;
+    auto type = RankedTensorType::get({layer.inputs, outputs}, IntegerType::get(context, 8));
+    std::vector<char> bytes(layer.inputs * outputs);
+    for (int64_t k = 0; k < layer.inputs; ++k)
+      std::copy_n(mask.begin() + k / layer.unit * outputs, outputs, bytes.begin() + k * outputs);
+    ElementsAttr elements = graph::makeResource(type, "mask", bytes);
     const LevelSpec &level = plan.levels[index];
     if (level.scheme == Scheme::Dense) // Zeros without structure.
       return graph::BlockEncodingAttr::get(context, 1, elements);

@@ -28,6 +28,10 @@ struct Difference {
 };
 } // namespace
 
+static double toleranceOf(const CompareVerb &verb) {
+  return verb.tolerance.value_or(verb.model.type == "int8" ? kInt8Tolerance : kTolerance);
+}
+
 static Difference difference(const std::vector<double> &found, const std::vector<double> &expected) {
   Difference result;
   for (size_t i = 0; i < found.size(); ++i) {
@@ -78,7 +82,7 @@ static ExitCode compareRuns(const CompareVerb &verb) {
       return fail(kExitMismatch, name + ": has " + llvm::Twine(first->size()) + " elements in one run, " +
                                      llvm::Twine(second->size()) + " in the other");
     Difference found = difference(*first, *second);
-    bool isGood = found.nonFinite == 0 && found.largest <= verb.tolerance * std::max(1.0, found.scale);
+    bool isGood = found.nonFinite == 0 && found.largest <= toleranceOf(verb) * std::max(1.0, found.scale);
     isWithin &= isGood;
     llvm::outs() << llvm::formatv("{0,-24} max |difference| {1:e2}, max |second| {2:f3}{3}\n", name, found.largest,
                                   found.scale, isGood ? "" : "  <-- over the tolerance");
@@ -153,7 +157,7 @@ public:
 
 private:
   void record(const std::string &level, const std::string &output, const Difference &found) {
-    bool isGood = found.nonFinite == 0 && found.largest <= verb.tolerance * std::max(1.0, found.scale);
+    bool isGood = found.nonFinite == 0 && found.largest <= toleranceOf(verb) * std::max(1.0, found.scale);
     isWithin &= isGood;
     if (verb.model.asJson)
       list.push_back(llvm::json::Object{{"level", level},
@@ -227,15 +231,12 @@ static void returnLayers(func::FuncOp function) {
 
 // Compiles `module`, pruned, with every layer's result kept, and loads it.
 static llvm::Expected<std::unique_ptr<LoadedModel>> loadProbe(ModuleOp module, const CompareVerb &verb,
-                                                              const LevelPlan &levels, TemporaryFolder &folder) {
+                                                              CompileOptions options, TemporaryFolder &folder) {
   auto device = chooseDevice(verb.model);
   if (!device)
     return device.takeError();
-  CompileOptions options;
   options.name = "probe";
   options.device = *device;
-  options.levels = levels;
-  options.keepsSparse = verb.model.keepsSparse;
   OwningOpRef<ModuleOp> copy(module.clone());
   auto result = compilePruned(*copy, options);
   if (!result)
@@ -291,6 +292,12 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   comparison.makeInputs(program);
   if (llvm::Error error = comparison.compareFused(*imported->module->getOps<func::FuncOp>().begin(), function))
     return fail(kExitInternal, llvm::toString(std::move(error)));
+  CompileOptions options;
+  options.levels = *levels;
+  if (llvm::Error error = chooseTypes(verb.model, options))
+    return fail(kExitUsage, llvm::toString(std::move(error)));
+  if (llvm::Error error = quantize(*fused, options))
+    return fail(kExitBadInput, llvm::toString(std::move(error)));
   if (llvm::Error error = pruneLevels(*fused, *levels))
     return fail(kExitBadInput, llvm::toString(std::move(error)));
   if (llvm::Error error = comparison.compareLevels(**loaded, function))
@@ -298,7 +305,7 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   if (verb.isPerLayer) {
     returnLayers(function);
     TemporaryFolder folder;
-    auto probe = loadProbe(*fused, verb, *levels, folder);
+    auto probe = loadProbe(*fused, verb, options, folder);
     if (!probe)
       return fail(kExitInternal, llvm::toString(probe.takeError()));
     if (llvm::Error error = comparison.compareLevels(**probe, function))

@@ -67,7 +67,8 @@ ExitCode mlir::rt3::runCompile(const CompileVerb &verb) {
   if (!levels)
     return fail(kExitBadInput, llvm::toString(levels.takeError()));
   options.levels = *levels;
-  options.keepsSparse = verb.model.keepsSparse;
+  if (llvm::Error error = chooseTypes(verb.model, options))
+    return fail(kExitUsage, llvm::toString(std::move(error)));
   std::string name = verb.name.empty() ? llvm::sys::path::stem(verb.model.model).str() : verb.name;
   options.name = sanitizeIdentifier(name);
   if (!verb.name.empty() && options.name != verb.name)

@@ -35,6 +35,17 @@ llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions 
   return result;
 }
 
+llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &out) {
+  if (options.type != "f32" && options.type != "int8")
+    return llvm::createStringError("--type \"" + options.type + "\" is neither f32 nor int8");
+  out.type = options.type == "int8" ? WeightType::Int8 : WeightType::F32;
+  out.keepF32 = options.keepF32;
+  out.keepsSparse = options.keepsSparse;
+  if (out.type == WeightType::F32 && !out.keepF32.empty())
+    return llvm::createStringError("--keep-f32 needs --type int8");
+  return llvm::Error::success();
+}
+
 llvm::Expected<Device> mlir::rt3::chooseDevice(const ModelOptions &options) {
   if (!options.target.empty())
     return findDevice(options.target);

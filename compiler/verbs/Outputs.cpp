@@ -57,6 +57,10 @@ static std::string featureText(uint32_t features) {
     names.push_back("AVX2 and FMA");
   if (features & RT3_CPU_AVX512)
     names.push_back("AVX-512 F, VL, BW and DQ");
+  if (features & RT3_CPU_AVX512_VNNI)
+    names.push_back("AVX-512 VNNI");
+  if (features & RT3_CPU_DOTPROD)
+    names.push_back("dot product (FEAT_DotProd)");
   return names.empty() ? "none beyond the baseline" : llvm::join(names, ", ");
 }
 
@@ -184,6 +188,7 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
                                             {"tokens", layer.tokens},
                                             {"kept", layer.kept},
                                             {"stored_size", layer.storedSize},
+                                            {"type", layer.type},
                                             {"scheme", layer.scheme},
                                             {"kernel", layer.kernel},
                                             {"reason", layer.reason},

@@ -10,6 +10,7 @@
 
 #include "llvm/Support/JSON.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct ModelOptions {
   std::string levels;              // levels.json; empty: one level as it is.
   int64_t foldBudget = 64 << 20;
   bool keepsSparse = false;
+  std::string type = "f32"; // Or int8.
+  std::vector<std::string> keepF32;
   bool asJson = false;
 };
 
@@ -61,13 +64,17 @@ struct BenchVerb {
   std::string rivalModel; // ONNX file for ONNX Runtime; empty: none.
   bool asJson = false;
 };
+// Of the largest reference, or of 1 if that is larger. int8: sums are exact, but
+// an activation whose last bits differ may round to the next of 127 steps.
+constexpr double kTolerance = 1e-4, kInt8Tolerance = 2e-2;
+
 struct CompareVerb {
   ModelOptions model;
-  std::string folder;            // A compiled library.
-  std::vector<std::string> runs; // Instead: two folders that rt3c run wrote.
-  bool isPerLayer = false;       // Every layer's result, from a library made for that.
-  double tolerance = 1e-4;
-  int64_t length = 0; // 0: the largest.
+  std::string folder;              // A compiled library.
+  std::vector<std::string> runs;   // Instead: two folders that rt3c run wrote.
+  bool isPerLayer = false;         // Every layer's result, from a library made for that.
+  std::optional<double> tolerance; // Default: kTolerance or kInt8Tolerance.
+  int64_t length = 0;              // 0: the largest.
 };
 
 ExitCode runCompile(const CompileVerb &verb);
@@ -84,6 +91,9 @@ ExitCode fail(ExitCode code, const llvm::Twine &message);
 
 // The parsed --shape options, or an error.
 llvm::Expected<onnx::ImportOptions> importOptions(const ModelOptions &options);
+
+// --type, --keep-f32 and --keep-sparse.
+llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out);
 
 // The device of --target; says on stderr which one was taken if none was named.
 llvm::Expected<Device> chooseDevice(const ModelOptions &options);

@@ -481,6 +481,15 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     | `bias`     | N       | optional                               |
     | `residual` | ... x N | optional, the type of the result       |
 
+    With `int8`, x is quantised per token and the weights per output, both
+    symmetrically, and the sum is exact:
+
+        sx = max |x[k]| / 127                 qx[k] = clamp(round(x[k] x 127 / max |x|))
+        sw[n] = max over k |weights[k, n]| / 127     qw[k, n] = round(weights[k, n] / sw[n])
+        result[n] = activation(sx sw[n] sum over k of qx[k] mask[k, n] qw[k, n] + bias[n]) + residual[n]
+
+    rounding half to even, clamping to [-127, 127].
+
     `levels` has one weight encoding per level (none: dense everywhere). In a
     function of one level it holds the encodings whose union is the layer at
     that level, the level's own last.
@@ -502,11 +511,11 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
                    Optional<Graph_FloatTensor>:$bias,
                    Optional<Graph_FloatTensor>:$residual, StrAttr:$layer,
                    OptionalAttr<Graph_UnaryKindAttr>:$activation,
-                   OptionalAttr<ArrayAttr>:$levels);
+                   OptionalAttr<ArrayAttr>:$levels, UnitAttr:$int8);
   let results = (outs Graph_FloatTensor:$result);
   let assemblyFormat = [{
     $layer $x `,` $weights (`bias` $bias^)? (`residual` $residual^)?
-    (`activation` $activation^)? (`levels` $levels^)? attr-dict
+    (`activation` $activation^)? (`int8` $int8^)? (`levels` $levels^)? attr-dict
     `:` functional-type(operands, results)
   }];
 }

@@ -66,7 +66,8 @@ LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, R
   if (panel == 0)
     return success();
   int64_t rank = tensor.getRank();
-  bool fits = tensor.getElementType().isF32() && rank >= 2;
+  Type element = tensor.getElementType();
+  bool fits = (element.isF32() || element.isInteger(32)) && rank >= 2;
   for (int64_t i = 0; fits && i < rank; ++i)
     fits = i == rank - 2 || !tensor.isDynamicDim(i);
   if (!fits) // C2
@@ -205,6 +206,30 @@ LogicalResult LayerNormOp::verify() {
   return success();
 }
 
+int64_t mlir::rt3::kernel::inputsPerWord(Dot dot) {
+  switch (dot) {
+  case Dot::Vpdpbusd:
+  case Dot::Sdot:
+    return 4;
+  case Dot::Pmaddwd:
+    return 2;
+  case Dot::Multiply:
+    return 1;
+  }
+  llvm_unreachable("every kind is above");
+}
+
+LogicalResult QuantizeOp::verify() {
+  auto x = typeOf(getX()), result = typeOf(getResult());
+  SmallVector<int64_t> shape(x.getTensor().getShape());
+  shape.back() = llvm::divideCeil(shape.back(), inputsPerWord(getDot())) + 1;
+  auto expected =
+      BufferType::get(getContext(), RankedTensorType::get(shape, IntegerType::get(getContext(), 32)), x.getPanel());
+  if (x.getPanel() == 0 || !x.getTensor().getElementType().isF32() || result != expected) // C1
+    return emitOpError("quantises ") << x << " to " << result << ", expected " << expected;
+  return success();
+}
+
 LogicalResult LinearOp::verify() {
   int64_t panel = getTile().getVectors() * getTile().getLanes();
   auto x = typeOf(getX()), result = typeOf(getResult());
@@ -223,6 +248,11 @@ LogicalResult LinearOp::verify() {
   }
   if (getResidual() && getResidual().getType() != getType()) // C4
     return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
+  bool isInt8 = getDot().has_value();
+  if (x.getTensor().getElementType().isF32() == isInt8 || isInt8 != bool(getScales()) ||
+      isInt8 != bool(getOffsets())) // C6
+    return emitOpError(isInt8 ? "multiplies int8" : "multiplies f32")
+           << ", x is " << x << (getScales() ? " with" : " without") << " scales";
   return success();
 }
 

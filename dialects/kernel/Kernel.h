@@ -45,6 +45,9 @@ int64_t elementSize(Type elementType);
 // Bytes of a buffer when the free dimension is `maxLength`.
 int64_t bufferSize(BufferType type, int64_t maxLength);
 
+// Inputs that share a 32-bit word under a dot product.
+int64_t inputsPerWord(Dot dot);
+
 } // namespace mlir::rt3::kernel
 
 #endif // RT3_DIALECTS_KERNEL_KERNEL_H

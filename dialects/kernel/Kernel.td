@@ -42,8 +42,8 @@ def Kernel_Buffer : TypeDef<Kernel_Dialect, "Buffer"> {
     last axis holds features, the one before tokens, all others are batch.
 
     - C1: `panel` is not negative.
-    - C2: a buffer in panels is f32, has two axes, and static features and
-      batch.
+    - C2: a buffer in panels is f32 or i32, has two axes, and static features
+      and batch.
 
     Example: `!rt3_kernel.buffer<tensor<1x?x384xf32>, 24>`
   }];
@@ -90,6 +90,13 @@ def Kernel_Reduction : Kernel_Enum<"Reduction", "reduction", [
 ]>;
 def Kernel_ReductionAttr : Kernel_EnumAttr<Kernel_Reduction, "reduction">;
 
+def Kernel_Dot : Kernel_Enum<"Dot", "instruction of int8 products", [
+  I32EnumAttrCase<"Vpdpbusd", 0, "vpdpbusd">, I32EnumAttrCase<"Sdot", 1, "sdot">,
+  I32EnumAttrCase<"Pmaddwd", 2, "pmaddwd">,
+  I32EnumAttrCase<"Multiply", 3, "multiply">,
+]>;
+def Kernel_DotAttr : Kernel_EnumAttr<Kernel_Dot, "dot">;
+
 def Kernel_Memory : Kernel_Enum<"Memory", "part of memory", [
   I32EnumAttrCase<"Input", 0, "input">, I32EnumAttrCase<"Output", 1, "output">,
   I32EnumAttrCase<"Workspace", 2, "workspace">,
@@ -132,11 +139,12 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
   let description = [{
     `weights` names the bytes. Outputs are cut into groups of `rows`, inputs
     into ranges of `range`; segments follow each other by range, then group. A
-    dense segment (no `patterns`) is f32 `[inputs of the range][rows]`. A sparse
+    dense segment (no `patterns`) is `[inputs of the range][rows]` values, which
+    are f32, or words of int8 weights. A sparse
     segment is
 
         count u16[patterns] | index u16[sum of counts x entries] | padding to 4
-        | f32 values
+        | values
 
     The blocks of a segment are sorted by pattern. A block has one index, the
     vector in its input range where its first input begins (input x vectors of a
@@ -374,16 +382,46 @@ def LayerNormOp : Kernel_FillOp<"layer_norm", (ins Kernel_Buffer:$x,
   }];
 }
 
+def QuantizeOp : Kernel_FillOp<"quantize", (ins Kernel_DotAttr:$dot,
+                                            Kernel_Buffer:$x)> {
+  let summary = "Activations as int8 words with a scale per token";
+  let description = [{
+    Quantises each token of x as rt3_graph.linear with `int8` says. The result
+    has one 32-bit word per group of inputs, lowest input in the lowest bits, and
+    behind them one feature with the bits of the f32 scale:
+
+    | dot      | inputs per word | a number                                    |
+    |----------|-----------------|---------------------------------------------|
+    | vpdpbusd | 4               | u8, 128 more: what the instruction takes    |
+    | sdot     | 4               | s8                                          |
+    | pmaddwd  | 2               | s16                                         |
+    | multiply | 1               | s32                                         |
+
+    Constraints:
+
+    - C1: the result is x with ceil(K / inputs per word) + 1 features of i32.
+
+    Example: `%q = rt3_kernel.quantize sdot %x : !rt3_kernel.buffer<tensor<?x8xf32>, 12>
+    -> !rt3_kernel.buffer<tensor<?x3xi32>, 12>`
+  }];
+  let assemblyFormat = [{
+    $dot $x (`at` $place^)? attr-dict `:` type($x) `->` type($result)
+  }];
+}
+
 def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     Optional<Kernel_Buffer>:$bias, Optional<Kernel_Buffer>:$residual,
-    Kernel_TileAttr:$tile, ArrayAttr:$streams,
+    Optional<Kernel_Buffer>:$scales, Optional<Kernel_Buffer>:$offsets,
+    OptionalAttr<Kernel_DotAttr>:$dot, Kernel_TileAttr:$tile, ArrayAttr:$streams,
     OptionalAttr<Kernel_FunctionAttr>:$activation),
     [AttrSizedOperandSegments,
      DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A linear layer on packed weights, in panels";
   let description = [{
     Computes `activation(x W + bias) + residual`, where W is the sum of the
-    streams. Constraints:
+    streams. With `dot`, x is quantised, the values of streams are words of int8
+    weights, and the result is `activation(sx scales (offsets + x W) + bias) +
+    residual`, sums exact in i32. Constraints:
 
     - C1: x and the result lie in panels of the tile's size.
     - C2: there is at least one stream, and all of them are streams.
@@ -391,6 +429,8 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
       not larger than the rows of the tile.
     - C4: residual has the type of the result.
     - C5: streams name weights.
+    - C6: with `dot`, x is i32 and there are scales and offsets; without, x is f32
+      and there are neither.
 
     Example: `%y = rt3_kernel.linear "q" %x tile = #rt3_kernel.tile<rows = 4,
     vectors = 3, lanes = 8, isa = avx2> streams = [#rt3_kernel.stream<weights = @w,
@@ -399,8 +439,8 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     -> !rt3_kernel.buffer<tensor<?x8xf32>, 24>`
   }];
   let assemblyFormat = [{
-    $layer $x (`bias` $bias^)? (`residual` $residual^)?
-    (`activation` $activation^)? `tile` `=` $tile `streams` `=` $streams
+    $layer $x (`bias` $bias^)? (`residual` $residual^)? (`scales` $scales^)?
+    (`offsets` $offsets^)? (`activation` $activation^)? (`dot` $dot^)? `tile` `=` $tile `streams` `=` $streams
     (`at` $place^)? attr-dict `:` functional-type(operands, results)
   }];
 }

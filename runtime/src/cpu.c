@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the CPU can do. Code for AArch64 needs the baseline only so far, so
-// there is nothing to ask there.
+// What the CPU can do.
 
 #include "rt3/rt3.h"
 
@@ -31,7 +30,20 @@ uint32_t rt3_cpu_features(void) {
   if ((features & RT3_CPU_AVX2) && (ebx & avx512) == avx512 &&
       (states & 0xe6) == 0xe6)
     features |= RT3_CPU_AVX512;
+  if ((features & RT3_CPU_AVX512) && (ecx & bit_AVX512VNNI))
+    features |= RT3_CPU_AVX512_VNNI;
   return features;
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+#include <sys/auxv.h>
+
+// Of the kernel's asm/hwcap.h, which older C libraries do not have whole.
+#define RT3_HWCAP_ASIMDDP (1ul << 20)
+
+uint32_t rt3_cpu_features(void) {
+  return getauxval(AT_HWCAP) & RT3_HWCAP_ASIMDDP ? RT3_CPU_DOTPROD : 0;
 }
 
 #else

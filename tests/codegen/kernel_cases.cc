@@ -4,7 +4,7 @@
 // with N and K around the edges of tiles and ranges, layer normalisation,
 // attention and functions of elements, at lengths around the edges of panels.
 //
-//   kernel_cases TARGET FOLDER [--nested]
+//   kernel_cases TARGET FOLDER [--nested] [--int8]
 
 #include "tests/reference/write_cases.h"
 
@@ -67,7 +67,7 @@ static LevelPlan makePlan(bool isNested) {
 }
 
 // One function: each K is an input of length x K, and each N a layer on it.
-static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
+static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
   ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
@@ -99,7 +99,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
       mlir::Value residual = n == k ? function.getArgument(i) : mlir::Value();
       results.push_back(graph::LinearOp::create(b, typeOf(n), function.getArgument(i), w, bias, residual,
                                                 b.getStringAttr("k" + Twine(k) + "n" + Twine(n)), activation,
-                                                ArrayAttr()));
+                                                ArrayAttr(), isInt8 ? b.getUnitAttr() : UnitAttr()));
     }
   for (auto [i, k] : llvm::enumerate(kInputs)) {
     mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)),
@@ -120,7 +120,8 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context) {
   mlir::Value s = function.getArgument(std::size(kInputs) + 2), q = function.getArgument(std::size(kInputs) + 3);
   mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
   results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
-                                            b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr()));
+                                            b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
+                                            UnitAttr()));
   mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures}, 1));
   results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5)));
   results.push_back(graph::SoftmaxOp::create(b, special, s, 1));
@@ -173,13 +174,15 @@ int main(int argc, char **argv) {
     return 2;
   }
   options.device = *device;
-  options.levels = makePlan(argc > 3);
+  llvm::ArrayRef<char *> flags(argv + 3, argc - 3);
+  auto has = [&](StringRef flag) { return llvm::any_of(flags, [&](char *given) { return flag == given; }); };
+  options.levels = makePlan(has("--nested"));
   options.keepsSparse = true;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  OwningOpRef<ModuleOp> module = makeModule(&context);
+  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"));
   // Around one, two and three vectors of 4, 8 and 16 lanes, and primes.
   int64_t lengths[] = {1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 97, 101};
   if (llvm::Error error = writeCases(*module, options, lengths, makeInputs, argv[2])) {

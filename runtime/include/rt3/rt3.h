@@ -65,6 +65,8 @@ typedef enum rt3_status_t {
 typedef enum rt3_cpu_feature_t {
   RT3_CPU_AVX2 = 1 << 0,   // with FMA
   RT3_CPU_AVX512 = 1 << 1, // F, VL, BW and DQ
+  RT3_CPU_AVX512_VNNI = 1 << 2,
+  RT3_CPU_DOTPROD = 1 << 3, // AArch64: sdot, udot
 } rt3_cpu_feature_t;
 
 // Compiled code, in the library that rt3c writes; rt3_bundle.h has its fields.

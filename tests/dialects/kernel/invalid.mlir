@@ -193,6 +193,23 @@ func.func @weights_that_are_not_there(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24
   return
 }
 // -----
+// linear C6
+rt3_kernel.weights @w dense<0> : tensor<256xi8>
+func.func @int8_without_scales(%x: !rt3_kernel.buffer<tensor<4x3xi32>, 24>) {
+  // expected-error@+1 {{multiplies int8, x is '!rt3_kernel.buffer<tensor<4x3xi32>, 24>' without scales}}
+  %y = rt3_kernel.linear "l" %x dot vpdpbusd tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2"> streams = [
+      #rt3_kernel.stream<weights = @w, rows = 4, columns = 1, range = 8, pass = 4, gathered = false, patterns = []>]
+      : (!rt3_kernel.buffer<tensor<4x3xi32>, 24>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
+  return
+}
+// -----
+// quantize C1
+func.func @scale_without_a_place(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>) {
+  // expected-error@+1 {{expected '!rt3_kernel.buffer<tensor<4x3xi32>, 24>'}}
+  %q = rt3_kernel.quantize sdot %x : <tensor<4x8xf32>, 24> -> <tensor<4x2xi32>, 24>
+  return
+}
+// -----
 // attention C1
 func.func @keys_of_another_type(%q: !rt3_kernel.buffer<tensor<1x4x8xf32>, 24>, %k: !rt3_kernel.buffer<tensor<1x5x8xf32>, 24>,
                                 %s: !rt3_kernel.buffer<tensor<24x24xf32>, 0>) {

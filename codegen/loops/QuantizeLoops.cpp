@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Activations to int8 words: two passes over a panel, both vertical. The numbers
+// are those of dialects/graph/Quantize.h, to the bit.
+
+#include "codegen/loops/Loops.h"
+#include "dialects/graph/Quantize.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+namespace {
+
+class PanelQuantizer {
+public:
+  PanelQuantizer(LoopBuilder &b, kernel::Dot dot, int64_t features, int64_t width, int64_t lanes, int64_t vectors)
+      : b(b), dot(dot), perWord(kernel::inputsPerWord(dot)), features(features), rowSize(4 * width),
+        vectorSize(4 * lanes), vectors(vectors), floats(VectorType::get(lanes, b.getF32Type())),
+        words(VectorType::get(lanes, b.getI32Type())) {}
+
+  void build(Value x, Value y) {
+    SmallVector<Value> largest = buildLargest(x);
+    SmallVector<Value> factors;
+    int64_t wordCount = llvm::divideCeil(features, perWord);
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value limit = b.real(floats, graph::kLargestQuantum);
+      factors.push_back(arith::DivFOp::create(b, limit, largest[v]));
+      Value scale = arith::MulFOp::create(b, largest[v], b.real(floats, 1.0f / graph::kLargestQuantum));
+      b.store(scale, at(y, b.integer(wordCount), v));
+    }
+    int64_t whole = features / perWord;
+    b.loop(b.integer(0), b.integer(whole), 1, [&](Value word) { buildWord(x, y, word, perWord, factors); });
+    if (whole < wordCount)
+      buildWord(x, y, b.integer(whole), features % perWord, factors);
+  }
+
+private:
+  Value at(Value base, Value row, int64_t v) { return b.offset(b.offset(base, b.mul(row, rowSize)), v * vectorSize); }
+
+  // max |x| over the features of each token; NaN if one is.
+  SmallVector<Value> buildLargest(Value x) {
+    return b.loop(b.integer(0), b.integer(features), 1, SmallVector<Value>(vectors, b.real(floats, 0)),
+                  [&](Value feature, ValueRange carried) {
+                    SmallVector<Value> next;
+                    for (int64_t v = 0; v < vectors; ++v) {
+                      Value size = LLVM::FAbsOp::create(b, b.load(floats, at(x, feature, v)));
+                      next.push_back(arith::MaximumFOp::create(b, carried[v], size));
+                    }
+                    return next;
+                  });
+  }
+
+  // The first `count` numbers of a word.
+  void buildWord(Value x, Value y, Value word, int64_t count, ArrayRef<Value> factors) {
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value sum;
+      for (int64_t i = 0; i < count; ++i) {
+        Value feature = b.add(b.mul(word, perWord), i);
+        Value number = quantum(b.load(floats, at(x, feature, v)), factors[v]);
+        sum = sum ? arith::OrIOp::create(b, sum, place(number, i)) : place(number, i);
+      }
+      // Each byte b becomes b + 128.
+      if (dot == kernel::Dot::Vpdpbusd)
+        sum = arith::XOrIOp::create(b, sum, constant(0x80808080));
+      b.store(sum, at(y, word, v));
+    }
+  }
+
+  Value quantum(Value x, Value factor) {
+    Value value = arith::MulFOp::create(b, x, factor);
+    // A token of zeros has an infinite factor; its scale makes it 0 again.
+    value = arith::MaxNumFOp::create(b, value, b.real(floats, -graph::kLargestQuantum));
+    value = arith::MinNumFOp::create(b, value, b.real(floats, graph::kLargestQuantum));
+    return arith::FPToSIOp::create(b, words, LLVM::RoundEvenOp::create(b, value));
+  }
+
+  // `number` as the i-th of its word.
+  Value place(Value number, int64_t i) {
+    int64_t bits = 32 / perWord;
+    if (bits == 32)
+      return number;
+    // The topmost needs no mask: what is above it is shifted out.
+    if (i + 1 < perWord)
+      number = arith::AndIOp::create(b, number, constant((1 << bits) - 1));
+    return i == 0 ? number : arith::ShLIOp::create(b, number, constant(i * bits)).getResult();
+  }
+
+  Value constant(uint32_t value) {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(words, APInt(32, value)));
+  }
+
+  LoopBuilder &b;
+  kernel::Dot dot;
+  int64_t perWord, features;   // Inputs of a word; K.
+  int64_t rowSize, vectorSize; // Bytes of a feature in a panel, of a vector.
+  int64_t vectors;
+  VectorType floats, words;
+};
+
+} // namespace
+
+void mlir::rt3::callQuantize(const CallSite &site, kernel::QuantizeOp op) {
+  LoopBuilder &caller = site.b;
+  auto from = cast<kernel::BufferType>(op.getX().getType()), to = cast<kernel::BufferType>(op.getType());
+  Panels x(site, from), y(site, to);
+  kernel::TileAttr tile = site.tile;
+  Type pointer = caller.pointerType(), integer = caller.getI64Type();
+  std::string description;
+  llvm::raw_string_ostream(description) << tile << from << x.batchSize << "," << y.batchSize
+                                        << stringifyDot(op.getDot());
+  auto function = getOrBuildFunction(
+      site.module, kernelName("quantize", description), {pointer, pointer, integer},
+      [&](LoopBuilder &b, ValueRange args) {
+        int64_t features = from.getTensor().getShape().back();
+        forEachPanel(b, tile, x.batch, args[2], [&](Value element, Value t, int64_t vectors) {
+          Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
+          Value target = b.offset(args[1], b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize)));
+          PanelQuantizer(b, op.getDot(), features, x.width, tile.getLanes(), vectors).build(source, target);
+        });
+      });
+  func::CallOp::create(caller, function,
+                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), x.tokens});
+}

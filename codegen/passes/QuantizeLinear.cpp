@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "codegen/Passes.h"
+#include "dialects/graph/Graph.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::rt3 {
+#define GEN_PASS_DEF_QUANTIZELINEARPASS
+#include "codegen/Passes.h.inc"
+} // namespace mlir::rt3
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+static bool isNamed(StringRef layer, StringRef pattern) {
+  return pattern.consume_back("*") ? layer.starts_with(pattern) : layer == pattern;
+}
+
+namespace {
+
+struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
+  using QuantizeLinearPassBase::QuantizeLinearPassBase;
+
+  void runOnOperation() override {
+    SmallVector<bool> isUsed(keepF32.size(), false);
+    getOperation().walk([&](graph::LinearOp op) {
+      bool isKept = !graph::constantValue(op.getWeights());
+      for (auto [i, pattern] : llvm::enumerate(keepF32))
+        if (isNamed(op.getLayer(), pattern))
+          isKept = isUsed[i] = true;
+      if (!isKept)
+        op.setInt8(true);
+    });
+    for (auto [i, pattern] : llvm::enumerate(keepF32))
+      if (!isUsed[i]) {
+        getOperation().emitError("keep-f32: no layer is named \"") << pattern << "\"; the report lists all names";
+        return signalPassFailure();
+      }
+  }
+};
+
+} // namespace

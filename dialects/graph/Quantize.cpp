@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "dialects/graph/Quantize.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace mlir::rt3;
+
+static int8_t quantum(float value) {
+  float largest = graph::kLargestQuantum;
+  return int8_t(std::nearbyint(std::min(std::max(value, -largest), largest)));
+}
+
+graph::QuantizedWeights graph::quantizeWeights(llvm::ArrayRef<float> weights, int64_t inputs, int64_t outputs) {
+  QuantizedWeights result{std::vector<int8_t>(weights.size()), std::vector<float>(outputs, 0)};
+  for (int64_t k = 0; k < inputs; ++k)
+    for (int64_t n = 0; n < outputs; ++n)
+      result.scales[n] = std::max(result.scales[n], std::abs(weights[k * outputs + n]));
+  for (float &scale : result.scales)
+    scale /= kLargestQuantum;
+  for (int64_t k = 0; k < inputs; ++k)
+    for (int64_t n = 0; n < outputs; ++n)
+      if (result.scales[n] != 0)
+        result.values[k * outputs + n] = quantum(weights[k * outputs + n] / result.scales[n]);
+  return result;
+}
+
+float graph::quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &out) {
+  out.assign(features.size(), 0);
+  float largest = 0;
+  for (float feature : features)
+    largest = std::isnan(feature) || std::isnan(largest) ? NAN : std::max(largest, std::abs(feature));
+  if (!(largest > 0) || std::isinf(largest))
+    return largest; // 0, infinite or NaN: no number of the result is finite but zeros.
+  float factor = float(kLargestQuantum) / largest;
+  for (size_t i = 0; i < features.size(); ++i)
+    out[i] = quantum(features[i] * factor);
+  return largest * (1.0f / kLargestQuantum);
+}

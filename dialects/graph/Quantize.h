@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The numbers of rt3_graph.linear with `int8`: shared by everything that computes
+// such a layer, so that all results are equal to the bit.
+
+#ifndef RT3_DIALECTS_GRAPH_QUANTIZE_H
+#define RT3_DIALECTS_GRAPH_QUANTIZE_H
+
+#include "llvm/ADT/ArrayRef.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace mlir::rt3::graph {
+
+// Largest absolute value of a quantised number; -128 is not used.
+inline constexpr int kLargestQuantum = 127;
+
+// Inputs that share a 32-bit word in the layouts with dot products. Pruned int8
+// layers keep or drop whole quads.
+inline constexpr int64_t kQuad = 4;
+
+struct QuantizedWeights {
+  std::vector<int8_t> values; // [K][N]
+  std::vector<float> scales;  // [N]; 0 where all weights are.
+};
+
+// K x N weights per output n: scale = max over k of |w| / 127.
+QuantizedWeights quantizeWeights(llvm::ArrayRef<float> weights, int64_t inputs, int64_t outputs);
+
+// A token's features: scale = max |x| / 127 in f32. NaN if a feature is.
+float quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &out);
+
+} // namespace mlir::rt3::graph
+
+#endif // RT3_DIALECTS_GRAPH_QUANTIZE_H
