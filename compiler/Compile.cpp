@@ -58,24 +58,34 @@ static Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)
   PassManager passManager(module.getContext());
   build(passManager);
   std::string messages;
+  bool isOurs = true;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
-      messages += (messages.empty() ? "" : "\n  ") + diagnostic.str();
+    if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+      return success();
+    messages += (messages.empty() ? "" : "\n  ") + diagnostic.str();
+    // A pass that cannot go on because of what the user gave says, in a note, what
+    // to do about it; anything else must not happen.
+    for (Diagnostic &note : diagnostic.getNotes()) {
+      messages += "; " + note.str();
+      isOurs = false;
+    }
     return success();
   });
-  if (failed(passManager.run(module)))
-    return llvm::createStringError((messages.empty() ? "a pass failed without a message" : messages) + " (" +
-                                   kOwnFault + ")");
-  return Error::success();
+  if (succeeded(passManager.run(module)))
+    return Error::success();
+  if (isOurs)
+    return onnx::makeOwnFault(messages.empty() ? "a pass failed without a message" : messages);
+  return llvm::createStringError(messages);
 }
 
 Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
-  int64_t unfolded = foldConstants(module, foldLimits(module, foldBudget));
+  FoldLimits limits = foldLimits(module, foldBudget);
+  foldConstants(module, limits);
   if (Error error = runPasses(module, buildFusePipeline))
     return std::move(error);
   // Fusing turns what is left into constants: scales, tables of positions.
-  foldConstants(module, foldLimits(module, foldBudget));
-  return unfolded;
+  foldConstants(module, limits);
+  return countUnfolded(module);
 }
 
 Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {

@@ -15,9 +15,6 @@
 
 namespace mlir::rt3 {
 
-// In the message of every error that is not the user's.
-constexpr llvm::StringLiteral kOwnFault = "a fault of rt3c; please report it";
-
 enum class WeightType { F32, Int8 };
 
 enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };

@@ -87,6 +87,7 @@ def main():
     parser.add_argument("--levels", type=pathlib.Path)
     parser.add_argument("--shape", action="append", default=[])
     parser.add_argument("--length", type=int, default=128, help="of the free dimension")
+    parser.add_argument("--type", default="f32", help="f32 or int8")
     parser.add_argument("--target", default="neoverse-n1")
     parser.add_argument("--cpu", default="neoverse-n1", help="that qemu plays")
     parser.add_argument("--models", default="neoverse-n1,cortex-a55", help="llvm-mca's models for the cycles")
@@ -100,7 +101,7 @@ def main():
     scratch.mkdir(parents=True, exist_ok=True)
     plugin = options.build / "benchmarks/libcount_blocks.so"
 
-    run(options.build / "bin/rt3c", options.model, "--target", options.target, "--name", "counted", "-o", scratch,
+    run(options.build / "bin/rt3c", options.model, "--target", options.target, "--name", "counted", "--type", options.type, "-o", scratch,
         *(["--levels", options.levels] if options.levels else []), *[f"--shape={shape}" for shape in options.shape])
     report = json.loads((scratch / "counted.report.json").read_text())
     data, shapes = sample_inputs(report["inputs"], options.length)

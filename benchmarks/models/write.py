@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes benchmark models with random weights.
+"""Writes benchmark models with random weights; with --int8 last, linear layers as
+ONNX Runtime's dynamic quantisation writes them, from the same weights.
 
   write.py linear KxN FILE            one linear layer with bias, [1, length, K] -> [1, length, N]
   write.py encoder LxWxF FILE         L BERT layers of width W (heads of 64), feed-forward F, on [1, length, W]
@@ -17,6 +18,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests/mode
 from onnx_writer import Graph  # noqa: E402
 
 HEAD, POSITIONS, WORDS = 64, 512, 30522
+INT8 = "--int8" in sys.argv
+if INT8:
+    sys.argv.remove("--int8")
 
 
 def weights(random, *shape):
@@ -24,7 +28,16 @@ def weights(random, *shape):
 
 
 def linear(graph, random, x, name, inputs, outputs):
-    product = graph.op("MatMul", x, graph.constant(f"{name}.weight", weights(random, inputs, outputs)), name=f"{name}.matmul")
+    values = weights(random, inputs, outputs)
+    if INT8:
+        scales = abs(values).max(axis=0) / 127
+        quantized, scale, zero = graph.op("DynamicQuantizeLinear", x, name=f"{name}.x", outputs=3)
+        quanta = graph.constant(f"{name}.weight", numpy.rint(values / scales).astype(numpy.int8))
+        zeros = graph.constant(f"{name}.zero", numpy.zeros(outputs, numpy.int8))
+        sums = graph.op("Cast", graph.op("MatMulInteger", quantized, quanta, zero, zeros), to=1)
+        product = graph.op("Mul", sums, graph.op("Mul", scale, graph.constant(f"{name}.scale", scales)))
+    else:
+        product = graph.op("MatMul", x, graph.constant(f"{name}.weight", values), name=f"{name}.matmul")
     return graph.op("Add", product, graph.constant(f"{name}.bias", 0.1 * weights(random, outputs)), name=name)
 
 
@@ -68,9 +81,10 @@ def main():
         width = 768
         ids = graph.input("input_ids", "int64", [1, "length"])
         words = graph.op("Gather", graph.constant("words", weights(random, WORDS, width)), ids, axis=0)
-        length = graph.op("Gather", graph.op("Shape", ids), graph.constant("one_index", numpy.array(1, numpy.int64)), axis=0)
-        places = graph.op("Range", graph.constant("zero", numpy.array(0, numpy.int64)), length,
-                          graph.constant("step", numpy.array(1, numpy.int64)))
+        length = graph.op("Gather", graph.op("Shape", ids), graph.constant("second", numpy.array([1], numpy.int64)), axis=0)
+        places = graph.op("Slice", graph.constant("places", numpy.arange(POSITIONS, dtype=numpy.int64)[None]),
+                          graph.constant("zero", numpy.array([0], numpy.int64)), length,
+                          graph.constant("axis", numpy.array([1], numpy.int64)))
         positions = graph.op("Gather", graph.constant("positions", weights(random, POSITIONS, width)), places, axis=0)
         x = layer_norm(graph, random, graph.op("Add", words, positions), "embeddings", width)
         graph.output(encoder(graph, random, x, 6, width, 3072), "float32", [1, "length", width])

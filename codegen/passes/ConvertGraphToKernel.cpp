@@ -294,10 +294,12 @@ private:
       return type;
     SmallVector<int64_t> shape{1, type.getShape().back()};
     for (int64_t size : type.getShape().drop_back()) {
-      if (size != 1 && shape[0] != 1 && (ShapedType::isDynamic(size) || ShapedType::isDynamic(shape[0])))
-        return op->emitOpError("works on ") << type
-                                            << ", where the free dimension is followed by another; "
-                                               "fix all dimensions with --shape";
+      if (size != 1 && shape[0] != 1 && (ShapedType::isDynamic(size) || ShapedType::isDynamic(shape[0]))) {
+        InFlightDiagnostic error = op->emitOpError("works on ")
+                                   << type << ", where the free dimension is followed by another";
+        error.attachNote() << "fix all dimensions with --shape";
+        return error;
+      }
       shape[0] = size == 1 ? shape[0] : shape[0] * size;
     }
     return RankedTensorType::get(shape, type.getElementType());

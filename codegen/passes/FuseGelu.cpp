@@ -86,21 +86,24 @@ static bool isFunctionOf(Value value, Value x, double (*function)(double)) {
   return true;
 }
 
-// GELU has four; products of more are not looked at, or squares of squares would
-// take exponential time.
+// GELU is a product of four factors, constants included.
 static constexpr size_t kMaxFactors = 8;
 
-// The values that `value` is a product of, constants left out.
-static void collectFactors(Value value, SmallVectorImpl<Value> &factors) {
-  if (factors.size() >= kMaxFactors)
-    return;
-  auto binary = value.getDefiningOp<graph::BinaryOp>();
-  if (binary && binary.getKind() == graph::BinaryKind::Mul) {
-    collectFactors(binary.getLhs(), factors);
-    collectFactors(binary.getRhs(), factors);
-  } else if (!scalarConstant(value)) {
-    factors.push_back(value);
+// The values that `value` is a product of, constants left out; nothing if there
+// are more than GELU has.
+static SmallVector<Value> collectFactors(Value value) {
+  SmallVector<Value> left{value}, factors;
+  for (size_t steps = 0; !left.empty(); ++steps) {
+    if (steps == 2 * kMaxFactors)
+      return {};
+    Value next = left.pop_back_val();
+    auto binary = next.getDefiningOp<graph::BinaryOp>();
+    if (binary && binary.getKind() == graph::BinaryKind::Mul)
+      left.append({binary.getRhs(), binary.getLhs()});
+    else if (!scalarConstant(next))
+      factors.push_back(next);
   }
+  return factors;
 }
 
 namespace {
@@ -114,9 +117,7 @@ struct FuseGelu : rt3::impl::FuseGeluPassBase<FuseGelu> {
         products.push_back(op);
     });
     for (graph::BinaryOp op : llvm::reverse(products)) {
-      SmallVector<Value> factors;
-      collectFactors(op.getResult(), factors);
-      for (Value x : factors) {
+      for (Value x : collectFactors(op.getResult())) {
         if (x.getType() != op.getType())
           continue;
         auto kind = isFunctionOf(op.getResult(), x, gelu)       ? std::optional(graph::UnaryKind::Gelu)

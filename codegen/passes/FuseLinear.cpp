@@ -116,9 +116,15 @@ struct SliceOutputs : OpRewritePattern<graph::SliceOp> {
     for (int64_t i = 0; i < from.getRank(); ++i)
       if (op.getSteps()[i] != 1 || (i != last && (op.getStarts()[i] != 0 || from.getDimSize(i) != to.getDimSize(i))))
         return rewriter.notifyMatchFailure(op, "slices another axis than the last");
-    for (Operation *user : linear->getUsers())
+    int64_t columns = 0;
+    for (Operation *user : linear->getUsers()) {
       if (!isa<graph::SliceOp>(user))
         return rewriter.notifyMatchFailure(op, "the whole result is used too");
+      columns += typeOf(user->getResult(0)).getShape().back();
+    }
+    // Each slice gets weights of its own: all together no more than there are.
+    if (columns > from.getShape().back())
+      return rewriter.notifyMatchFailure(op, "slices overlap");
     int64_t start = op.getStarts()[last], count = to.getDimSize(last);
     auto part = [&](Value constant) -> Value {
       auto type = typeOf(constant);

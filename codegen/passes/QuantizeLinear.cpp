@@ -34,7 +34,8 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
     });
     for (auto [i, pattern] : llvm::enumerate(keepF32))
       if (!isUsed[i]) {
-        getOperation().emitError("keep-f32: no layer is named \"") << pattern << "\"; the report lists all names";
+        InFlightDiagnostic error = getOperation().emitError("keep-f32: no layer is named \"") << pattern << "\"";
+        error.attachNote() << "the report of a compilation lists all names";
         return signalPassFailure();
       }
   }

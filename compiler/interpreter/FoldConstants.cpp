@@ -4,12 +4,16 @@
 
 #include "compiler/interpreter/Interpreter.h"
 
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::rt3;
 
-static constexpr int64_t kMinWork = int64_t(1) << 32; // Some seconds.
+static constexpr uint64_t kMinWork = uint64_t(1) << 32; // Some seconds.
 static constexpr int64_t kMaxOpBytes = int64_t(768) << 20;
 static constexpr int64_t kFreeElements = int64_t(128) << 10;
 static constexpr double kMaxExactInteger = 9007199254740992.0; // 2^53
@@ -17,35 +21,32 @@ static constexpr double kMaxExactInteger = 9007199254740992.0; // 2^53
 static int64_t elementCount(mlir::Value value) { return cast<RankedTensorType>(value.getType()).getNumElements(); }
 
 FoldLimits mlir::rt3::foldLimits(ModuleOp module, int64_t budget) {
-  int64_t bytes = 0;
+  uint64_t bytes = 0;
   module.walk([&](graph::ConstantOp op) {
     // What a splat repeats is not in the file.
     if (!op.getValue().isSplat())
       bytes += elementCount(op.getResult()) * 4;
   });
   // Casting and transposing each weight once takes two results of its size.
-  return {budget + 2 * bytes, kMinWork + kElementWork * bytes};
+  return {llvm::SaturatingAdd(uint64_t(budget), 2 * bytes), kMinWork + kElementWork * bytes};
 }
 
-// In multiply-adds; saturates where the shape is absurd.
-static int64_t workOf(Operation &op, int64_t elements) {
-  int64_t perResult = llvm::TypeSwitch<Operation *, int64_t>(&op)
-                          .Case([](graph::MatmulOp matmul) {
-                            return cast<RankedTensorType>(matmul.getLhs().getType()).getShape().back();
-                          })
-                          .Case([](graph::LinearOp linear) {
-                            return cast<RankedTensorType>(linear.getX().getType()).getShape().back();
-                          })
-                          .Case([](graph::AttentionOp attention) {
-                            // Scores and context: two products over all tokens.
-                            return 2 * cast<RankedTensorType>(attention.getQ().getType()).getDimSize(1);
-                          })
-                          .Default([](Operation *) { return 0; });
-  int64_t products, moves, sum;
-  if (llvm::MulOverflow(perResult, elementCount(op.getResult(0)), products) ||
-      llvm::MulOverflow(elements, kElementWork, moves) || llvm::AddOverflow(products, moves, sum))
-    return std::numeric_limits<int64_t>::max();
-  return sum;
+// In multiply-adds.
+static uint64_t workOf(Operation &op, uint64_t elements) {
+  uint64_t perResult = llvm::TypeSwitch<Operation *, uint64_t>(&op)
+                           .Case([](graph::MatmulOp matmul) {
+                             return cast<RankedTensorType>(matmul.getLhs().getType()).getShape().back();
+                           })
+                           .Case([](graph::LinearOp linear) {
+                             return cast<RankedTensorType>(linear.getX().getType()).getShape().back();
+                           })
+                           .Case([](graph::AttentionOp attention) {
+                             // Scores and context: two products over all tokens.
+                             return 2 * cast<RankedTensorType>(attention.getQ().getType()).getDimSize(1);
+                           })
+                           .Default([](Operation *) { return 0; });
+  return llvm::SaturatingMultiplyAdd(perResult, uint64_t(elementCount(op.getResult(0))),
+                                     llvm::SaturatingMultiply(elements, kElementWork));
 }
 
 // A constant op with the elements of a tensor.
@@ -72,10 +73,26 @@ static mlir::Value materialize(OpBuilder &builder, Location loc, RankedTensorTyp
   return graph::ConstantOp::create(builder, loc, graph::makeResource(type, "folded", bytes));
 }
 
-// Whether double holds every element; floats always.
+// Whether every element is one that double holds and the type has; floats always.
 static bool isExact(mlir::Value value, const HostTensor &tensor) {
-  return !cast<RankedTensorType>(value.getType()).getElementType().isInteger(64) ||
-         llvm::all_of(tensor.elements, [](double element) { return std::abs(element) < kMaxExactInteger; });
+  Type element = cast<RankedTensorType>(value.getType()).getElementType();
+  if (!element.isInteger())
+    return true;
+  double limit = element.isInteger(64) ? kMaxExactInteger : std::ldexp(1.0, element.getIntOrFloatBitWidth() - 1);
+  return element.isInteger(1) || llvm::all_of(tensor.elements, [&](double x) { return x > -limit && x < limit; });
+}
+
+// Whether no partial sum or product of a reduction of integers leaves double.
+static bool isExactReduction(Operation &op, const HostTensor &x) {
+  auto reduce = dyn_cast<graph::ReduceOp>(op);
+  if (!reduce || !cast<RankedTensorType>(reduce.getX().getType()).getElementType().isInteger())
+    return true;
+  double sum = 0, product = 1;
+  for (double element : x.elements) {
+    sum += std::abs(element);
+    product *= std::max(1.0, std::abs(element));
+  }
+  return reduce.getKind() == graph::ReduceKind::Prod ? product < kMaxExactInteger : sum < kMaxExactInteger;
 }
 
 // Replaces `op` by its result.
@@ -83,7 +100,7 @@ static bool fold(Operation &op) {
   std::vector<HostTensor> operands;
   for (mlir::Value operand : op.getOperands()) {
     operands.push_back(toHostTensor(graph::constantValue(operand)));
-    if (!isExact(operand, operands.back()))
+    if (!isExact(operand, operands.back()) || !isExactReduction(op, operands.back()))
       return false;
   }
   std::optional<HostTensor> result = interpretOp(op, operands);
@@ -96,13 +113,12 @@ static bool fold(Operation &op) {
   return true;
 }
 
-int64_t mlir::rt3::foldConstants(ModuleOp module, FoldLimits limits) {
-  int64_t unfolded = 0;
+void mlir::rt3::foldConstants(ModuleOp module, FoldLimits &limits) {
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isDeclaration())
       continue;
     for (Operation &op : llvm::make_early_inc_range(function.getBody().front())) {
-      bool isConstant = op.getNumResults() == 1 && op.getNumOperands() > 0 && !isa<graph::ConstantOp>(op) &&
+      bool isConstant = op.getNumResults() == 1 && op.getNumOperands() > 0 &&
                         llvm::all_of(op.getOperands(), [](mlir::Value v) { return bool(graph::constantValue(v)); });
       auto type = isConstant ? dyn_cast<RankedTensorType>(op.getResult(0).getType()) : RankedTensorType();
       if (!type || !type.hasStaticShape())
@@ -110,19 +126,33 @@ int64_t mlir::rt3::foldConstants(ModuleOp module, FoldLimits limits) {
       int64_t count = type.getNumElements(), operandCount = 0;
       for (mlir::Value operand : op.getOperands())
         operandCount += elementCount(operand);
-      int64_t bytes = count * (type.getElementTypeBitWidth() + 7) / 8, work = workOf(op, count + operandCount);
-      bool isAllowed = count <= std::max(4 * operandCount, kFreeElements) &&
-                       (count + operandCount) * int64_t(sizeof(double)) <= kMaxOpBytes && bytes <= limits.resultBytes &&
-                       work <= limits.work;
-      if (isAllowed) {
-        limits.work -= work;
-        if (fold(op)) {
-          limits.resultBytes -= bytes;
-          continue;
-        }
-      }
-      ++unfolded;
+      uint64_t bytes = count * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+      uint64_t work = workOf(op, count + operandCount);
+      if (count > std::max(4 * operandCount, kFreeElements) ||
+          (count + operandCount) * int64_t(sizeof(double)) > kMaxOpBytes || bytes > limits.resultBytes ||
+          work > limits.work)
+        continue;
+      limits.work -= work;
+      if (fold(op))
+        limits.resultBytes -= bytes;
     }
   }
-  return unfolded;
+}
+
+int64_t mlir::rt3::countUnfolded(ModuleOp module) {
+  int64_t count = 0;
+  llvm::DenseSet<mlir::Value> constants;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (function.isDeclaration())
+      continue;
+    for (Operation &op : function.getBody().front()) {
+      bool isUnfolded = op.getNumOperands() > 0 && op.getNumResults() == 1 &&
+                        llvm::all_of(op.getOperands(), [&](mlir::Value v) { return constants.contains(v); });
+      if (!isUnfolded && !isa<graph::ConstantOp>(op))
+        continue;
+      count += isUnfolded;
+      constants.insert(op.getResult(0));
+    }
+  }
+  return count;
 }

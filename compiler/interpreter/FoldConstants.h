@@ -11,22 +11,25 @@ namespace mlir::rt3 {
 
 // What folding may cost; a file decides neither time nor memory.
 struct FoldLimits {
-  int64_t resultBytes; // Of all results together, which live as long as the module.
-  int64_t work;        // Multiply-adds; an element of any other op counts as kElementWork.
+  uint64_t resultBytes; // Of all results together, which live as long as the module.
+  uint64_t work;        // Multiply-adds; an element of any other op counts as kElementWork.
 };
 // The interpreter's time for an element of an elementwise op or a move, in
 // multiply-adds of a matrix product.
-constexpr int64_t kElementWork = 32;
+constexpr uint64_t kElementWork = 32;
 
 // Limits for a model: `budget` bytes of results and some seconds of work, besides
 // what grows with its own weights, which exporters transpose, cast or dequantise.
 FoldLimits foldLimits(ModuleOp module, int64_t budget);
 
-// Folds until a limit is met. A result has at most four times the elements of
-// its operands, or 128 Ki, and an op's tensors at most 768 MiB in double. Integers
-// that double does not hold are not folded. Returns the number of ops left for
-// run time.
-int64_t foldConstants(ModuleOp module, FoldLimits limits);
+// Folds until a limit is met, and lowers `limits` by what that took. A result has
+// at most four times the elements of its operands, or 128 Ki, and an op's tensors
+// at most 768 MiB in double. Integers that double does not hold, or that leave
+// their type, are not folded.
+void foldConstants(ModuleOp module, FoldLimits &limits);
+
+// Ops that depend on constants only, and so have the same result in every run.
+int64_t countUnfolded(ModuleOp module);
 
 } // namespace mlir::rt3
 

@@ -20,8 +20,16 @@ using llvm::Expected;
 
 static constexpr int64_t kMinOpset = 11, kMaxOpset = 21;
 static constexpr int64_t kMaxNodes = 1000000;
+static constexpr int64_t kMaxMadeBytes = int64_t(1) << 30;
+static constexpr int64_t kMaxKnownInAll = 8 << 20;
 // Elements of a tensor at run time: its bytes must not overflow.
 static constexpr int64_t kMaxElements = int64_t(1) << 33;
+
+char OwnFault::ID;
+
+Error mlir::rt3::onnx::makeOwnFault(const Twine &message) {
+  return llvm::make_error<OwnFault>(message + " (a fault of rt3c; please report it)", llvm::inconvertibleErrorCode());
+}
 
 Expected<std::vector<DimensionChoice>> mlir::rt3::onnx::parseShape(StringRef text) {
   std::vector<DimensionChoice> shape;
@@ -204,13 +212,25 @@ mlir::Value Importer::scalar(float value) {
 }
 
 bool Importer::mayMake(const Node &node, int64_t bytes) {
-  // Four bits become 32, eight times as much; twice that, for weights used twice.
-  if (bytes > options.foldBudget + 16 * weightBytes - madeBytes)
-    return (void)node.unsupported("its weights would make over 16 times the bytes that the file has",
-                                  "raise --fold-budget"),
+  // Four bits become 32: eight times as much.
+  int64_t limit = std::min(llvm::SaturatingAdd<uint64_t>(options.foldBudget, 8 * weightBytes), uint64_t(kMaxMadeBytes));
+  if (bytes > limit - madeBytes)
+    return (void)node.unsupported("dequantised weights would take over " + Twine(limit) +
+                                      " bytes: eight times what is in the file and the fold budget, at most " +
+                                      Twine(kMaxMadeBytes),
+                                  "raise --fold-budget, or store weights as f32"),
            false;
   madeBytes += bytes;
   return true;
+}
+
+Error Importer::countWeights(const TensorProto &proto, const TensorData &data) {
+  // Several tensors may name the same external data.
+  weightBytes += data.elementCount() * storedElementSize(proto.data_type());
+  if (weightBytes > kMaxFileSize)
+    return createStringError("the constants have over " + Twine(kMaxFileSize) +
+                             " bytes together; larger models are not supported");
+  return Error::success();
 }
 
 LogicalResult Importer::setResult(const Node &node, size_t i, Tensor tensor) {
@@ -225,28 +245,31 @@ LogicalResult Importer::setResult(const Node &node, size_t i, Tensor tensor) {
         for (APInt element : dense.getValues<APInt>())
           tensor.known.push_back(isBool ? element.getZExtValue() : element.getSExtValue());
       }
+  // Each result has a list of its own, and a file may have very many.
+  knownCount += tensor.known.size();
+  if (knownCount > kMaxKnownInAll)
+    return node.unsupported("over " + Twine(kMaxKnownInAll) + " integers are computed while importing");
   tensors[node.proto.output(i)] = std::move(tensor);
   return success();
 }
 
 //===-- The model ---------------------------------------------------------===//
 
-int64_t Importer::opsetOf(StringRef domain) const {
-  for (const OperatorSetIdProto &opset : model.opset_import())
-    if (opset.domain() == domain || (domain == "ai.onnx" && opset.domain().empty()) ||
-        (domain.empty() && opset.domain() == "ai.onnx"))
-      return opset.version();
-  return 0;
-}
+int64_t Importer::opsetOf(StringRef domain) const { return opsets.lookup(domain == "ai.onnx" ? "" : domain); }
 
 Error Importer::checkModel() {
+  for (const OperatorSetIdProto &opset : model.opset_import())
+    opsets.try_emplace(opset.domain() == "ai.onnx" ? "" : opset.domain(), opset.version());
   int64_t opset = opsetOf("");
   if (opset < kMinOpset || opset > kMaxOpset)
     return createStringError("the model uses opset " + Twine(opset) + ", supported are " + Twine(kMinOpset) + " to " +
                              Twine(kMaxOpset) + "; export it again with opset_version=17");
-  if (model.graph().node_size() > kMaxNodes)
-    return createStringError("the model has " + Twine(model.graph().node_size()) + " nodes, at most " +
-                             Twine(kMaxNodes) + " are supported");
+  int64_t count = model.graph().node_size();
+  for (const NodeProto &node : model.graph().node())
+    count += node.input_size();
+  if (count > kMaxNodes)
+    return createStringError("the model has " + Twine(count) + " nodes and operands, at most " + Twine(kMaxNodes) +
+                             " are supported");
   return Error::success();
 }
 
@@ -291,7 +314,16 @@ Error Importer::bindShapes() {
     }
   }
   std::string open, openName;
-  std::string freeInput, freeSymbol; // The first free dimension.
+  struct FreeDimension {
+    std::string input;
+    int index;
+    std::string symbol;
+
+    std::string text() const {
+      return "dimension " + std::to_string(index) + " of " + input + (symbol.empty() ? "" : " (" + symbol + ")");
+    }
+  };
+  std::optional<FreeDimension> first;
   for (const ValueInfoProto &input : model.graph().input()) {
     if (initializers.contains(input.name()))
       continue;
@@ -302,6 +334,7 @@ Error Importer::bindShapes() {
     auto found = options.shapes.find(input.name());
     const TensorShapeProto &shape = input.type().tensor_type().shape();
     bool isNamed = found != options.shapes.end();
+    std::optional<FreeDimension> own; // Of this input.
     std::vector<Size> sizes;
     for (int i = 0; i < shape.dim_size(); ++i) {
       const auto &dimension = shape.dim(i);
@@ -325,15 +358,15 @@ Error Importer::bindShapes() {
           return createStringError("two free dimensions have the maxima " + Twine(freeMaximum) + " and " +
                                    Twine(choice.size) + "; only one dimension may be free");
         // One length serves all free dimensions, so they must be one: the same
-        // symbol, or in inputs whose shapes the user gave alike.
+        // symbol, or of inputs whose shapes the user gave alike.
         const std::string &symbol = dimension.dim_param();
-        if (freeMaximum != 0 && (freeInput == input.name() || !isNamed) && (symbol.empty() || symbol != freeSymbol))
-          return createStringError("two different dimensions are free: " + freeInput +
-                                   (freeSymbol.empty() ? "" : " (" + freeSymbol + ")") + " and dimension " + Twine(i) +
-                                   " of " + input.name() + (symbol.empty() ? "" : " (" + symbol + ")") +
-                                   "; fix one of them");
-        if (freeMaximum == 0)
-          freeInput = input.name(), freeSymbol = symbol;
+        const FreeDimension *other = own ? &*own : first ? &*first : nullptr;
+        bool isSame = !other || (!symbol.empty() && symbol == other->symbol) || (!own && isNamed);
+        if (!isSame)
+          return createStringError("two different dimensions are free: " + other->text() + " and " +
+                                   FreeDimension{input.name(), i, symbol}.text() + "; fix one of them");
+        own = FreeDimension{input.name(), i, symbol};
+        first = first ? first : own;
         freeMaximum = choice.size;
       }
       sizes.push_back(choice.isFree ? Size(0, 1) : Size(choice.size));
@@ -394,7 +427,7 @@ Error Importer::addInitializers() {
   if (model.graph().sparse_initializer_size() != 0)
     return createStringError("sparse initializers are not supported; store the zeros, they are found");
   for (const TensorProto &proto : model.graph().initializer()) {
-    if (!isReadable(proto.data_type())) {
+    if (storedElementSize(proto.data_type()) == 0) {
       NodeProto stand;
       stand.set_name(proto.name());
       stand.set_op_type("initializer");
@@ -425,11 +458,8 @@ Error Importer::addInitializers() {
                                : data->elementType == TensorProto::INT32 ? data->at<int32_t>(i)
                                                                          : data->bytes[i]);
     }
-    // Several tensors may name the same external data.
-    weightBytes += data->bytes.size();
-    if (weightBytes > kMaxFileSize)
-      return createStringError("the initializers have over " + Twine(kMaxFileSize) +
-                               " bytes together; larger models are not supported");
+    if (Error error = countWeights(proto, *data))
+      return error;
     // Empty tensors only ever say "nothing", in lists of integers.
     if (count > 0)
       tensor.value = constant(*data, proto.name());
@@ -541,7 +571,7 @@ Expected<ImportResult> Importer::run() {
   function.setType(b.getFunctionType(function.getArgumentTypes(), types));
   function.setResAttrsAttr(namesAttr(b, names));
   if (failed(verify(*module)))
-    return createStringError("the imported model is not valid (a fault of rt3c; please report it)");
+    return makeOwnFault("the imported model is not valid");
   result.module = std::move(module);
   return result;
 }
@@ -559,6 +589,10 @@ Expected<ImportResult> mlir::rt3::onnx::importModel(MLIRContext *context, String
   Expected<ImportResult> result = import(context, readModel(path), llvm::sys::path::parent_path(path), options);
   if (result)
     return result;
+  if (Error error = result.takeError(); error.isA<OwnFault>())
+    return std::move(error);
+  else
+    result = std::move(error);
   std::string message = llvm::toString(result.takeError());
   return createStringError(StringRef(message).starts_with(path) ? message : path.str() + ": " + message);
 }

@@ -35,6 +35,14 @@ struct ImportOptions {
   int64_t foldBudget = 64 << 20;
 };
 
+// An error that is not the user's.
+class OwnFault : public llvm::ErrorInfo<OwnFault, llvm::StringError> {
+public:
+  using ErrorInfo::ErrorInfo;
+  static char ID;
+};
+llvm::Error makeOwnFault(const llvm::Twine &message);
+
 // A node that cannot be compiled.
 struct Problem {
   std::string node, op; // op: "Domain::Type" or "Type".

@@ -322,6 +322,8 @@ LogicalResult mlir::rt3::onnx::importConstant(Node &node) {
     auto data = readTensor(value->t(), importer.dataFolder());
     if (!data)
       return node.unsupported(llvm::toString(data.takeError()));
+    if (llvm::Error error = importer.countWeights(value->t(), *data))
+      return node.unsupported(llvm::toString(std::move(error)));
     Tensor tensor;
     tensor.elementType = data->elementType;
     for (int64_t size : data->dims)

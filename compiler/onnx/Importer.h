@@ -84,6 +84,8 @@ public:
   // Whether a node may make a constant of so many bytes out of others: all of them
   // are limited by the fold budget and the size of the weights. Reports if not.
   bool mayMake(const Node &node, int64_t bytes);
+  // Counts a tensor of the file; an error if all together are too large.
+  llvm::Error countWeights(const TensorProto &proto, const TensorData &data);
   // A tensor type; nothing (and reported) for sizes that rt3_graph cannot have.
   std::optional<RankedTensorType> typeOf(const Node &node, int32_t elementType, ArrayRef<Size> shape);
   Type elementTypeOf(int32_t elementType);
@@ -112,8 +114,10 @@ private:
   llvm::StringMap<std::vector<Size>> inputShapes;
   // Inputs of the function in order; a null type has been reported.
   std::vector<std::pair<const ValueInfoProto *, RankedTensorType>> inputs;
-  int64_t freeMaximum = 0; // 0: no dimension is free.
-  int64_t weightBytes = 0, madeBytes = 0;
+  int64_t freeMaximum = 0;                // 0: no dimension is free.
+  int64_t weightBytes = 0, madeBytes = 0; // Stored in the file; made of those.
+  int64_t knownCount = 0;
+  llvm::StringMap<int64_t> opsets; // By domain; "" is ONNX's own.
   std::vector<std::pair<std::string, mlir::Value>> outputs;
   friend struct Node;
 };

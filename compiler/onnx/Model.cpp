@@ -160,8 +160,7 @@ static Expected<std::string> readExternal(const TensorProto &tensor, StringRef f
   return bytes;
 }
 
-// Bytes of an element in raw data; 0 for types that are not read.
-static int64_t rawElementSize(int32_t type) {
+int64_t mlir::rt3::onnx::storedElementSize(int32_t type) {
   switch (type) {
   case TensorProto::BOOL:
   case TensorProto::INT8:
@@ -182,8 +181,6 @@ static int64_t rawElementSize(int32_t type) {
     return 0;
   }
 }
-
-bool mlir::rt3::onnx::isReadable(int32_t elementType) { return rawElementSize(elementType) != 0; }
 
 static float fromHalf(uint16_t bits, const llvm::fltSemantics &semantics) {
   llvm::APFloat value(semantics, llvm::APInt(16, bits));
@@ -228,7 +225,7 @@ struct Elements {
     case TensorProto::DOUBLE:
       return append<float>(read(double()));
     default:
-      out.bytes.insert(out.bytes.end(), bytes, bytes + rawElementSize(type));
+      out.bytes.insert(out.bytes.end(), bytes, bytes + storedElementSize(type));
     }
   }
 };
@@ -254,8 +251,8 @@ static int32_t keptType(int32_t type) {
 
 Expected<TensorData> mlir::rt3::onnx::readTensor(const TensorProto &tensor, StringRef folder) {
   auto fail = [&](const Twine &why) { return createStringError("tensor \"" + tensor.name() + "\": " + why); };
-  int64_t elementSize = rawElementSize(tensor.data_type());
-  if (!isReadable(tensor.data_type()))
+  int64_t elementSize = storedElementSize(tensor.data_type());
+  if (elementSize == 0)
     return fail("element type " + Twine(tensor.data_type()) +
                 " is not supported; only bool, float and integers of 8 to 64 bits are");
   TensorData data;

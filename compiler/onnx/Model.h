@@ -41,8 +41,9 @@ llvm::Expected<ModelProto> readModel(llvm::StringRef path);
 // Parses bytes that are in memory.
 llvm::Expected<ModelProto> parseModel(llvm::StringRef bytes);
 
-// Whether tensors of this element type (of TensorProto) can be read.
-bool isReadable(int32_t elementType);
+// Bytes of an element in the file (of a type of TensorProto); 0 for types that
+// cannot be read.
+int64_t storedElementSize(int32_t elementType);
 
 // The elements of a tensor, as f32 for all float types and i64 or i32 for small
 // integers. External data is read from below `folder` only: no absolute paths,

@@ -22,7 +22,7 @@ ExitCode mlir::rt3::runCheck(const CheckVerb &verb) {
   int64_t unfolded = 0;
   auto result = importAndFuse(&context, verb.model.model, *import, &unfolded);
   if (!result)
-    return fail(kExitBadInput, llvm::toString(result.takeError()));
+    return fail(result.takeError());
   if (!result->problems.empty()) {
     printProblems(verb.model, result->problems, result->nodeCount);
     return kExitUnsupported;

@@ -275,7 +275,7 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   context.loadAllAvailableDialects();
   auto imported = onnx::importModel(&context, verb.model.model, *import);
   if (!imported)
-    return fail(kExitBadInput, llvm::toString(imported.takeError()));
+    return fail(imported.takeError());
   if (!imported->problems.empty()) {
     printProblems(verb.model, imported->problems, imported->nodeCount);
     return kExitUnsupported;

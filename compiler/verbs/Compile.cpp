@@ -79,10 +79,8 @@ ExitCode mlir::rt3::runCompile(const CompileVerb &verb) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   auto result = compileModel(&context, verb.model.model, options);
-  if (!result) {
-    std::string message = llvm::toString(result.takeError());
-    return fail(llvm::StringRef(message).contains(kOwnFault) ? kExitInternal : kExitBadInput, message);
-  }
+  if (!result)
+    return fail(result.takeError());
   if (!result->problems.empty()) {
     printProblems(verb.model, result->problems, result->nodeCount);
     return kExitUnsupported;

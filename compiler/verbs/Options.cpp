@@ -19,6 +19,11 @@ ExitCode mlir::rt3::fail(ExitCode code, const llvm::Twine &message) {
   return code;
 }
 
+ExitCode mlir::rt3::fail(llvm::Error error) {
+  ExitCode code = error.isA<onnx::OwnFault>() ? kExitInternal : kExitBadInput;
+  return fail(code, llvm::toString(std::move(error)));
+}
+
 llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions &options) {
   onnx::ImportOptions result;
   result.foldBudget = options.foldBudget;

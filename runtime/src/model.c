@@ -94,6 +94,8 @@ static rt3_status_t check_tensors(const rt3_tensor_t *tensors, uint32_t count,
 
 static int overlap(const void *a, size_t a_size, const void *b, size_t b_size) {
   uintptr_t first = (uintptr_t)a, second = (uintptr_t)b;
+  if (a_size == 0 || b_size == 0)
+    return 0;
   return first < second ? second - first < a_size : first - second < b_size;
 }
 

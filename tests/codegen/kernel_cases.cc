@@ -83,7 +83,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
   auto mask = RankedTensorType::get({2, 1, 1, ShapedType::kDynamic}, b.getF32Type());
   auto special = typeOf(kSpecialFeatures);
   auto specialSequence = RankedTensorType::get({1, ShapedType::kDynamic, 24}, b.getF32Type());
-  types.append({sequence, mask, special, specialSequence});
+  types.append({sequence, mask, special, specialSequence, specialSequence});
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
@@ -114,10 +114,12 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
       results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
                                                    b.getI64IntegerAttr(heads), b.getF32FloatAttr(0.3),
                                                    isCausal ? b.getUnitAttr() : UnitAttr()));
-  // NaN, infinities, denormals and both zeros: through a layer that stays dense (a
-  // pruned one does not read what a dropped weight would multiply), normalisation,
-  // attention (a NaN key makes every query of its head NaN) and all functions.
-  mlir::Value s = function.getArgument(std::size(kInputs) + 2), q = function.getArgument(std::size(kInputs) + 3);
+  // NaN, infinities, denormals and both zeros, one per token: through a layer that
+  // stays dense (a pruned one does not read what a dropped weight would multiply),
+  // normalisation, attention (a NaN key makes every query of its head NaN, an
+  // infinite one those that it suits) and all functions.
+  mlir::Value s = function.getArgument(std::size(kInputs) + 2), q = function.getArgument(std::size(kInputs) + 3),
+              v = function.getArgument(std::size(kInputs) + 4);
   mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
   results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
                                             b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
@@ -125,7 +127,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
   mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures}, 1));
   results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5)));
   results.push_back(graph::SoftmaxOp::create(b, special, s, 1));
-  results.push_back(graph::AttentionOp::create(b, specialSequence, q, q, q, mlir::Value(), b.getI64IntegerAttr(3),
+  results.push_back(graph::AttentionOp::create(b, specialSequence, q, q, v, mlir::Value(), b.getI64IntegerAttr(3),
                                                b.getF32FloatAttr(0.3), UnitAttr()));
   for (uint32_t kind = 0; kind <= graph::getMaxEnumValForUnaryKind(); ++kind)
     if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
@@ -151,15 +153,17 @@ static std::vector<HostTensor> makeInputs(int64_t length) {
   add({2, 1, 1, length}, 1);
   for (int64_t i = 0; i < length; ++i) // Every third token is hidden.
     inputs.back().elements[i] = i % 3 == 2 ? (length % 2 ? -10000 : -double(INFINITY)) : 0;
-  // Token 0 is special, and only token 0 of the results may be. 88.5 is where exp
-  // is still finite.
+  // One special value per token, and only that token's results may be special. 88.5
+  // is where exp is still finite; 1e18 squared still is.
   add({length, kSpecialFeatures}, 8);
   double infinity = std::numeric_limits<double>::infinity();
-  const double values[] = {NAN, infinity, -infinity, 0.0, -0.0, 1e-42, -1e-42, 3e38, 88.5, float(88.72), 89, -88, -103};
-  for (size_t i = 0; i < std::size(values) && length > 3; ++i)
-    inputs.back().elements[i] = values[i];
-  add({1, length, 24}, 2);
-  inputs.back().elements[(length - 1) * 24 + 9] = NAN; // In head 1 of 3.
+  const double values[] = {NAN, infinity, -infinity, 0.0, -0.0, 1e-42, -1e-42, 1e18, 88.5, float(88.72), 89, -88, -103};
+  for (int64_t i = 0; i < std::min<int64_t>(std::size(values), length); ++i)
+    inputs.back().elements[i * kSpecialFeatures + i % kSpecialFeatures] = values[i];
+  add({1, length, 24}, 2);                                   // Of queries and keys ...
+  inputs.back().elements[(length - 1) * 24 + 9] = NAN;       // In head 1 of 3.
+  inputs.back().elements[(length - 1) * 24 + 17] = infinity; // In head 2.
+  add({1, length, 24}, 2);                                   // ... and of values.
   return inputs;
 }
 

@@ -338,14 +338,94 @@ class HostileModelTest(unittest.TestCase):
         graph.output(y, "float32", [1, 16])
         self.check("doubling", graph)
 
+    def test_products_of_constants(self):
+        """A long chain, and a constant that is squared again and again."""
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 16])
+        half = graph.constant("half", numpy.full([1], 0.5, numpy.float32))
+        for _ in range(50000):
+            x = graph.op("Mul", x, half)
+        graph.output(x, "float32", [1, 16])
+        self.check("chain", graph)
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 16])
+        shape = graph.constant("shape", numpy.array([1 << 17]))
+        for i in range(200):  # Takes the budget of folding.
+            graph.op("Expand", graph.constant(f"c{i}", float(i)), shape, name=f"e{i}")
+        m = graph.constant("m", numpy.full([1], 1.0, numpy.float32))
+        for _ in range(60):
+            m = graph.op("Mul", m, m)
+        graph.output(graph.op("Mul", x, m), "float32", [1, 16])
+        self.check("squares", graph)
+
+    def test_slices_of_one_layer(self):
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 100])
+        y = graph.op("MatMul", x, graph.constant("w", numpy.ones([100, 10000], numpy.float32)))
+        axis, total = graph.constant("axis", numpy.array([1])), None
+        for i in range(2000):
+            part = graph.op("Slice", y, graph.constant(f"s{i}", numpy.array([i])), graph.constant(f"e{i}", numpy.array([i + 5000])), axis)
+            total = graph.op("Add", total, part) if total else part
+        graph.output(total, "float32", [1, 5000])
+        self.check("slices", graph)
+
+    def test_one_list_in_many_nodes(self):
+        graph = Graph()
+        x = graph.input("x", "float32", [1, 16])
+        known = graph.constant("known", numpy.arange(4096))
+        for _ in range(60000):
+            known = graph.op("Identity", known)
+        graph.output(graph.op("Relu", x), "float32", [1, 16])
+        result = self.check("lists", graph, code=3)
+        self.assertIn("integers are computed while importing", result.stderr)
+
+    def test_integers_that_leave_their_type(self):
+        """INT32_MAX + 5 wraps at run time; folding leaves it there."""
+        graph, out = Graph(), folder("wraps")
+        x = graph.input("x", "int64", [1, 1])
+        large = graph.constant("large", numpy.array([[2**31 - 1]], numpy.int32))
+        total = graph.op("Add", large, graph.constant("five", numpy.array([[5]], numpy.int32)))
+        total = graph.op("Expand", total, graph.constant("wide", numpy.array([1, 5000])))
+        total = graph.op("ReduceMax", total, keepdims=1)
+        graph.output(graph.op("Add", x, graph.op("Cast", total, to=7), name="y"), "int64", [1, 1])
+        graph.save(out / "wraps.onnx")
+        rt3c(out / "wraps.onnx", "--target", "x86-64-v3", "-o", out / "out")
+        write_ids(out / "x.npy", 1, 0, 1, 0)
+        rt3c("run", out / "out", f"--input=x={out}/x.npy", "-o", out)
+        self.assertEqual(numpy.load(out / "y.npy").tolist(), [[-(2**31) + 4]])
+
+    def test_weights_in_constant_nodes(self):
+        """Count like initializers: dequantised weights may be four times as large."""
+        graph, out = Graph(), folder("constants")
+        x = graph.input("x", "float32", [1, 4096])
+        quanta = graph.op("Identity", graph.constant("w", numpy.ones([4096, 5000], numpy.int8)))
+        w = graph.op("DequantizeLinear", quanta, graph.constant("scale", numpy.float32(0.5)))
+        graph.output(graph.op("MatMul", x, w), "float32", [1, 5000])
+        self.check("dequantised", graph)
+
     def test_two_free_dimensions_are_not_one(self):
         graph = Graph()
         graph.output(graph.op("Relu", graph.input("x", "float32", ["batch", "length", 8])), "float32", ["batch", "length", 8])
         path = folder("hostile") / "free.onnx"
         graph.save(path)
-        for shape in (["x=1..4x1..4x8"], ["batch=1..4", "length=1..4"]):
-            result = rt3c("check", path, *[f"--shape={each}" for each in shape], code=4)
+        other = Graph()
+        for name, dims in (("x", ["a", 8]), ("y", ["b", "c", 8])):
+            other.output(other.op("Relu", other.input(name, "float32", dims)), "float32", dims)
+        other.save(path.with_name("other.onnx"))
+        for file, shape in ((path, ["x=1..4x1..4x8"]), (path, ["batch=1..4", "length=1..4"]),
+                            (path.with_name("other.onnx"), ["x=1..4x8", "y=1..4x1..4x8"])):
+            result = rt3c("check", file, *[f"--shape={each}" for each in shape], code=4)
             self.assertIn("two different dimensions are free", result.stderr)
+
+    def test_a_free_dimension_before_another_is_the_users_to_fix(self):
+        graph = Graph()
+        x = graph.input("x", "float32", ["n", 4, 64])
+        graph.output(graph.op("MatMul", x, graph.constant("w", numpy.ones([64, 64], numpy.float32))), "float32", ["n", 4, 64])
+        path = folder("hostile") / "before.onnx"
+        graph.save(path)
+        result = rt3c(path, "--shape", "n=1..16", "-o", SCRATCH / "before", code=4)
+        self.assertIn("fix all dimensions with --shape", result.stderr)
+        self.assertNotIn("fault of rt3c", result.stderr)
 
     def test_large_integers_stay_exact(self):
         """2^53 + 1 is no double: folding must not round it."""

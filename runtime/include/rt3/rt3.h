@@ -49,7 +49,7 @@ typedef enum rt3_status_t {
   RT3_OK = 0,
   // The caller's mistake; nothing is wrong with the bundle.
   RT3_INVALID_ARGUMENT = 1, // NULL, no such level, length out of range,
-                            // outputs that overlap inputs
+                            // memory that overlaps (see rt3_model_run)
   RT3_MISALIGNED = 2,       // memory, workspace, bundle or tensor
   RT3_MEMORY_TOO_SMALL = 3, // see the function that reports the size
   // The bundle cannot be used.
@@ -128,6 +128,9 @@ RT3_API rt3_status_t rt3_model_set_level(rt3_model_t *model, uint32_t level);
 uint32_t rt3_model_level(const rt3_model_t *model);
 
 // Runs one inference. Inputs are not changed; outputs are written whole.
+//
+// Inputs may overlap each other. Outputs must overlap neither inputs, nor each
+// other, nor the workspace, and inputs not the workspace.
 //
 // Returns RT3_INVALID_ARGUMENT, RT3_MISALIGNED or RT3_MEMORY_TOO_SMALL.
 RT3_API rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run);

@@ -67,8 +67,9 @@ static Outcome test(MLIRContext &context, const std::string &folder, const std::
   if (!imported) {
     // A file that cannot be imported at all, e.g. of an old opset, is refused too;
     // our own faults are not.
-    std::string message = llvm::toString(imported.takeError());
-    return {llvm::StringRef(message).contains(kOwnFault) ? Outcome::Wrong : Outcome::Refused, message};
+    llvm::Error error = imported.takeError();
+    auto kind = error.isA<onnx::OwnFault>() ? Outcome::Wrong : Outcome::Refused;
+    return {kind, llvm::toString(std::move(error))};
   }
   if (!imported->problems.empty())
     return {Outcome::Refused, imported->problems[0].op + ": " + imported->problems[0].why};
