@@ -5,11 +5,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Path.h"
-
-#include <set>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -29,29 +26,6 @@ char OwnFault::ID;
 
 Error mlir::rt3::onnx::makeOwnFault(const Twine &message) {
   return llvm::make_error<OwnFault>(message + " (a fault of rt3c; please report it)", llvm::inconvertibleErrorCode());
-}
-
-Expected<std::vector<DimensionChoice>> mlir::rt3::onnx::parseShape(StringRef text) {
-  std::vector<DimensionChoice> shape;
-  SmallVector<StringRef> parts;
-  text.split(parts, 'x');
-  for (StringRef part : parts) {
-    DimensionChoice choice;
-    auto [low, high] = part.split("..");
-    int64_t first;
-    bool isBad = low.getAsInteger(10, first) || first < 1;
-    if (part.contains("..")) {
-      choice.isFree = true;
-      isBad |= high.getAsInteger(10, choice.size) || choice.size < 1 || first != 1;
-    } else {
-      choice.size = first;
-    }
-    if (isBad || choice.size > kMaxFileSize)
-      return createStringError("\"" + part + "\" in shape \"" + text +
-                               "\" is neither a size like 128 nor a range like 1..384");
-    shape.push_back(choice);
-  }
-  return shape;
 }
 
 //===-- Node --------------------------------------------------------------===//
@@ -281,148 +255,6 @@ Error Importer::define(StringRef name, Tensor tensor) {
   return Error::success();
 }
 
-// Fixes every dimension of every input, from the options and what the model
-// says.
-Error Importer::bindShapes() {
-  llvm::StringSet<> initializers;
-  for (const TensorProto &tensor : model.graph().initializer())
-    initializers.insert(tensor.name());
-  llvm::StringMap<DimensionChoice> symbols;
-  std::set<std::string> used;
-  for (auto &[name, choice] : options.shapes)
-    if (choice.size() == 1)
-      symbols[name] = choice[0];
-  // First what is said of whole inputs, so that their symbols count elsewhere.
-  for (const ValueInfoProto &input : model.graph().input()) {
-    auto found = options.shapes.find(input.name());
-    if (found == options.shapes.end() || initializers.contains(input.name()))
-      continue;
-    used.insert(input.name());
-    const TensorShapeProto &shape = input.type().tensor_type().shape();
-    if (size_t(shape.dim_size()) != found->second.size())
-      return createStringError("--shape " + input.name() + " has " + Twine(found->second.size()) +
-                               " dimensions, the input has " + Twine(shape.dim_size()));
-    for (int i = 0; i < shape.dim_size(); ++i) {
-      const auto &dimension = shape.dim(i);
-      DimensionChoice choice = found->second[i];
-      if (dimension.has_dim_value() && dimension.dim_value() > 0 &&
-          (choice.isFree || choice.size != dimension.dim_value()))
-        return createStringError("--shape " + input.name() + " asks for another size of dimension " + Twine(i) +
-                                 " than the " + Twine(dimension.dim_value()) + " that the model fixes");
-      if (!dimension.dim_param().empty())
-        symbols.try_emplace(dimension.dim_param(), choice);
-    }
-  }
-  std::string open, openName;
-  struct FreeDimension {
-    std::string input;
-    int index;
-    std::string symbol;
-
-    std::string text() const {
-      return "dimension " + std::to_string(index) + " of " + input + (symbol.empty() ? "" : " (" + symbol + ")");
-    }
-  };
-  std::optional<FreeDimension> first;
-  for (const ValueInfoProto &input : model.graph().input()) {
-    if (initializers.contains(input.name()))
-      continue;
-    if (!input.type().tensor_type().has_shape())
-      return createStringError("the input \"" + input.name() +
-                               "\" says neither its rank nor its sizes; infer shapes "
-                               "before exporting (onnx.shape_inference)");
-    auto found = options.shapes.find(input.name());
-    const TensorShapeProto &shape = input.type().tensor_type().shape();
-    bool isNamed = found != options.shapes.end();
-    std::optional<FreeDimension> own; // Of this input.
-    std::vector<Size> sizes;
-    for (int i = 0; i < shape.dim_size(); ++i) {
-      const auto &dimension = shape.dim(i);
-      DimensionChoice choice;
-      if (found != options.shapes.end()) {
-        choice = found->second[i];
-      } else if (dimension.has_dim_value() && dimension.dim_value() > 0) {
-        choice.size = dimension.dim_value();
-      } else if (auto symbol = symbols.find(dimension.dim_param());
-                 !dimension.dim_param().empty() && symbol != symbols.end()) {
-        choice = symbol->second;
-        used.insert(dimension.dim_param());
-      } else {
-        open += (open.empty() ? "" : ", ") + input.name() + " dimension " + std::to_string(i) +
-                (dimension.dim_param().empty() ? "" : " (" + dimension.dim_param() + ")");
-        openName = openName.empty() ? input.name() : openName;
-        continue;
-      }
-      if (choice.isFree) {
-        if (freeMaximum != 0 && freeMaximum != choice.size)
-          return createStringError("two free dimensions have the maxima " + Twine(freeMaximum) + " and " +
-                                   Twine(choice.size) + "; only one dimension may be free");
-        // One length serves all free dimensions, so they must be one: the same
-        // symbol, or of inputs whose shapes the user gave alike.
-        const std::string &symbol = dimension.dim_param();
-        const FreeDimension *other = own ? &*own : first ? &*first : nullptr;
-        bool isSame = !other || (!symbol.empty() && symbol == other->symbol) || (!own && isNamed);
-        if (!isSame)
-          return createStringError("two different dimensions are free: " + other->text() + " and " +
-                                   FreeDimension{input.name(), i, symbol}.text() + "; fix one of them");
-        own = FreeDimension{input.name(), i, symbol};
-        first = first ? first : own;
-        freeMaximum = choice.size;
-      }
-      sizes.push_back(choice.isFree ? Size(0, 1) : Size(choice.size));
-    }
-    inputShapes[input.name()] = sizes;
-  }
-  for (auto &[name, choice] : options.shapes)
-    if (!used.contains(name))
-      return createStringError("--shape " + name + ": the model has no input or symbolic dimension of that name");
-  if (!open.empty())
-    return createStringError("sizes are not known: " + open + "; fix them, for example with --shape " + openName +
-                             "=1x128 or, with one free dimension, --shape " + openName + "=1x1..384");
-  return Error::success();
-}
-
-void Importer::chooseInputTypes() {
-  for (const ValueInfoProto &input : model.graph().input()) {
-    auto shape = inputShapes.find(input.name());
-    if (shape == inputShapes.end())
-      continue;
-    // A node of its own for the messages of typeOf.
-    NodeProto proto;
-    proto.set_name(input.name());
-    proto.set_op_type("input");
-    Node node{proto, *this, opsetOf(""), {}};
-    auto type = typeOf(node, input.type().tensor_type().elem_type(), shape->second);
-    inputs.emplace_back(&input, type.value_or(RankedTensorType()));
-  }
-}
-
-// All attributes at once: one at a time takes time and memory with the square of
-// their number.
-static ArrayAttr namesAttr(Builder b, ArrayRef<StringRef> names) {
-  SmallVector<Attribute> list;
-  for (StringRef name : names)
-    list.push_back(b.getDictionaryAttr(b.getNamedAttr("rt3_graph.name", b.getStringAttr(name))));
-  return b.getArrayAttr(list);
-}
-
-Error Importer::defineInputs(func::FuncOp function) {
-  unsigned index = 0;
-  SmallVector<StringRef> names;
-  for (auto [input, type] : inputs) {
-    Tensor tensor;
-    tensor.isBroken = !type;
-    if (type) {
-      tensor = tensorOf(function.getArgument(index++));
-      names.push_back(input->name());
-    }
-    if (Error error = define(input->name(), tensor))
-      return error;
-  }
-  function.setArgAttrsAttr(namesAttr(b, names));
-  return Error::success();
-}
-
 Error Importer::addInitializers() {
   if (model.graph().sparse_initializer_size() != 0)
     return createStringError("sparse initializers are not supported; store the zeros, they are found");
@@ -569,7 +401,7 @@ Expected<ImportResult> Importer::run() {
   b.setLoc(UnknownLoc::get(b.getContext()));
   func::ReturnOp::create(b, values);
   function.setType(b.getFunctionType(function.getArgumentTypes(), types));
-  function.setResAttrsAttr(namesAttr(b, names));
+  function.setResAttrsAttr(namesAttr(names));
   if (failed(verify(*module)))
     return makeOwnFault("the imported model is not valid");
   result.module = std::move(module);

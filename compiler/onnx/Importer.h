@@ -100,6 +100,9 @@ private:
   llvm::Error bindShapes();
   void chooseInputTypes();
   llvm::Error defineInputs(func::FuncOp function);
+  // Argument or result attributes with names, all at once: one at a time takes time
+  // and memory with the square of their number.
+  ArrayAttr namesAttr(ArrayRef<StringRef> names);
   llvm::Error addInitializers();
   llvm::Error addOutputs();
   llvm::Error addNode(const NodeProto &proto);

@@ -29,7 +29,8 @@ SHARED = ROOT.parent / "shared/data"
 MINILM = SHARED / "models/minilm-l6-v2/model.onnx"
 RT3C, SCRATCH = None, None
 # What this machine can run.
-TARGETS = ["x86-64-v3"] + (["x86-64-v4"] if "avx512dq" in pathlib.Path("/proc/cpuinfo").read_text() else [])
+FLAGS = pathlib.Path("/proc/cpuinfo").read_text()
+TARGETS = ["x86-64-v3"] + ["x86-64-v4"] * ("avx512dq" in FLAGS) + ["x86-64-v4-vnni"] * ("avx512_vnni" in FLAGS)
 
 NESTED = {
     "nested": True,
@@ -134,6 +135,31 @@ class SampleModelTest(unittest.TestCase):
         self.assertTrue(any(row["level"] == "(fused)" for row in rows))
         # f32 differs from double somewhere.
         rt3c(*arguments, "--tolerance", "0", code=6)
+
+    def test_int8_is_close_to_f32_and_equal_to_the_interpreter(self):
+        levels, inputs = levels_file(NESTED), folder("inputs")
+        write_ids(inputs / "ids.npy", 64, 0, 256, 3)
+        results = {}
+        for kind in ("f32", "int8"):
+            out = folder(f"typed-{kind}")
+            rt3c(MODEL, "--shape", "ids=1x1..128", "--target", TARGETS[-1], "--type", kind, "--levels", levels, "-o", out)
+            rt3c("run", out, "--input", f"ids={inputs}/ids.npy", "--level", "high", "-o", out)
+            results[kind] = numpy.load(out / "logits.npy")
+        rt3c("compare", MODEL, "--shape", "ids=1x1..128", "--type", "int8", "--levels", levels, "--with", out, "--length", "33")
+        # Of logits that reach 25, with 127 steps for weights and activations: 1 %.
+        difference = abs(results["f32"] - results["int8"]).mean()
+        self.assertLess(difference, 0.25)
+        self.assertGreater(difference, 1e-3)
+        f32, int8 = (json.loads((SCRATCH / f"typed-{kind}/byte_lm.report.json").read_text()) for kind in ("f32", "int8"))
+        self.assertLess(int8["weights_size"], 0.4 * f32["weights_size"])
+
+    def test_layers_can_stay_f32(self):
+        out = folder("kept")
+        rt3c(MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "/head*", "--keep-f32", "/blocks.0/*", "-o", out)
+        layers = json.loads((out / "byte_lm.report.json").read_text())["levels"][0]["layers"]
+        for layer in layers:
+            isKept = layer["layer"].startswith(("/head", "/blocks.0/"))
+            self.assertEqual(layer["type"], "f32" if isKept else "int8", layer["layer"])
 
     def test_a_fixed_shape_compiles_too(self):
         out = folder("fixed")
@@ -245,6 +271,9 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--target", "pixel9", says=["pixel9", "cortex-a55"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--name", "9 lives", says=["9 lives"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--emit", "bitcode", says=["bitcode"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int4", says=["int4", "neither f32 nor int8"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs --type int8"])
+        self.refuse(4, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
 
     def test_levels_that_are_wrong(self):
         def plan(text, *says):
