@@ -111,7 +111,7 @@ def main():
         "-o", scratch / "count_rt3")
     rows = []
     if not options.without_onnxruntime:
-        run("aarch64-linux-gnu-g++", "-O1", "-std=c++20", ROOT / "benchmarks/arm/count_onnxruntime.cc", ORT / "libonnxruntime.so.1",
+        run("aarch64-linux-gnu-g++", "-O1", "-std=c++20", f"-I{ROOT}", ROOT / "benchmarks/arm/count_onnxruntime.cc", ORT / "libonnxruntime.so.1",
             f"-Wl,-rpath,{ORT}", "-o", scratch / "count_onnxruntime")
         arguments = [f"{tensor['name']}:{TYPES[tensor['element_type']][1]}:{'x'.join(map(str, shape))}"
                      for tensor, shape in zip(report["inputs"], shapes)]

@@ -15,9 +15,11 @@ namespace {
 // One trip of a loop whose body multiplies `rows[c]` weights by input c.
 struct Trip {
   double fmas = 0, loads = 0, others = 0, chain = 0; // Instructions; chain: FMAs.
+  double l2Bytes = 0;                                // Of activations.
 
   double cycles(const Device &device) const {
-    return std::max({fmas / device.fmaPerCycle, loads / device.loadsPerCycle,
+    return l2Bytes / device.l2BytesPerCycle +
+           std::max({fmas / device.fmaPerCycle, loads / device.loadsPerCycle,
                      (fmas + loads + others) / device.issuePerCycle, chain * device.fmaLatency});
   }
 };
@@ -42,6 +44,9 @@ static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t patt
   }
   trip.fmas = weights * vectors;
   trip.loads = usedColumns * vectors + weights / device.weightsPerLoad + (shape.gathered ? usedColumns : 1);
+  int64_t panelBytes = 4 * device.lanes * device.tileVectors;
+  if (shape.range * panelBytes > device.l1Size)
+    trip.l2Bytes = 4.0 * usedColumns * vectors * device.lanes;
   trip.others = 6; // Address arithmetic, pointer bumps and the branch.
   trip.chain = *std::max_element(perRow.begin(), perRow.end());
   return trip;

@@ -68,6 +68,8 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("loop_exit_cycles", device.loopExitCycles);
   number("weights_per_load", device.weightsPerLoad);
   number("l1_size", device.l1Size);
+  number("l2_size", device.l2Size);
+  number("l2_bytes_per_cycle", device.l2BytesPerCycle);
   number("stream_bytes_per_cycle", device.streamBytesPerCycle);
   if (error)
     return std::move(error);

@@ -35,6 +35,8 @@ struct Device {
   std::string int8Features;                         // ... LLVM's features for that ...
   uint32_t int8RequiredFeatures;                    // ... and rt3_cpu_feature_t.
   int64_t l1Size;                                   // Bytes of first-level data cache.
+  int64_t l2Size;                                   // Bytes of second-level cache; activations
+  double l2BytesPerCycle;                           // from there cost this besides.
   double streamBytesPerCycle;                       // Bandwidth for weights beyond the caches.
 };
 

@@ -40,52 +40,70 @@ public:
 private:
   Value at(Value base, Value row, int64_t v) { return b.offset(b.offset(base, b.mul(row, rowSize)), v * vectorSize); }
 
-  // max |x| over the features of each token; NaN if one is.
+  // max |x| over the features of each token; NaN if one is. Without their signs,
+  // floats are ordered as their bits, and NaN comes last.
   SmallVector<Value> buildLargest(Value x) {
-    return b.loop(b.integer(0), b.integer(features), 1, SmallVector<Value>(vectors, b.real(floats, 0)),
-                  [&](Value feature, ValueRange carried) {
-                    SmallVector<Value> next;
-                    for (int64_t v = 0; v < vectors; ++v) {
-                      Value size = LLVM::FAbsOp::create(b, b.load(floats, at(x, feature, v)));
-                      next.push_back(arith::MaximumFOp::create(b, carried[v], size));
-                    }
-                    return next;
-                  });
+    SmallVector<Value> largest =
+        b.loop(b.integer(0), b.integer(features), 1, SmallVector<Value>(vectors, constant(0)),
+               [&](Value feature, ValueRange carried) {
+                 SmallVector<Value> next;
+                 for (int64_t v = 0; v < vectors; ++v) {
+                   Value size = arith::AndIOp::create(b, b.load(words, at(x, feature, v)), constant(0x7fffffff));
+                   next.push_back(arith::MaxUIOp::create(b, carried[v], size));
+                 }
+                 return next;
+               });
+    for (Value &value : largest)
+      value = arith::BitcastOp::create(b, floats, value);
+    return largest;
   }
 
   // The first `count` numbers of a word.
   void buildWord(Value x, Value y, Value word, int64_t count, ArrayRef<Value> factors) {
+    int64_t bits = 32 / perWord;
+    // Four numbers are added up as bytes of 1 to 255, so that none borrows from the
+    // next; in wider fields they are signed.
+    bool isOffset = perWord == 4;
     for (int64_t v = 0; v < vectors; ++v) {
       Value sum;
-      for (int64_t i = 0; i < count; ++i) {
-        Value feature = b.add(b.mul(word, perWord), i);
-        Value number = quantum(b.load(floats, at(x, feature, v)), factors[v]);
-        sum = sum ? arith::OrIOp::create(b, sum, place(number, i)) : place(number, i);
+      uint32_t surplus = 0;
+      for (int64_t i = 0; i < perWord; ++i) {
+        // A number behind the last feature is 0: 128 as a byte.
+        Value number = constant(kRounding + (isOffset ? 128 : 0));
+        if (i < count)
+          number = rounded(b.load(floats, at(x, b.add(b.mul(word, perWord), i), v)), factors[v], isOffset ? 128 : 0);
+        if (!isOffset)
+          number = field(arith::SubIOp::create(b, number, constant(kRounding)), i);
+        surplus += kRounding << (i * bits);
+        if (i > 0)
+          number = arith::ShLIOp::create(b, number, constant(i * bits));
+        sum = sum ? arith::AddIOp::create(b, sum, number) : number;
       }
-      // Each byte b becomes b + 128.
-      if (dot == kernel::Dot::Vpdpbusd)
+      if (isOffset)
+        sum = arith::SubIOp::create(b, sum, constant(surplus));
+      // sdot takes signed bytes.
+      if (dot == kernel::Dot::Sdot)
         sum = arith::XOrIOp::create(b, sum, constant(0x80808080));
       b.store(sum, at(y, word, v));
     }
   }
 
-  Value quantum(Value x, Value factor) {
-    Value value = arith::MulFOp::create(b, x, factor);
-    // A token of zeros has an infinite factor; its scale makes it 0 again.
-    value = arith::MaxNumFOp::create(b, value, b.real(floats, -graph::kLargestQuantum));
-    value = arith::MinNumFOp::create(b, value, b.real(floats, graph::kLargestQuantum));
-    return arith::FPToSIOp::create(b, words, LLVM::RoundEvenOp::create(b, value));
+  // The bits of 1.5 x 2^23: floats from there on are whole numbers, and the bits of
+  // 1.5 x 2^23 + n are kRounding + n.
+  static constexpr uint32_t kRounding = 0x4b400000;
+
+  // kRounding + offset + round(x factor), half to even, by one multiply-add. |x
+  // factor| is at most 127 but for rounding; a token of zeros has an infinite factor,
+  // and whatever comes of it its scale makes 0 again.
+  Value rounded(Value x, Value factor, int64_t offset) {
+    return arith::BitcastOp::create(b, words, b.fma(x, factor, b.real(floats, 12582912.0 + offset)));
   }
 
-  // `number` as the i-th of its word.
-  Value place(Value number, int64_t i) {
-    int64_t bits = 32 / perWord;
-    if (bits == 32)
+  // `number` as a part of its word that does not touch those above.
+  Value field(Value number, int64_t i) {
+    if (i + 1 == perWord)
       return number;
-    // The topmost needs no mask: what is above it is shifted out.
-    if (i + 1 < perWord)
-      number = arith::AndIOp::create(b, number, constant((1 << bits) - 1));
-    return i == 0 ? number : arith::ShLIOp::create(b, number, constant(i * bits)).getResult();
+    return arith::AndIOp::create(b, number, constant((uint32_t(1) << (32 / perWord)) - 1));
   }
 
   Value constant(uint32_t value) {

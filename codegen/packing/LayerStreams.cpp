@@ -29,6 +29,17 @@ static int64_t passOf(const Device &device, int64_t rows) {
   return pass;
 }
 
+// Ranges of inputs to choose from. In short ones activations stay in the first
+// level of cache; in one range for all, the loops of patterns are longest.
+static std::vector<int64_t> candidateRanges(int64_t inputs, const Device &device) {
+  int64_t width = device.tileVectors * device.lanes;
+  int64_t cached = chooseRange(inputs, width, device.l1Size);
+  int64_t whole = llvm::alignTo(inputs, kernel::kFeatureMultiple);
+  // Indices are u16 and count vectors.
+  bool isAllowed = whole * width * 4 <= device.l2Size * 2 / 3 && whole * device.tileVectors < 65536;
+  return cached == whole || !isAllowed ? std::vector{cached} : std::vector{cached, whole};
+}
+
 // The shapes that can store `encoding`. Zeros without structure (blocks of one
 // weight) may go into any; what is fastest is for the cost model to say.
 static std::vector<StreamShape> candidateShapes(Attribute encoding, const StreamShape &base, ModuleOp module) {
@@ -150,11 +161,14 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
       // At most 64 positions; wider blocks are cut, and their patterns found anew.
       shape.columns = std::min(shape.columns * wordsPerUnit, 64 / shape.rows);
       shape.pass = passOf(device, shape.rows);
-      PackedStream stream = packSparse(weights, shape, patterns);
-      double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));
-      if (!best || cycles < bestCycles) {
-        best = std::move(stream);
-        bestCycles = cycles;
+      for (int64_t range : candidateRanges(layer.inputs, device)) {
+        shape.range = range;
+        PackedStream stream = packSparse(weights, shape, patterns);
+        double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));
+        if (!best || cycles < bestCycles) {
+          best = std::move(stream);
+          bestCycles = cycles;
+        }
       }
     }
     result.streams.push_back(std::move(*best));

@@ -18,6 +18,9 @@ using namespace mlir::rt3;
 static constexpr int64_t kPadding = 16;
 
 int64_t mlir::rt3::chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size) {
+  int64_t whole = llvm::alignTo(inputs, kernel::kFeatureMultiple);
+  if (whole * 4 * panelWidth <= l1Size * 4 / 5)
+    return whole;
   int64_t largest = std::max<int64_t>(16, l1Size * 2 / 3 / (4 * panelWidth));
   int64_t parts = llvm::divideCeil(inputs, largest);
   return llvm::alignTo(llvm::divideCeil(inputs, parts), kernel::kFeatureMultiple);

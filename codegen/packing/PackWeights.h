@@ -48,7 +48,8 @@ struct PackedStream {
 inline constexpr size_t kMaxPatternCount = 32;
 
 // The inputs of a segment so that a panel's part of them, of `panelWidth`
-// tokens, takes two thirds of the first-level cache; parts are of even size.
+// tokens, takes two thirds of the first-level cache; parts are of even size. All of them if
+// they take at most four fifths.
 int64_t chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size);
 
 // Stores all weights; outputs are rounded up to 8.

@@ -484,11 +484,11 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     With `int8`, x is quantised per token and the weights per output, both
     symmetrically, and the sum is exact:
 
-        sx = max |x[k]| / 127                 qx[k] = clamp(round(x[k] x 127 / max |x|))
+        sx = max |x[k]| / 127                 qx[k] = round(x[k] x f), f = 127 / max |x| in f32
         sw[n] = max over k |weights[k, n]| / 127     qw[k, n] = round(weights[k, n] / sw[n])
         result[n] = activation(sx sw[n] sum over k of qx[k] mask[k, n] qw[k, n] + bias[n]) + residual[n]
 
-    rounding half to even, clamping to [-127, 127].
+    rounding half to even, a product once.
 
     `levels` has one weight encoding per level (none: dense everywhere). In a
     function of one level it holds the encodings whose union is the layer at

@@ -7,8 +7,8 @@
 
 using namespace mlir::rt3;
 
-static int8_t quantum(float value) {
-  float largest = graph::kLargestQuantum;
+static int8_t quantum(double value) {
+  double largest = graph::kLargestQuantum;
   return int8_t(std::nearbyint(std::min(std::max(value, -largest), largest)));
 }
 
@@ -35,6 +35,6 @@ float graph::quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &
     return largest; // 0, infinite or NaN: no number of the result is finite but zeros.
   float factor = float(kLargestQuantum) / largest;
   for (size_t i = 0; i < features.size(); ++i)
-    out[i] = quantum(features[i] * factor);
+    out[i] = quantum(double(features[i]) * factor); // Exact, so rounded once.
   return largest * (1.0f / kLargestQuantum);
 }
