@@ -284,10 +284,14 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
   if (Error error = quantize(*imported->module, options))
     return std::move(error);
   auto result = compileGraph(*imported->module, options);
-  if (result) {
-    result->nodeCount = imported->nodeCount;
-    result->unfoldedCount = unfoldedCount;
+  if (!result) {
+    Error error = result.takeError();
+    if (error.isA<onnx::OwnFault>())
+      return std::move(error);
+    return llvm::createStringError(path + ": " + llvm::toString(std::move(error)));
   }
+  result->nodeCount = imported->nodeCount;
+  result->unfoldedCount = unfoldedCount;
   return result;
 }
 

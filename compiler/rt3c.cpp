@@ -15,7 +15,11 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
          "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension; repeatable")
       ->allow_extra_args(false);
   app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing")
-      ->check(CLI::NonNegativeNumber);
+      ->check([](const std::string &text) {
+        int64_t number;
+        return llvm::StringRef(text).getAsInteger(10, number) || number < 0 ? "expected a number of bytes" : "";
+      })
+      ->capture_default_str();
   app->add_flag("--json", options.asJson, "print JSON");
 }
 
@@ -32,6 +36,7 @@ static void addTargetOptions(CLI::App *app, ModelOptions &options) {
 
 int main(int argc, char **argv) {
   CLI::App app("rt3c compiles pruned ONNX models to libraries that run at several levels");
+  app.name("rt3c");
   app.set_version_flag("--version", "rt3c 0.1.0 (LLVM 22)");
   app.require_subcommand(1);
   app.footer("exit codes: 0 ok, 1 internal, 2 usage, 3 unsupported model, 4 bad input file, 5 limit, 6 mismatch");
@@ -81,7 +86,10 @@ int main(int argc, char **argv) {
   compareApp
       ->add_option("--tolerance", compare.tolerance,
                    "largest difference, relative to the largest reference if that is over 1; none: 1e-4, of int8 2e-2")
-      ->check(CLI::NonNegativeNumber);
+      ->check([](const std::string &text) {
+        double number;
+        return llvm::StringRef(text).getAsDouble(number) || !(number >= 0) ? "expected a number of at least 0" : "";
+      });
 
   bool asJson = false;
   CLI::App *opsApp = app.add_subcommand("ops", "list the supported operators");
@@ -105,8 +113,12 @@ int main(int argc, char **argv) {
   std::reverse(words.begin(), words.end());
   try {
     app.parse(words);
+  } catch (const CLI::Success &asked) { // --help, --version
+    app.exit(asked);
+    return kExitOk;
   } catch (const CLI::ParseError &error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    const char *what = words.empty() && argc == 1 ? "a model or a verb is required" : error.what();
+    return fail(kExitUsage, llvm::Twine(what) + "; see rt3c --help, or --help of the verb");
   }
   if (*compileApp)
     return runCompile(compile);

@@ -104,6 +104,8 @@ def main():
     run(options.build / "bin/rt3c", options.model, "--target", options.target, "--name", "counted", "--type", options.type, "-o", scratch,
         *(["--levels", options.levels] if options.levels else []), *[f"--shape={shape}" for shape in options.shape])
     report = json.loads((scratch / "counted.report.json").read_text())
+    if options.target.startswith("x86") or not 1 <= options.length <= report["max_length"] and report["max_length"] > 1:
+        sys.exit(f"count.py: --target must be an Arm core and --length from 1 to {report['max_length']}")
     data, shapes = sample_inputs(report["inputs"], options.length)
     (scratch / "inputs").write_bytes(data)
     run("aarch64-linux-gnu-gcc", "-O1", "-std=gnu11", "-static", "-DRT3_PROGRAM=rt3_counted_program", f"-I{ROOT}/runtime/include",
@@ -129,6 +131,8 @@ def main():
         error = None if options.without_onnxruntime or density < 1 else difference(output, scratch / "expected")
         rows.append((level["name"], density, *cycles.estimate(blocks, cpus), error))
 
+    if not rows or (options.only and len(rows) == (0 if options.without_onnxruntime else 1)):
+        sys.exit(f"count.py: --only {options.only}: no such level; there are {', '.join(level['name'] for level in report['levels'])}")
     macs = sum(layer["inputs"] * layer["outputs"] for layer in report["levels"][0]["layers"]) * options.length
     if options.json:
         print(json.dumps([{"name": name, "density": density, "instructions": instructions, "cycles": estimates}
@@ -145,4 +149,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(f"count.py: {error}")

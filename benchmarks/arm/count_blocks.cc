@@ -36,7 +36,8 @@ struct Block {
 
 std::mutex mutex; // translation and marks come from any thread
 std::map<std::pair<uint64_t, std::vector<uint32_t>>, std::unique_ptr<Block>> blocks;
-std::string outputPath = "blocks.txt";
+// No string, whose destructor may run before QEMU calls write().
+const char *outputPath = "blocks.txt";
 
 void mark(unsigned, void *word) {
   std::lock_guard lock(mutex);
@@ -48,6 +49,8 @@ void mark(unsigned, void *word) {
   }
 }
 
+bool hasRun = false;
+
 void translated(qemu_plugin_id_t, qemu_plugin_tb *translation) {
   std::vector<uint32_t> words(qemu_plugin_tb_n_insns(translation));
   for (size_t i = 0; i < words.size(); ++i) {
@@ -58,6 +61,7 @@ void translated(qemu_plugin_id_t, qemu_plugin_tb *translation) {
                                              reinterpret_cast<void *>(uintptr_t(words[i])));
   }
   std::lock_guard lock(mutex);
+  hasRun = true;
   // QEMU may translate the same code again; a block keeps its counter.
   uint64_t address = qemu_plugin_tb_vaddr(translation);
   std::unique_ptr<Block> &block = blocks[{address, words}];
@@ -67,9 +71,11 @@ void translated(qemu_plugin_id_t, qemu_plugin_tb *translation) {
 }
 
 void write(qemu_plugin_id_t, void *) {
-  std::FILE *file = std::fopen(outputPath.c_str(), "w");
+  if (!hasRun)
+    return; // QEMU has stopped before the program.
+  std::FILE *file = std::fopen(outputPath, "w");
   if (!file) {
-    std::fprintf(stderr, "count_blocks: %s cannot be written\n", outputPath.c_str());
+    std::fprintf(stderr, "count_blocks: %s cannot be written\n", outputPath);
     return;
   }
   for (const auto &[key, block] : blocks) {
@@ -89,7 +95,7 @@ extern "C" __attribute__((visibility("default"))) int qemu_plugin_install(qemu_p
                                                                           int count, char **arguments) {
   for (int i = 0; i < count; ++i) {
     if (std::strncmp(arguments[i], "out=", 4) == 0)
-      outputPath = arguments[i] + 4;
+      outputPath = strdup(arguments[i] + 4);
   }
   qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
   qemu_plugin_register_atexit_cb(id, write, nullptr);

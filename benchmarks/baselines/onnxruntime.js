@@ -2,7 +2,8 @@
 //
 // Times ONNX Runtime (npm onnxruntime-node) on one thread, or writes its outputs.
 //
-//   node onnxruntime.js MODEL LENGTH SECONDS        prints "best median" in ms
+//   node onnxruntime.js MODEL LENGTH SECONDS [NAMES]  prints "best median" in ms; NAMES: its
+//                                                   inputs, or it is another model
 //   node onnxruntime.js MODEL --run IN_DIR OUT_DIR  IN_DIR/<input>.npy -> OUT_DIR/<output>.npy
 //   node onnxruntime.js MODEL --embed IDS OUT       JSON lists of token ids -> sums of the last hidden states
 const fs = require('fs');
@@ -82,6 +83,8 @@ async function main() {
     fs.writeFileSync(fourth, JSON.stringify(rows));
     return;
   }
+  if (fourth !== undefined && fourth.split(',').sort().join() !== [...session.inputNames].sort().join())
+    throw new Error(`${model} has the inputs ${session.inputNames}, expected ${fourth}`);
   const feeds = sampleInputs(session, Number(second));
   const times = [];
   for (let i = 0; i < 3; ++i)

@@ -12,12 +12,12 @@
 
 #include "benchmarks/baselines/onnxruntime.h"
 #include "compiler/interpreter/Interpreter.h"
+#include "compiler/onnx/Model.h"
 #include "compiler/prune/PruneLevels.h"
 #include "compiler/verbs/LoadedModel.h"
 #include "compiler/verbs/Outputs.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/graph/Quantize.h"
-#include "compiler/onnx/Model.h"
 
 #include "llvm/Support/FileSystem.h"
 
@@ -259,11 +259,13 @@ private:
   }
 
   void addOpenBlas() {
-    add({"openblas", [this](int64_t tokens) {
+    add({"openblas",
+         [this](int64_t tokens) {
            forEachLayer(tokens, [&](size_t i, const float *x, float *y) {
              multiply(x, chain[i], chain[i].weights.data(), tokens, y);
            });
-         }, buffers[0].data()});
+         },
+         buffers[0].data()});
   }
 
   void addOneDnn() {
@@ -275,7 +277,8 @@ private:
     };
     auto state = std::make_shared<State>();
     using dnnl::memory;
-    add({"onednn", [this, state](int64_t tokens) {
+    add({"onednn",
+         [this, state](int64_t tokens) {
            forEachLayer(tokens, [&](size_t i, const float *x, float *y) {
              const Layer &layer = chain[i];
              auto f32 = memory::data_type::f32;
@@ -292,13 +295,14 @@ private:
                state->primitives.emplace(key, dnnl::matmul(desc));
                state->weights.emplace(key, packed);
              }
-             state->primitives.at(key).execute(
-                 state->stream, {{DNNL_ARG_SRC, memory(xDesc, state->engine, const_cast<float *>(x))},
-                                 {DNNL_ARG_WEIGHTS, state->weights.at(key)},
-                                 {DNNL_ARG_DST, memory(yDesc, state->engine, y)}});
+             state->primitives.at(key).execute(state->stream,
+                                               {{DNNL_ARG_SRC, memory(xDesc, state->engine, const_cast<float *>(x))},
+                                                {DNNL_ARG_WEIGHTS, state->weights.at(key)},
+                                                {DNNL_ARG_DST, memory(yDesc, state->engine, y)}});
            });
            state->stream.wait();
-         }, buffers[0].data()});
+         },
+         buffers[0].data()});
   }
 
   void addXnnpack() {
@@ -313,12 +317,14 @@ private:
         return (void)std::fprintf(stderr, "linear: XNNPACK has no such layer\n");
       operators->push_back(op);
     }
-    add({"xnnpack", [this, operators](int64_t tokens) {
+    add({"xnnpack",
+         [this, operators](int64_t tokens) {
            forEachLayer(tokens, [&](size_t i, const float *x, float *y) {
              xnn_setup_fully_connected_nc_f32((*operators)[i], tokens, x, y, nullptr);
              xnn_run_operator((*operators)[i], nullptr);
            });
-         }, buffers[0].data()});
+         },
+         buffers[0].data()});
   }
 
   void addOnnxRuntime(bool isInt8) {
@@ -334,7 +340,8 @@ private:
       type.mutable_shape()->add_dim()->set_dim_param("tokens");
       type.mutable_shape()->add_dim()->set_dim_value(features);
     };
-    auto constant = [&](const std::string &name, int32_t type, std::vector<int64_t> dims, const void *data, size_t size) {
+    auto constant = [&](const std::string &name, int32_t type, std::vector<int64_t> dims, const void *data,
+                        size_t size) {
       onnx::TensorProto &tensor = *graph.add_initializer();
       tensor.set_name(name);
       tensor.set_data_type(type);

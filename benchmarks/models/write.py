@@ -67,6 +67,8 @@ def encoder(graph, random, x, layers, width, inner):
 
 
 def main():
+    if len(sys.argv) != (3 if "distilbert" in sys.argv[1:2] else 4):
+        sys.exit(__doc__)
     kind, path = sys.argv[1], sys.argv[-1]
     graph, random = Graph(), numpy.random.default_rng(1)
     if kind == "linear":

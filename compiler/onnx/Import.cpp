@@ -23,6 +23,7 @@ static constexpr int64_t kMaxKnownInAll = 8 << 20;
 static constexpr int64_t kMaxElements = int64_t(1) << 33;
 
 char OwnFault::ID;
+char OptionFault::ID;
 
 Error mlir::rt3::onnx::makeOwnFault(const Twine &message) {
   return llvm::make_error<OwnFault>(message + " (a fault of rt3c; please report it)", llvm::inconvertibleErrorCode());
@@ -421,12 +422,16 @@ Expected<ImportResult> mlir::rt3::onnx::importModel(MLIRContext *context, String
   Expected<ImportResult> result = import(context, readModel(path), llvm::sys::path::parent_path(path), options);
   if (result)
     return result;
-  if (Error error = result.takeError(); error.isA<OwnFault>())
+  Error error = result.takeError();
+  if (error.isA<OwnFault>())
     return std::move(error);
-  else
-    result = std::move(error);
-  std::string message = llvm::toString(result.takeError());
-  return createStringError(StringRef(message).starts_with(path) ? message : path.str() + ": " + message);
+  bool isOption = error.isA<OptionFault>();
+  std::string message = llvm::toString(std::move(error));
+  if (!StringRef(message).starts_with(path))
+    message = path.str() + ": " + message;
+  if (isOption)
+    return llvm::make_error<OptionFault>(message, llvm::inconvertibleErrorCode());
+  return createStringError(message);
 }
 
 Expected<ImportResult> mlir::rt3::onnx::importBytes(MLIRContext *context, StringRef bytes,

@@ -43,6 +43,13 @@ public:
 };
 llvm::Error makeOwnFault(const llvm::Twine &message);
 
+// An error in the options, not in the file.
+class OptionFault : public llvm::ErrorInfo<OptionFault, llvm::StringError> {
+public:
+  using ErrorInfo::ErrorInfo;
+  static char ID;
+};
+
 // A node that cannot be compiled.
 struct Problem {
   std::string node, op; // op: "Domain::Type" or "Type".

@@ -33,10 +33,14 @@ Expected<std::vector<DimensionChoice>> mlir::rt3::onnx::parseShape(StringRef tex
     }
     if (isBad || choice.size > kMaxFileSize)
       return createStringError("\"" + part + "\" in shape \"" + text +
-                               "\" is neither a size like 128 nor a range like 1..384");
+                               "\" is neither a size like 128 nor a range from 1 like 1..384");
     shape.push_back(choice);
   }
   return shape;
+}
+
+static Error optionFault(const Twine &message) {
+  return llvm::make_error<OptionFault>(message, llvm::inconvertibleErrorCode());
 }
 
 // Fixes every dimension of every input, from the options and what the model
@@ -58,20 +62,20 @@ Error Importer::bindShapes() {
     used.insert(input.name());
     const TensorShapeProto &shape = input.type().tensor_type().shape();
     if (size_t(shape.dim_size()) != found->second.size())
-      return createStringError("--shape " + input.name() + " has " + Twine(found->second.size()) +
-                               " dimensions, the input has " + Twine(shape.dim_size()));
+      return optionFault("--shape " + input.name() + " has " + Twine(found->second.size()) +
+                         " dimensions, the input has " + Twine(shape.dim_size()));
     for (int i = 0; i < shape.dim_size(); ++i) {
       const auto &dimension = shape.dim(i);
       DimensionChoice choice = found->second[i];
       if (dimension.has_dim_value() && dimension.dim_value() > 0 &&
           (choice.isFree || choice.size != dimension.dim_value()))
-        return createStringError("--shape " + input.name() + " asks for another size of dimension " + Twine(i) +
-                                 " than the " + Twine(dimension.dim_value()) + " that the model fixes");
+        return optionFault("--shape " + input.name() + " asks for another size of dimension " + Twine(i) +
+                           " than the " + Twine(dimension.dim_value()) + " that the model fixes");
       if (!dimension.dim_param().empty())
         symbols.try_emplace(dimension.dim_param(), choice);
     }
   }
-  std::string open, openName;
+  std::string open, openName, example, freeExample;
   struct FreeDimension {
     std::string input;
     int index;
@@ -108,21 +112,32 @@ Error Importer::bindShapes() {
       } else {
         open += (open.empty() ? "" : ", ") + input.name() + " dimension " + std::to_string(i) +
                 (dimension.dim_param().empty() ? "" : " (" + dimension.dim_param() + ")");
-        openName = openName.empty() ? input.name() : openName;
+        if (openName.empty()) {
+          // An example of the right rank.
+          openName = input.name();
+          for (const auto &other : shape.dim()) {
+            std::string size = other.dim_value() > 0                             ? std::to_string(other.dim_value())
+                               : &other == &shape.dim(0) && shape.dim_size() > 1 ? "1"
+                                                                                 : "128";
+            example += (example.empty() ? "" : "x") + size;
+            freeExample +=
+                (freeExample.empty() ? "" : "x") + (size == "128" && other.dim_value() <= 0 ? "1..128" : size);
+          }
+        }
         continue;
       }
       if (choice.isFree) {
         if (freeMaximum != 0 && freeMaximum != choice.size)
-          return createStringError("two free dimensions have the maxima " + Twine(freeMaximum) + " and " +
-                                   Twine(choice.size) + "; only one dimension may be free");
+          return optionFault("two free dimensions have the maxima " + Twine(freeMaximum) + " and " +
+                             Twine(choice.size) + "; only one dimension may be free");
         // One length serves all free dimensions, so they must be one: the same
         // symbol, or of inputs whose shapes the user gave alike.
         const std::string &symbol = dimension.dim_param();
         const FreeDimension *other = own ? &*own : first ? &*first : nullptr;
         bool isSame = !other || (!symbol.empty() && symbol == other->symbol) || (!own && isNamed);
         if (!isSame)
-          return createStringError("two different dimensions are free: " + other->text() + " and " +
-                                   FreeDimension{input.name(), i, symbol}.text() + "; fix one of them");
+          return optionFault("two different dimensions are free: " + other->text() + " and " +
+                             FreeDimension{input.name(), i, symbol}.text() + "; fix one of them");
         own = FreeDimension{input.name(), i, symbol};
         first = first ? first : own;
         freeMaximum = choice.size;
@@ -133,10 +148,12 @@ Error Importer::bindShapes() {
   }
   for (auto &[name, choice] : options.shapes)
     if (!used.contains(name))
-      return createStringError("--shape " + name + ": the model has no input or symbolic dimension of that name");
+      return optionFault("--shape " + name +
+                         ": the model has no input or symbolic dimension of that name that another --shape "
+                         "does not give");
   if (!open.empty())
-    return createStringError("sizes are not known: " + open + "; fix them, for example with --shape " + openName +
-                             "=1x128 or, with one free dimension, --shape " + openName + "=1x1..384");
+    return optionFault("sizes are not known: " + open + "; fix them, for example with --shape " + openName + "=" +
+                       example + " or, with one free dimension, --shape " + openName + "=" + freeExample);
   return Error::success();
 }
 

@@ -33,7 +33,9 @@ public:
   Fields(const json::Object &object, std::string place, std::vector<std::string> &faults)
       : object(object), place(std::move(place)), faults(faults) {}
 
-  void fault(StringRef field, const llvm::Twine &what) { faults.push_back((place + "." + field + ": " + what).str()); }
+  void fault(StringRef field, const llvm::Twine &what) {
+    faults.push_back((place + (place.empty() ? "" : ".") + field + ": " + what).str());
+  }
 
   void integer(StringRef field, int64_t low, int64_t high, int64_t &out) {
     known.insert(field);
@@ -102,6 +104,8 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     level.name = name->str();
     bool isIdentifier =
         !name->empty() && name->size() < 32 && llvm::all_of(*name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+    if (StringRef(*name).equals_insensitive("count"))
+      fields.fault("name", "\"" + *name + "\" is the header's macro for the number of levels");
     if (!isIdentifier)
       fields.fault("name", "\"" + *name + "\" is not a letter followed by up to 30 letters, digits and _");
   }
@@ -110,8 +114,8 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   fields.integer("voltage_uv", 0, largest, level.voltageUv);
   fields.integer("power_mw", 0, largest, level.powerMw);
   fields.density(level.density);
+  bool isFound = false;
   if (auto scheme = fields.text("scheme", true)) {
-    bool isFound = false;
     for (Scheme candidate : {Scheme::Dense, Scheme::Block, Scheme::Pattern, Scheme::BlockPattern})
       if (*scheme == schemeName(candidate)) {
         level.scheme = candidate;
@@ -120,18 +124,20 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     if (!isFound)
       fields.fault("scheme", "\"" + *scheme + "\" is none of dense, bp, pp, bp+pp");
   }
-  if (level.scheme == Scheme::Dense && level.density != 1)
+  if (isFound && level.scheme == Scheme::Dense && level.density != 1)
     fields.fault("density", "a dense level has density 1");
   if (const json::Object *pattern = fields.child("pattern")) {
+    if (isFound && level.scheme != Scheme::Pattern && level.scheme != Scheme::BlockPattern)
+      fields.fault("pattern", ("a level of scheme " + schemeName(level.scheme) + " has no patterns").str());
     Fields inner(*pattern, place + ".pattern", faults);
     inner.integer("rows", 4, 8, level.rows);
     inner.integer("columns", 1, 8, level.columns);
     // Code has a loop per pattern; few blocks would share one.
     inner.integer("count", 1, 32, level.patternCount);
     if (level.rows != 4 && level.rows != 8)
-      inner.fault("rows", "must be 4 or 8, so that groups of outputs fill the registers");
+      inner.fault("rows", std::to_string(level.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
     if (level.columns & (level.columns - 1))
-      inner.fault("columns", "must be 1, 2, 4 or 8");
+      inner.fault("columns", std::to_string(level.columns) + " must be 1, 2, 4 or 8");
     inner.rejectOthers();
   }
   fields.rejectOthers();
@@ -148,7 +154,7 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
   const json::Array *levels = object ? object->getArray("levels") : nullptr;
   if (!levels)
     return llvm::createStringError("expected an object with a list \"levels\"");
-  Fields fields(*object, "levels.json", faults);
+  Fields fields(*object, "", faults);
   fields.known.insert("levels");
   fields.known.insert("nested");
   fields.known.insert("dense_layers");
@@ -183,10 +189,12 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     }
     LevelSpec spec = parseLevel(*level, place, faults);
     for (const LevelSpec &before : plan.levels) {
-      if (before.name == spec.name)
-        faults.push_back(place + ".name: \"" + spec.name + "\" is there twice");
+      // Names become macros, in capitals.
+      if (StringRef(before.name).equals_insensitive(spec.name))
+        faults.push_back(place + ".name: \"" + spec.name + "\" is there twice (capitals do not count)");
       if (before.frequencyKhz > spec.frequencyKhz && spec.frequencyKhz != 0)
-        faults.push_back(place + ".frequency_khz: levels must rise from the slowest clock");
+        faults.push_back(place + ".frequency_khz: " + std::to_string(spec.frequencyKhz) + " after " +
+                         std::to_string(before.frequencyKhz) + ": levels must rise from the slowest clock");
       if (plan.isNested && before.density > spec.density)
         faults.push_back(place + ".density: a nested level keeps at least what slower levels keep");
     }

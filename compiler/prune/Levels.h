@@ -29,7 +29,7 @@ struct LevelSpec {
 
 struct LevelPlan {
   std::vector<LevelSpec> levels; // Slowest clock first.
-  bool isNested = true;
+  bool isNested = false;
   // Layers with fewer weights take too little time for pruning to matter.
   int64_t minWeights = 4096;
   std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.

@@ -87,9 +87,11 @@ private:
       int64_t zeros = 0;
       for (auto [i, value] : llvm::enumerate(layer.saliency.values)) {
         if (!std::isfinite(value))
-          return llvm::createStringError(llvm::formatv(
-              "layer \"{0}\": weight [{1}, {2}] is {3}; pruning needs finite weights", op.getLayer(),
-              i / layer.saliency.outputs, i % layer.saliency.outputs, std::isnan(value) ? "NaN" : "infinite"));
+          return llvm::createStringError(
+              llvm::formatv("layer \"{0}\": weight [{1}, {2}] is {3}, expected a number; export the model from a "
+                            "checkpoint without them",
+                            op.getLayer(), i / layer.saliency.outputs, i % layer.saliency.outputs,
+                            std::isnan(value) ? "NaN" : "infinite"));
         zeros += value == 0;
         value = value * value;
       }
@@ -100,8 +102,8 @@ private:
     }
     for (const std::string &pattern : plan.denseLayers)
       if (llvm::none_of(layers, [&](const Layer &layer) { return isNamed(layer.name, {pattern}); }))
-        return llvm::createStringError("dense_layers: no layer is named \"" + pattern +
-                                       "\"; the report of a compilation lists all names");
+        return llvm::createStringError("dense_layers of levels.json: no layer is named \"" + pattern +
+                                       "\" (* stands at the end only); the report of a compilation lists all names");
     return llvm::Error::success();
   }
 

@@ -251,6 +251,39 @@ static llvm::Expected<std::unique_ptr<LoadedModel>> loadProbe(ModuleOp module, c
   return LoadedModel::load(folder.path.str().str());
 }
 
+// Why a library cannot be one of `function`; empty if it can.
+static std::string misfit(ModuleOp module, func::FuncOp function, const rt3_program_t &program) {
+  auto text = [](ArrayRef<int64_t> sizes) {
+    std::string result;
+    for (int64_t size : sizes)
+      result += (result.empty() ? "" : "x") + (size < 0 ? std::string("length") : std::to_string(size));
+    return "[" + result + "]";
+  };
+  std::string why;
+  auto check = [&](const char *what, TypeRange types, const rt3_tensor_t *tensors, uint32_t count) {
+    if (types.size() != count)
+      why = std::to_string(types.size()) + " " + what + "s here, " + std::to_string(count) + " there";
+    for (uint32_t i = 0; i < count && why.empty(); ++i) {
+      SmallVector<int64_t> own(cast<RankedTensorType>(types[i]).getShape());
+      for (int64_t &size : own)
+        size = ShapedType::isDynamic(size) ? -1 : size;
+      ArrayRef<int64_t> theirs(tensors[i].dims, tensors[i].rank);
+      if (ArrayRef<int64_t>(own) != theirs)
+        why = std::string(what) + " \"" + tensors[i].name + "\" has the shape " + text(own) + " here, " + text(theirs) +
+              " there (--shape)";
+    }
+  };
+  check("input", function.getArgumentTypes(), program.inputs, program.input_count);
+  if (why.empty())
+    check("output", function.getResultTypes(), program.outputs, program.output_count);
+  auto largest = module->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr);
+  int64_t maxLength = largest ? largest.getInt() : 1;
+  if (why.empty() && maxLength != program.max_length)
+    why = "the free dimension goes up to " + std::to_string(maxLength) + " here, " +
+          std::to_string(program.max_length) + " there (--shape)";
+  return why;
+}
+
 ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   if (!verb.runs.empty())
     return compareRuns(verb);
@@ -284,10 +317,11 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   if (auto unfolded = fuse(*fused, import->foldBudget); !unfolded)
     return fail(kExitInternal, llvm::toString(unfolded.takeError()));
   auto function = *fused->getOps<func::FuncOp>().begin();
+  if (std::string why = misfit(*fused, function, program); !why.empty())
+    return fail(kExitUsage, verb.folder + ": was not compiled from this model with these options: " + why);
   int64_t length = verb.length ? verb.length : program.max_length;
-  if (function.getNumArguments() != program.input_count || length < 1 || length > program.max_length)
-    return fail(kExitUsage, "the model does not fit the library, or the length is not from 1 to " +
-                                llvm::Twine(program.max_length));
+  if (length < 1 || length > program.max_length)
+    return fail(kExitUsage, "--length " + llvm::Twine(length) + " is not from 1 to " + llvm::Twine(program.max_length));
   Comparison comparison(verb, length);
   comparison.makeInputs(program);
   if (llvm::Error error = comparison.compareFused(*imported->module->getOps<func::FuncOp>().begin(), function))

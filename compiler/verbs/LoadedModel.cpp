@@ -81,8 +81,12 @@ llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string
   if (!llvm::StringRef(path).starts_with("/"))
     path = "./" + path;
   loaded->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!loaded->library)
-    return createStringError(path + ": cannot be loaded (compiled for another machine?): " + dlerror());
+  if (!loaded->library) {
+    if (!llvm::sys::fs::exists(path))
+      return createStringError(path + ": there is no such file; compile the model again");
+    return createStringError(path + ": cannot be loaded here: compiled for another machine (" + *name +
+                             ".report.txt says for which), or damaged");
+  }
   std::string symbol = "rt3_" + *name + "_program";
   loaded->code = static_cast<const rt3_program_t *>(dlsym(loaded->library, symbol.c_str()));
   if (!loaded->code)

@@ -20,7 +20,9 @@ ExitCode mlir::rt3::fail(ExitCode code, const llvm::Twine &message) {
 }
 
 ExitCode mlir::rt3::fail(llvm::Error error) {
-  ExitCode code = error.isA<onnx::OwnFault>() ? kExitInternal : kExitBadInput;
+  ExitCode code = error.isA<onnx::OwnFault>()      ? kExitInternal
+                  : error.isA<onnx::OptionFault>() ? kExitUsage
+                                                   : kExitBadInput;
   return fail(code, llvm::toString(std::move(error)));
 }
 

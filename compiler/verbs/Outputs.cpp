@@ -10,6 +10,7 @@
 #include "llvm/Support/Errno.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Signals.h"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -222,30 +223,32 @@ static llvm::Error systemError(const llvm::Twine &what) {
   return llvm::createStringError(code, what + ": " + code.message());
 }
 
-static llvm::Error writeTemporary(const std::string &path, const std::string &bytes) {
+// Errors name the file that it is to become.
+static llvm::Error writeTemporary(const std::string &path, const std::string &name, const std::string &bytes) {
   // Never through a link, never over a file.
   int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
   if (file < 0)
-    return systemError(path + ": cannot be written");
+    return systemError(name + ": cannot be written");
   llvm::Error error = llvm::Error::success();
   for (size_t done = 0; done < bytes.size() && !error;) {
     ssize_t count = write(file, bytes.data() + done, bytes.size() - done);
     if (count < 0 && errno == EINTR)
       continue;
     if (count < 0)
-      error = systemError(path + ": cannot be written");
+      error = systemError(name + ": cannot be written");
     else
       done += count;
   }
   if (!error && fsync(file) != 0)
-    error = systemError(path + ": cannot be written");
+    error = systemError(name + ": cannot be written");
   if (close(file) != 0 && !error)
-    error = systemError(path + ": cannot be written");
+    error = systemError(name + ": cannot be written");
   return error;
 }
 
 llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<OutputFile> &files) {
-  if (std::error_code code = llvm::sys::fs::create_directories(folder))
+  bool isNew = !llvm::sys::fs::exists(folder);
+  if (std::error_code code = llvm::sys::fs::create_directories(folder, true, llvm::sys::fs::all_all))
     return llvm::createStringError(code, folder + ": cannot be made: " + code.message());
   if (!llvm::sys::fs::is_directory(folder))
     return llvm::createStringError(folder + ": is a file, expected a folder (-o)");
@@ -254,19 +257,26 @@ llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<O
     if (llvm::sys::fs::is_directory(folder + "/" + file.name))
       return llvm::createStringError(folder + "/" + file.name + ": is a folder, a file of that name is to be written");
   std::string suffix = ".rt3-tmp-" + std::to_string(getpid());
+  auto temporary = [&](const OutputFile &file) { return folder + "/" + file.name + suffix; };
   llvm::Error error = llvm::Error::success();
   size_t written = 0;
-  for (; written < files.size() && !error; ++written)
-    error = writeTemporary(folder + "/" + files[written].name + suffix, files[written].bytes);
-  size_t renamed = 0;
-  for (; renamed < files.size() && !error; ++renamed) {
-    std::string path = folder + "/" + files[renamed].name;
-    if (rename((path + suffix).c_str(), path.c_str()) != 0)
+  for (; written < files.size() && !error; ++written) {
+    // A signal that ends the program takes them with it.
+    llvm::sys::RemoveFileOnSignal(temporary(files[written]));
+    error = writeTemporary(temporary(files[written]), folder + "/" + files[written].name, files[written].bytes);
+  }
+  for (size_t i = 0; i < files.size() && !error; ++i) {
+    std::string path = folder + "/" + files[i].name;
+    if (rename(temporary(files[i]).c_str(), path.c_str()) != 0)
       error = systemError(path + ": cannot be written");
   }
-  if (error)
-    for (size_t i = 0; i < written; ++i)
-      unlink((folder + "/" + files[i].name + suffix).c_str());
+  for (size_t i = 0; i < written; ++i) {
+    if (error)
+      unlink(temporary(files[i]).c_str());
+    llvm::sys::DontRemoveFileOnSignal(temporary(files[i]));
+  }
+  if (error && isNew)
+    rmdir(folder.c_str()); // Only if it is empty.
   if (int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); directory >= 0) {
     fsync(directory);
     close(directory);

@@ -7,6 +7,8 @@
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -29,11 +31,18 @@ static llvm::Expected<std::string> readInput(const rt3_tensor_t &tensor, const s
     return llvm::createStringError(path + ": input \"" + tensor.name + "\": " + what);
   };
   if (!llvm::StringRef(path).ends_with(".npy")) {
-    if (length == 0)
-      length = 1;
-    if (bytes->size() != tensorSize(tensor, length))
+    // The file's size tells the free dimension, if nothing has yet.
+    bool isFree = llvm::is_contained(llvm::ArrayRef(tensor.dims, tensor.rank), int64_t(-1));
+    int64_t found = bytes->size() / tensorSize(tensor, 1);
+    if (length == 0 && isFree && found >= 1 && found <= maxLength)
+      length = found;
+    if (length == 0 && isFree)
       return wrong("raw file of " + llvm::Twine(bytes->size()) + " bytes, expected " +
-                   llvm::Twine(tensorSize(tensor, length)) + " for length " + llvm::Twine(length) + " (--length)");
+                   llvm::Twine(tensorSize(tensor, 1)) + " for each of 1 to " + llvm::Twine(maxLength));
+    if (bytes->size() != tensorSize(tensor, std::max<int64_t>(length, 1)))
+      return wrong("raw file of " + llvm::Twine(bytes->size()) + " bytes, expected " +
+                   llvm::Twine(tensorSize(tensor, std::max<int64_t>(length, 1))) + " for length " +
+                   llvm::Twine(length) + " (--length)");
     return bytes;
   }
   auto array = parseNpy(*bytes);
@@ -74,8 +83,11 @@ ExitCode mlir::rt3::runRun(const RunVerb &verb) {
   int64_t length = verb.length;
   if (length < 0 || length > program.max_length)
     return fail(kExitUsage, "--length " + llvm::Twine(length) + " is not from 1 to " + llvm::Twine(program.max_length));
+  llvm::StringSet<> given;
   for (const std::string &text : verb.inputs) {
     auto [name, file] = llvm::StringRef(text).split('=');
+    if (!given.insert(name).second)
+      return fail(kExitUsage, "--input " + name + " is given twice");
     bool isInput = std::any_of(program.inputs, program.inputs + program.input_count,
                                [name = name](const rt3_tensor_t &tensor) { return name == tensor.name; });
     if (!isInput || file.empty())

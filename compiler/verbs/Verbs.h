@@ -89,7 +89,8 @@ ExitCode runTargets(bool asJson);
 // Prints "rt3c: error: ..." to stderr.
 ExitCode fail(ExitCode code, const llvm::Twine &message);
 
-// The same for an error: kExitInternal if it is a fault of ours, else kExitBadInput.
+// The same for an error: kExitInternal if it is a fault of ours, kExitUsage if it
+// is one of options, else kExitBadInput.
 ExitCode fail(llvm::Error error);
 
 // The parsed --shape options, or an error.

@@ -10,83 +10,17 @@ The sample model always; the models of ../shared/data where they are present.
 import array
 import json
 import os
-import pathlib
-import random
-import resource
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 import numpy
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/models"))
-from onnx_writer import Graph  # noqa: E402
-
-MODEL = ROOT / "tests/models/byte-lm/byte-lm.onnx"
-SHARED = ROOT.parent / "shared/data"
-MINILM = SHARED / "models/minilm-l6-v2/model.onnx"
-RT3C, SCRATCH = None, None
-# What this machine can run.
-FLAGS = pathlib.Path("/proc/cpuinfo").read_text()
-TARGETS = ["x86-64-v3"] + ["x86-64-v4"] * ("avx512dq" in FLAGS) + ["x86-64-v4-vnni"] * ("avx512_vnni" in FLAGS)
-
-NESTED = {
-    "nested": True,
-    "levels": [
-        {"name": "low", "frequency_khz": 600000, "scheme": "bp+pp", "density": 0.3},
-        {"name": "mid", "frequency_khz": 1200000, "scheme": "pp", "density": 0.5},
-        {"name": "high", "frequency_khz": 1800000, "scheme": "dense"},
-    ],
-}
-INDEPENDENT = {
-    "nested": False,
-    "levels": [
-        {"name": "low", "scheme": "bp+pp", "density": 0.3, "pattern": {"rows": 8, "columns": 4, "count": 8}},
-        {"name": "mid", "scheme": "pp", "density": 0.5, "pattern": {"rows": 8, "columns": 4, "count": 8}},
-        {"name": "bp", "scheme": "bp", "density": 0.5},
-        {"name": "high", "scheme": "dense"},
-    ],
-}
-
-
-def rt3c(*arguments, code=0):
-    result = subprocess.run([RT3C, *map(str, arguments)], capture_output=True, text=True)
-    assert result.returncode == code, f"exit code {result.returncode}, expected {code}\n{result.stdout}{result.stderr}"
-    return result
-
-
-def folder(name):
-    path = SCRATCH / name
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path
-
-
-def levels_file(plan):
-    path = SCRATCH / "levels.json"
-    path.write_text(json.dumps(plan))
-    return path
-
-
-def write_ids(path, count, low, high, seed):
-    generator = random.Random(seed)
-    ids = array.array("q", (generator.randrange(low, high) for _ in range(count)))
-    header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': (1, {count}), }}".ljust(117) + "\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + ids.tobytes())
-
-
-def read_floats(path):
-    data = path.read_bytes()
-    floats = array.array("f")
-    floats.frombytes(data[10 + int.from_bytes(data[8:10], "little"):])
-    return floats
-
-
-def run_onnxruntime(model, inputs, outputs):
-    outputs.mkdir(exist_ok=True)
-    subprocess.run(["node", ROOT / "benchmarks/baselines/onnxruntime.js", model, "--run", inputs, outputs], check=True)
+import helpers
+from helpers import INDEPENDENT, MINILM, MODEL, NESTED, RT3C, ROOT, SCRATCH, TARGETS
+from helpers import folder, levels_file, read_floats, rt3c, run_onnxruntime, write_ids
 
 
 class SampleModelTest(unittest.TestCase):
@@ -259,10 +193,10 @@ class BadInputTest(unittest.TestCase):
         self.assertEqual(len(listed["problems"]), 4)
 
     def test_shapes_that_do_not_fit(self):
-        self.refuse(4, MODEL, "--target", "armv8-a", says=["ids dimension 1 (length)", "--shape ids="])
-        self.refuse(4, MODEL, "--shape", "ids=1x1x16", says=["3 dimensions", "has 2"])
-        self.refuse(4, MODEL, "--shape", "ids=2x16", says=["dimension 0"])
-        self.refuse(4, MODEL, "--shape", "nothing=1x16", says=["no input"])
+        self.refuse(2, MODEL, "--target", "armv8-a", says=["ids dimension 1 (length)", "--shape ids="])
+        self.refuse(2, MODEL, "--shape", "ids=1x1x16", says=["3 dimensions", "has 2"])
+        self.refuse(2, MODEL, "--shape", "ids=2x16", says=["dimension 0"])
+        self.refuse(2, MODEL, "--shape", "nothing=1x16", says=["no input"])
         self.refuse(2, MODEL, "--shape", "ids=1xlong", says=["long"])
         self.refuse(3, MODEL, "--shape", "ids=1x129", says=["Gather", "index 128 is outside its 128 elements"])
         self.refuse(3, MODEL, "--shape", "ids=1x1..384", says=["Gather", "index 383", "lower the maximum"])
@@ -275,6 +209,37 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs --type int8"])
         self.refuse(4, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
 
+    def test_a_library_of_another_shape_is_not_compared(self):
+        out = folder("other-shape")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "-o", out)
+        for shape in ("ids=1x16", "ids=1x1", "ids=1x1..64"):
+            result = rt3c("compare", MODEL, "--shape", shape, "--with", out, code=2)
+            self.assertIn("was not compiled from this model with these options", result.stderr)
+        if MINILM.exists():
+            self.assertIn("inputs", rt3c("bench", out, "--vs", MINILM, "--seconds", "0.1", code=4).stderr)
+
+    def test_inputs_as_raw_bytes(self):
+        out = folder("raw")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "-o", out)
+        (out / "ids.raw").write_bytes(array.array("q", range(35)).tobytes())
+        rt3c("run", out, f"--input=ids={out}/ids.raw", "-o", out)
+        self.assertEqual(numpy.load(out / "logits.npy").shape, (1, 35, 256))
+        (out / "odd.raw").write_bytes(bytes(17))
+        self.assertIn("17 bytes", rt3c("run", out, f"--input=ids={out}/odd.raw", "-o", out, code=4).stderr)
+        rt3c("run", out, f"--input=ids={out}/ids.raw", f"--input=ids={out}/ids.raw", code=2)
+
+    def test_a_killed_compilation_leaves_nothing(self):
+        out = SCRATCH / "killed"
+        shutil.rmtree(out, ignore_errors=True)
+        for delay in (0.02, 0.05, 0.1, 0.2, 0.3):
+            process = subprocess.Popen([RT3C, MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "-o", out],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            process.terminate()
+            process.wait()
+            left = list(out.iterdir()) if out.exists() else []
+            self.assertFalse([path for path in left if "tmp" in path.name], delay)
+
     def test_levels_that_are_wrong(self):
         def plan(text, *says):
             path = SCRATCH / "bad-levels.json"
@@ -285,8 +250,12 @@ class BadInputTest(unittest.TestCase):
         plan('{"levels": []}', "0 entries")
         plan('{"levels": [{"name": "a", "scheme": "magic", "density": 1.5, "depth": 1}]}', 'levels[0].scheme: "magic"',
              "levels[0].density: 1.5", "levels[0].depth")
-        plan('{"levels": [{"name": "a", "scheme": "bp", "density": 0.5}, {"name": "b", "scheme": "bp", "density": 0.2}]}',
+        plan('{"nested": true, "levels": [{"name": "a", "scheme": "bp", "density": 0.5}, {"name": "b", "scheme": "bp", "density": 0.2}]}',
              "levels[1].density", "nested")
+        plan('{"nested": 1, "levels": [{"name": "a", "scheme": "dense"}, {"name": "A", "scheme": "dense"}]}', "nested: is neither",
+             "capitals do not count")
+        plan('{"levels": [{"name": "count", "scheme": "bp", "density": 0.5, "pattern": {"rows": 5}}]}', "number of levels",
+             "has no patterns", "5 must be 4 or 8")
         self.refuse(4, MODEL, "--shape", "ids=1x16", "--levels", "/nonexistent.json", says=["/nonexistent.json"])
 
     def test_weights_that_are_not_numbers(self):
@@ -317,173 +286,6 @@ class BadInputTest(unittest.TestCase):
         (out / "byte_lm.rt3").write_bytes(data)
         self.assertIn("damaged", rt3c("inspect", out / "byte_lm.rt3", code=4).stderr)
         self.assertIn("damaged", rt3c("bench", out, code=4).stderr)
-
-
-class HostileModelTest(unittest.TestCase):
-    """Small files that ask for much: nothing in a file may take over 2 GiB, or
-    more than seconds."""
-
-    def check(self, name, graph, code=0):
-        path = folder("hostile") / f"{name}.onnx"
-        graph.save(path)
-
-        def limit():
-            resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
-
-        return subprocess.run([RT3C, "check", path], preexec_fn=limit, timeout=30, capture_output=True, text=True, check=code == 0)
-
-    def test_many_inputs(self):
-        graph = Graph()
-        for i in range(20000):
-            graph.input(f"x{i}", "float32", [1, 4])
-        graph.output(graph.op("Relu", "x0"), "float32", [1, 4])
-        self.check("inputs", graph)
-
-    def test_constants_that_fold_to_much(self):
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 4096])
-        value = graph.op("Expand", graph.constant("one", 1.0), graph.constant("shape", numpy.array([4096, 4096])))
-        for _ in range(30):
-            value = graph.op("MatMul", value, value)
-        graph.output(graph.op("MatMul", x, value), "float32", [1, 4096])
-        self.assertIn("constant ops stay for run time", self.check("products", graph).stdout)
-
-    def test_weights_that_are_used_often(self):
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 1000])
-        w = graph.constant("w", numpy.ones([1000, 1000], numpy.float32))
-        for i in range(400):
-            scaled = graph.op("Mul", w, graph.constant(f"c{i}", float(i)))
-            x = graph.op("MatMul", x, graph.op("Transpose", scaled, perm=[1, 0]))
-        graph.output(x, "float32", [1, 1000])
-        self.check("weights", graph)
-
-    def test_values_that_double_with_every_node(self):
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 16])
-        y = graph.op("Erf", x)
-        for _ in range(3000):
-            y = graph.op("Mul", graph.op("Add", y, y), x)
-        graph.output(y, "float32", [1, 16])
-        self.check("doubling", graph)
-
-    def test_products_of_constants(self):
-        """A long chain, and a constant that is squared again and again."""
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 16])
-        half = graph.constant("half", numpy.full([1], 0.5, numpy.float32))
-        for _ in range(50000):
-            x = graph.op("Mul", x, half)
-        graph.output(x, "float32", [1, 16])
-        self.check("chain", graph)
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 16])
-        shape = graph.constant("shape", numpy.array([1 << 17]))
-        for i in range(200):  # Takes the budget of folding.
-            graph.op("Expand", graph.constant(f"c{i}", float(i)), shape, name=f"e{i}")
-        m = graph.constant("m", numpy.full([1], 1.0, numpy.float32))
-        for _ in range(60):
-            m = graph.op("Mul", m, m)
-        graph.output(graph.op("Mul", x, m), "float32", [1, 16])
-        self.check("squares", graph)
-
-    def test_slices_of_one_layer(self):
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 100])
-        y = graph.op("MatMul", x, graph.constant("w", numpy.ones([100, 10000], numpy.float32)))
-        axis, total = graph.constant("axis", numpy.array([1])), None
-        for i in range(2000):
-            part = graph.op("Slice", y, graph.constant(f"s{i}", numpy.array([i])), graph.constant(f"e{i}", numpy.array([i + 5000])), axis)
-            total = graph.op("Add", total, part) if total else part
-        graph.output(total, "float32", [1, 5000])
-        self.check("slices", graph)
-
-    def test_one_list_in_many_nodes(self):
-        graph = Graph()
-        x = graph.input("x", "float32", [1, 16])
-        known = graph.constant("known", numpy.arange(4096))
-        for _ in range(60000):
-            known = graph.op("Identity", known)
-        graph.output(graph.op("Relu", x), "float32", [1, 16])
-        result = self.check("lists", graph, code=3)
-        self.assertIn("integers are computed while importing", result.stderr)
-
-    def test_integers_that_leave_their_type(self):
-        """INT32_MAX + 5 wraps at run time; folding leaves it there."""
-        graph, out = Graph(), folder("wraps")
-        x = graph.input("x", "int64", [1, 1])
-        large = graph.constant("large", numpy.array([[2**31 - 1]], numpy.int32))
-        total = graph.op("Add", large, graph.constant("five", numpy.array([[5]], numpy.int32)))
-        total = graph.op("Expand", total, graph.constant("wide", numpy.array([1, 5000])))
-        total = graph.op("ReduceMax", total, keepdims=1)
-        graph.output(graph.op("Add", x, graph.op("Cast", total, to=7), name="y"), "int64", [1, 1])
-        graph.save(out / "wraps.onnx")
-        rt3c(out / "wraps.onnx", "--target", "x86-64-v3", "-o", out / "out")
-        write_ids(out / "x.npy", 1, 0, 1, 0)
-        rt3c("run", out / "out", f"--input=x={out}/x.npy", "-o", out)
-        self.assertEqual(numpy.load(out / "y.npy").tolist(), [[-(2**31) + 4]])
-
-    def test_weights_in_constant_nodes(self):
-        """Count like initializers: dequantised weights may be four times as large."""
-        graph, out = Graph(), folder("constants")
-        x = graph.input("x", "float32", [1, 4096])
-        quanta = graph.op("Identity", graph.constant("w", numpy.ones([4096, 5000], numpy.int8)))
-        w = graph.op("DequantizeLinear", quanta, graph.constant("scale", numpy.float32(0.5)))
-        graph.output(graph.op("MatMul", x, w), "float32", [1, 5000])
-        self.check("dequantised", graph)
-
-    def test_two_free_dimensions_are_not_one(self):
-        graph = Graph()
-        graph.output(graph.op("Relu", graph.input("x", "float32", ["batch", "length", 8])), "float32", ["batch", "length", 8])
-        path = folder("hostile") / "free.onnx"
-        graph.save(path)
-        other = Graph()
-        for name, dims in (("x", ["a", 8]), ("y", ["b", "c", 8])):
-            other.output(other.op("Relu", other.input(name, "float32", dims)), "float32", dims)
-        other.save(path.with_name("other.onnx"))
-        for file, shape in ((path, ["x=1..4x1..4x8"]), (path, ["batch=1..4", "length=1..4"]),
-                            (path.with_name("other.onnx"), ["x=1..4x8", "y=1..4x1..4x8"])):
-            result = rt3c("check", file, *[f"--shape={each}" for each in shape], code=4)
-            self.assertIn("two different dimensions are free", result.stderr)
-
-    def test_a_free_dimension_before_another_is_the_users_to_fix(self):
-        graph = Graph()
-        x = graph.input("x", "float32", ["n", 4, 64])
-        graph.output(graph.op("MatMul", x, graph.constant("w", numpy.ones([64, 64], numpy.float32))), "float32", ["n", 4, 64])
-        path = folder("hostile") / "before.onnx"
-        graph.save(path)
-        result = rt3c(path, "--shape", "n=1..16", "-o", SCRATCH / "before", code=4)
-        self.assertIn("fix all dimensions with --shape", result.stderr)
-        self.assertNotIn("fault of rt3c", result.stderr)
-
-    def test_large_integers_stay_exact(self):
-        """2^53 + 1 is no double: folding must not round it."""
-        graph, out = Graph(), folder("integers")
-        x = graph.input("x", "int64", [1, 2])
-        large = graph.constant("large", numpy.array([[2**53 + 1, -(2**62) - 1]]))
-        same = graph.op("Reshape", graph.op("Transpose", large, perm=[1, 0]), graph.constant("shape", numpy.array([1, 2])))
-        graph.output(graph.op("Add", x, same, name="y"), "int64", [1, 2])
-        graph.save(out / "integers.onnx")
-        rt3c(out / "integers.onnx", "--target", "x86-64-v3", "-o", out / "out")
-        write_ids(out / "x.npy", 2, 0, 1, 0)
-        rt3c("run", out / "out", f"--input=x={out}/x.npy", "-o", out)
-        self.assertEqual(numpy.load(out / "y.npy").tolist(), [[2**53 + 1, -(2**62) - 1]])
-
-    def test_names_that_look_the_same(self):
-        """Each macro once, each result in a file of its own."""
-        graph, out = Graph(), folder("names")
-        for name in ("o.1", "o_1", "a", "a_size", "count"):
-            x = graph.input(name, "float32", [1, 8])
-            graph.output(graph.op("Relu", x, name=name + "."), "float32", [1, 8])
-        graph.save(out / "names.onnx")
-        levels = levels_file({"levels": [{"name": name, "scheme": "dense"} for name in ("low", "LOW", "count")]})
-        rt3c(out / "names.onnx", "--target", "x86-64-v3", "--levels", levels, "-o", out / "out")
-        macros = [line.split()[1].split("(")[0] for line in (out / "out/names.h").read_text().splitlines() if line.startswith("#define")]
-        self.assertEqual(len(macros), len(set(macros)), sorted(macros))
-        numpy.save(out / "x.npy", numpy.ones([1, 8], numpy.float32))
-        names = ("o.1", "o_1", "a", "a_size", "count")
-        written = rt3c("run", out / "out", "-o", out / "results", *[f"--input={name}={out}/x.npy" for name in names]).stdout.split()
-        self.assertEqual(len(set(written)), 5)
 
 
 TORCH = subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode == 0
@@ -560,6 +362,4 @@ class MiniLmTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    RT3C, SCRATCH = pathlib.Path(sys.argv.pop(1)).resolve(), pathlib.Path(sys.argv.pop(1)).resolve()
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    unittest.main()
+    helpers.main()
