@@ -146,7 +146,9 @@ int64_t mlir::rt3::countUnfolded(ModuleOp module) {
     if (function.isDeclaration())
       continue;
     for (Operation &op : function.getBody().front()) {
-      bool isUnfolded = op.getNumOperands() > 0 && op.getNumResults() == 1 &&
+      auto type = op.getNumResults() == 1 ? dyn_cast<RankedTensorType>(op.getResult(0).getType()) : RankedTensorType();
+      // A free shape is an operand too.
+      bool isUnfolded = op.getNumOperands() > 0 && type && type.hasStaticShape() &&
                         llvm::all_of(op.getOperands(), [&](mlir::Value v) { return constants.contains(v); });
       if (!isUnfolded && !isa<graph::ConstantOp>(op))
         continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "compiler/onnx/Importer.h"
+#include "compiler/onnx/ImportOps.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
@@ -139,6 +139,10 @@ Tensor Importer::tensorOf(mlir::Value value) {
 mlir::Value Importer::valueOf(const Node &node, Tensor &tensor) {
   if (tensor.value)
     return tensor.value;
+  if (tensor.part) {
+    tensor.value = finishProduct(node, tensor);
+    return tensor.value;
+  }
   auto integers = integersOf(tensor);
   if (!integers)
     return (void)node.unsupported("a number computed from the free dimension is used as data",

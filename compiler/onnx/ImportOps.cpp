@@ -85,6 +85,9 @@ LogicalResult mlir::rt3::onnx::finish(Node &node, mlir::Value result) {
 template <BinaryKind kind> static LogicalResult importBinary(Node &node) {
   if (node.has(0) && node.has(1) && foldBinary(node, kind))
     return success();
+  if constexpr (kind == BinaryKind::Mul)
+    if (auto result = foldQuantizedMul(node))
+      return *result;
   return finish(node, binary(node, kind, operand(node, 0), operand(node, 1)));
 }
 
@@ -192,6 +195,8 @@ static LogicalResult importCast(Node &node) {
     return failure();
   if (foldCast(node, to))
     return success();
+  if (auto result = foldQuantizedCast(node, to))
+    return *result;
   mlir::Value x = operand(node, 0);
   auto type = x ? node.importer.typeOf(node, to, node.importer.tensorOf(x).shape) : std::nullopt;
   if (!type)
@@ -391,6 +396,9 @@ static LogicalResult importMatMul(Node &node) {
   if (!a || !b)
     return failure();
   Importer &importer = node.importer;
+  if (node.inputs[0]->wasQuantized && graph::constantValue(b) && typeOf(b).getRank() == 2 && typeOf(a).getRank() >= 2 &&
+      typeOf(a).getShape().back() == typeOf(b).getDimSize(0))
+    return finish(node, int8Linear(node, a, b));
   Tensor left = importer.tensorOf(a), right = importer.tensorOf(b);
   if (left.rank() == 0 || right.rank() == 0)
     return node.unsupported("an operand is a scalar");
@@ -450,6 +458,7 @@ static const OpEntry kOps[] = {
     {"", "ConstantOfShape", 9, importConstantOfShape, kConstant},
     {"", "DequantizeLinear", 10, importDequantizeLinear, "of constants"},
     {"", "Div", 7, importBinary<BinaryKind::Div>, ""},
+    {"", "DynamicQuantizeLinear", 11, importDynamicQuantizeLinear, "before MatMulInteger: one int8 layer"},
     {"", "Dropout", 7, importDropout, "inference"},
     {"", "Equal", 7, importBinary<BinaryKind::Equal>, ""},
     {"", "Erf", 9, importUnary<UnaryKind::Erf>, ""},
@@ -471,6 +480,7 @@ static const OpEntry kOps[] = {
     {"", "Less", 7, importBinary<BinaryKind::Less>, ""},
     {"", "LessOrEqual", 12, importBinary<BinaryKind::LessEqual>, ""},
     {"", "MatMul", 1, importMatMul, ""},
+    {"", "MatMulInteger", 10, importMatMulInteger, "of DynamicQuantizeLinear and constant weights"},
     {"", "Max", 8, importVariadic<BinaryKind::Max>, ""},
     {"", "Min", 8, importVariadic<BinaryKind::Min>, ""},
     {"", "Mul", 7, importBinary<BinaryKind::Mul>, ""},
@@ -478,6 +488,7 @@ static const OpEntry kOps[] = {
     {"", "Not", 1, importUnary<UnaryKind::Not>, ""},
     {"", "Or", 7, importBinary<BinaryKind::Or>, ""},
     {"", "Pow", 7, importPow, "constant exponents -1, 0.5, 1, 2 and 3"},
+    {"", "QuantizeLinear", 10, importQuantizeLinear, "before DequantizeLinear: the layer is int8, scaled per token"},
     {"", "Range", 11, importRange, "constant start and step"},
     {"", "Reciprocal", 6, importUnary<UnaryKind::Reciprocal>, ""},
     {"", "ReduceL2", 1, importReduceL2, "constant axes"},

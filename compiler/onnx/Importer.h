@@ -28,6 +28,19 @@ struct Size {
   Size operator-(Size o) const { return {constant - o.constant, factor - o.factor}; }
 };
 
+// A part of a quantised product, of which graphs have several nodes and rt3_graph
+// one: q, scale and zero point of activations x; the integer product of x with
+// weights, which becomes x W when it has been multiplied by the scale.
+struct QuantizedPart {
+  enum Kind { Quanta, Scale, Zero, Product } kind;
+  mlir::Value x;
+  // Of a product, and of a scale that has been multiplied by constants: what it is
+  // times x, or times the scale. K x N, or 1 x N, or 1 x 1.
+  std::shared_ptr<const std::vector<float>> factors;
+  int64_t inputs = 1, outputs = 1; // Of `factors`.
+  bool isScaled = false;           // Of a product: it has had its scale.
+};
+
 // A tensor while importing: an SSA value, or integers that are known (shapes
 // and what is computed from them), or both.
 struct Tensor {
@@ -36,7 +49,9 @@ struct Tensor {
   std::vector<Size> known; // Elements in order, if isKnown.
   int32_t elementType = 0; // As in ONNX.
   std::vector<Size> shape;
-  bool isBroken = false; // The result of a node with a problem.
+  bool isBroken = false;             // The result of a node with a problem.
+  std::optional<QuantizedPart> part; // Then there is no value (yet).
+  bool wasQuantized = false;         // Its value has gone through int8.
 
   int64_t rank() const { return shape.size(); }
 };

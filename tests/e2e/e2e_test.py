@@ -19,7 +19,7 @@ import unittest
 import numpy
 
 import helpers
-from helpers import INDEPENDENT, MINILM, MODEL, NESTED, RT3C, ROOT, SCRATCH, TARGETS
+from helpers import INDEPENDENT, MINILM, Graph, MODEL, NESTED, RT3C, ROOT, SCRATCH, TARGETS
 from helpers import folder, levels_file, read_floats, rt3c, run_onnxruntime, write_ids
 
 
@@ -286,6 +286,61 @@ class BadInputTest(unittest.TestCase):
         (out / "byte_lm.rt3").write_bytes(data)
         self.assertIn("damaged", rt3c("inspect", out / "byte_lm.rt3", code=4).stderr)
         self.assertIn("damaged", rt3c("bench", out, code=4).stderr)
+
+
+class QuantizedModelTest(unittest.TestCase):
+    """Models that are int8 already, as ONNX Runtime's tools write them."""
+
+    K, N = 96, 40
+
+    def weights(self):
+        random = numpy.random.default_rng(5)
+        values = random.standard_normal((self.K, self.N), dtype=numpy.float32)
+        scales = (abs(values).max(axis=0) / 127).astype(numpy.float32)
+        return numpy.rint(values / scales).astype(numpy.int8), scales
+
+    def check(self, name, graph):
+        out = folder(name)
+        graph.save(out / "model.onnx")
+        rt3c(out / "model.onnx", "--shape", "x=1x1..16x96", "-o", out / "out")
+        layers = json.loads((out / "out/model.report.json").read_text())["levels"][0]["layers"]
+        self.assertEqual([layer["type"] for layer in layers], ["int8"])
+        (out / "in").mkdir()
+        numpy.save(out / "in/x.npy", numpy.random.default_rng(6).standard_normal((1, 11, self.K), dtype=numpy.float32))
+        rt3c("run", out / "out", f"--input=x={out}/in/x.npy", "-o", out / "found")
+        run_onnxruntime(out / "model.onnx", out / "in", out / "expected")
+        found, expected = numpy.load(out / "found/y.npy"), numpy.load(out / "expected/y.npy")
+        # ONNX Runtime quantises x per tensor, unsigned; each has half a step of 127.
+        self.assertLess(abs(found - expected).mean(), 0.01 * abs(expected).mean() + 0.02)
+
+    def test_dynamic_quantisation(self):
+        for order in range(2):
+            quanta, scales = self.weights()
+            graph = Graph()
+            q, scale, zero = graph.op("DynamicQuantizeLinear", graph.input("x", "float32", [1, "length", self.K]), outputs=3)
+            zeros = graph.constant("z", numpy.zeros(self.N, numpy.int8))
+            sums = graph.op("Cast", graph.op("MatMulInteger", q, graph.constant("w", quanta), zero, zeros), to=1)
+            own = graph.constant("s", scales)
+            y = graph.op("Mul", sums, graph.op("Mul", scale, own)) if order else graph.op("Mul", own, graph.op("Mul", scale, sums))
+            graph.output(graph.op("Add", y, graph.constant("b", scales), name="y"), "float32", [1, "length", self.N])
+            self.check(f"dynamic{order}", graph)
+
+    def test_quantise_and_dequantise(self):
+        quanta, scales = self.weights()
+        graph = Graph()
+        x = graph.input("x", "float32", [1, "length", self.K])
+        scale, zero = graph.constant("xs", numpy.float32(4 / 127)), graph.constant("xz", numpy.array(0, numpy.int8))
+        x = graph.op("DequantizeLinear", graph.op("QuantizeLinear", x, scale, zero), scale, zero)
+        w = graph.op("DequantizeLinear", graph.constant("w", quanta), graph.constant("s", scales), axis=1)
+        graph.output(graph.op("MatMul", x, w, name="y"), "float32", [1, "length", self.N])
+        self.check("qdq", graph)
+
+    def test_quanta_cannot_be_used_alone(self):
+        graph, out = Graph(), folder("alone")
+        q, scale, zero = graph.op("DynamicQuantizeLinear", graph.input("x", "float32", [1, 8]), outputs=3)
+        graph.output(graph.op("Cast", q, to=1), "float32", [1, 8])
+        graph.save(out / "model.onnx")
+        self.assertIn("quantised numbers themselves", rt3c("check", out / "model.onnx", code=3).stderr)
 
 
 TORCH = subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode == 0
