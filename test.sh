@@ -12,9 +12,10 @@ cmake --preset runtime-only > /dev/null && ninja -C build/runtime-only | tail -1
 cmake --preset aarch64 > /dev/null && ninja -C build/aarch64 | tail -1
 tests/fuzz.sh build
 
+# Nothing is timed in tests, so two may run at once.
 failed=0
 for build in runtime-only aarch64 release; do
   echo "== tests of build/$build"
-  ctest --test-dir "build/$build" --output-on-failure --no-tests=error || failed=1
+  ctest --test-dir "build/$build" -j2 --output-on-failure --no-tests=error || failed=1
 done
 exit $failed
