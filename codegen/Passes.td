@@ -193,7 +193,7 @@ def PlanMemoryPass : Pass<"rt3-plan-memory", "ModuleOp"> {
 def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
   let summary = "Makes linear layers int8";
   let description = [{
-    Sets `int8` on layers whose weights are constant. Layers that `keep-f32` names
+    Sets `int8` on layers whose weights are constant, of at most 65536 inputs. Layers that `keep-f32` names
     (`*` at the end stands for any rest) stay as they are; a name that no layer has
     is an error.
 

@@ -2,6 +2,7 @@
 
 #include "codegen/Passes.h"
 #include "dialects/graph/Graph.h"
+#include "dialects/graph/Quantize.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -25,7 +26,8 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
   void runOnOperation() override {
     SmallVector<bool> isUsed(keepF32.size(), false);
     getOperation().walk([&](graph::LinearOp op) {
-      bool isKept = !graph::constantValue(op.getWeights());
+      auto weights = cast<RankedTensorType>(op.getWeights().getType());
+      bool isKept = !graph::constantValue(op.getWeights()) || weights.getDimSize(0) > graph::kMaxInt8Inputs;
       for (auto [i, pattern] : llvm::enumerate(keepF32))
         if (isNamed(op.getLayer(), pattern))
           isKept = isUsed[i] = true;

@@ -4,6 +4,7 @@
 // of quantised activations become int8 layers.
 
 #include "compiler/onnx/ImportOps.h"
+#include "dialects/graph/Quantize.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -244,6 +245,12 @@ std::optional<LogicalResult> mlir::rt3::onnx::foldQuantizedMul(Node &node) {
 
 mlir::Value mlir::rt3::onnx::int8Linear(const Node &node, mlir::Value x, mlir::Value weights) {
   Importer &importer = node.importer;
+  int64_t inputs = cast<RankedTensorType>(weights.getType()).getDimSize(0);
+  if (inputs > graph::kMaxInt8Inputs)
+    return (void)node.unsupported("an int8 layer has " + Twine(inputs) + " inputs, at most " +
+                                      Twine(graph::kMaxInt8Inputs) + " are supported",
+                                  "export it in float32"),
+           mlir::Value();
   std::vector<Size> shape = importer.tensorOf(x).shape;
   shape.back() = cast<RankedTensorType>(weights.getType()).getDimSize(1);
   auto type = importer.typeOf(node, TensorProto::FLOAT, shape);

@@ -4,6 +4,8 @@
 
 #include "dialects/graph/Graph.h"
 
+#include "dialects/graph/Quantize.h"
+
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -396,6 +398,8 @@ LogicalResult LinearOp::verify() {
     if (mask && (mask.getShapedType().getShape() != w || !mask.getElementType().isInteger(8))) // C6
       return emitOpError("mask is ") << mask.getShapedType() << " for weights [" << w << "]";
   }
+  if (getInt8() && cast<RankedTensorType>(getWeights().getType()).getDimSize(0) > kMaxInt8Inputs) // C8
+    return emitOpError("has ") << getWeights().getType() << " of int8 weights, at most " << kMaxInt8Inputs << " inputs";
   return success();
 }
 

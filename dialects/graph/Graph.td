@@ -503,6 +503,7 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     - C5: `levels` holds weight encodings.
     - C6: a mask is a K x N tensor of i8.
     - C7: a pattern encoding names a pattern set.
+    - C8: with `int8`, K is at most 65536, so that sums fit 32 bits.
 
     Example: `%y = rt3_graph.linear %x, %w bias %b : tensor<?x4xf32> {layer = "q"}
     : tensor<?x4xf32>, tensor<4x8xf32>, tensor<8xf32> -> tensor<?x8xf32>`

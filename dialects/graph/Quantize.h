@@ -16,6 +16,10 @@ namespace mlir::rt3::graph {
 // Largest absolute value of a quantised number; -128 is not used.
 inline constexpr int kLargestQuantum = 127;
 
+// Sums of 255 x 127 x this many inputs, the largest that any instruction makes, fit
+// 32 bits.
+inline constexpr int64_t kMaxInt8Inputs = 65536;
+
 // Inputs that share a 32-bit word in the layouts with dot products. Pruned int8
 // layers keep or drop whole quads.
 inline constexpr int64_t kQuad = 4;

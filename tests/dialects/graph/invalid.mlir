@@ -304,6 +304,14 @@ func.func @pattern_set_that_is_not_there(%x: tensor<3x4xf32>, %w: tensor<4x2xf32
   return
 }
 // -----
+// linear C8
+func.func @int8_sums_that_overflow(%x: tensor<4x65537xf32>) {
+  %w = rt3_graph.constant dense<0.5> : tensor<65537x1xf32>
+  // expected-error@+1 {{at most 65536 inputs}}
+  %y = rt3_graph.linear "l" %x, %w int8 : (tensor<4x65537xf32>, tensor<65537x1xf32>) -> tensor<4x1xf32>
+  return
+}
+// -----
 // attention C1
 func.func @keys_of_another_type(%q: tensor<1x4x8xf32>, %k: tensor<1x5x8xf32>) {
   // expected-error@+1 {{expected one B x S x F}}
