@@ -8,13 +8,14 @@ third_party/install.sh
 cmake --preset release > build-log.txt 2>&1 || { cat build-log.txt; exit 1; }
 rm -f build-log.txt
 ninja -C build/release -j2 | tail -1
-cmake --preset runtime-only > /dev/null && ninja -C build/runtime-only | tail -1
-cmake --preset aarch64 > /dev/null && ninja -C build/aarch64 | tail -1
+for build in runtime-only runtime-asan aarch64; do
+  cmake --preset $build > /dev/null && ninja -C build/$build | tail -1
+done
 tests/fuzz.sh build
 
 # Nothing is timed in tests, so two may run at once.
 failed=0
-for build in runtime-only aarch64 release; do
+for build in runtime-only runtime-asan aarch64 release; do
   echo "== tests of build/$build"
   ctest --test-dir "build/$build" -j2 --output-on-failure --no-tests=error || failed=1
 done
