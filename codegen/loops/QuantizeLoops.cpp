@@ -9,6 +9,8 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::rt3;
 
@@ -26,9 +28,16 @@ public:
     SmallVector<Value> factors;
     int64_t wordCount = llvm::divideCeil(features, perWord);
     for (int64_t v = 0; v < vectors; ++v) {
-      Value limit = b.real(floats, graph::kLargestQuantum);
-      factors.push_back(arith::DivFOp::create(b, limit, largest[v]));
+      Value limit = b.real(floats, graph::kLargestQuantum), zero = b.real(floats, 0);
+      Value factor = arith::DivFOp::create(b, limit, largest[v]);
       Value scale = arith::MulFOp::create(b, largest[v], b.real(floats, 1.0f / graph::kLargestQuantum));
+      // Zeros, or so small that the factor overflows: all numbers are 0.
+      Value isNothing = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, factor,
+                                              b.real(floats, std::numeric_limits<double>::infinity()));
+      factors.push_back(arith::SelectOp::create(b, isNothing, zero, factor));
+      scale = arith::SelectOp::create(b, isNothing, zero, scale);
+      // Infinite or NaN: all results are NaN.
+      scale = arith::AddFOp::create(b, scale, arith::SubFOp::create(b, largest[v], largest[v]));
       b.store(scale, at(y, b.integer(wordCount), v));
     }
     int64_t whole = features / perWord;
@@ -93,8 +102,7 @@ private:
   static constexpr uint32_t kRounding = 0x4b400000;
 
   // kRounding + offset + round(x factor), half to even, by one multiply-add. |x
-  // factor| is at most 127 but for rounding; a token of zeros has an infinite factor,
-  // and whatever comes of it its scale makes 0 again.
+  // factor| is at most 127 but for rounding, or its token's scale is NaN.
   Value rounded(Value x, Value factor, int64_t offset) {
     return arith::BitcastOp::create(b, words, b.fma(x, factor, b.real(floats, 12582912.0 + offset)));
   }

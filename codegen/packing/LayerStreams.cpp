@@ -158,8 +158,9 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
         shape.gathered = false;
         shape.columns = 1;
       }
-      // At most 64 positions; wider blocks are cut, and their patterns found anew.
-      shape.columns = std::min(shape.columns * wordsPerUnit, 64 / shape.rows);
+      // At most 64 positions and what buffers are padded to, so that the last block
+      // reads nothing behind them; wider blocks are cut, their patterns found anew.
+      shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
       shape.pass = passOf(device, shape.rows);
       for (int64_t range : candidateRanges(layer.inputs, device)) {
         shape.range = range;

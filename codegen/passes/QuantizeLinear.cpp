@@ -31,8 +31,7 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
       for (auto [i, pattern] : llvm::enumerate(keepF32))
         if (isNamed(op.getLayer(), pattern))
           isKept = isUsed[i] = true;
-      if (!isKept)
-        op.setInt8(true);
+      op.setInt8(!isKept); // A model may have int8 layers already.
     });
     for (auto [i, pattern] : llvm::enumerate(keepF32))
       if (!isUsed[i]) {

@@ -264,6 +264,7 @@ Error Importer::addInitializers() {
   if (model.graph().sparse_initializer_size() != 0)
     return createStringError("sparse initializers are not supported; store the zeros, they are found");
   for (const TensorProto &proto : model.graph().initializer()) {
+    initializerTypes.try_emplace(proto.name(), proto.data_type());
     if (storedElementSize(proto.data_type()) == 0) {
       NodeProto stand;
       stand.set_name(proto.name());

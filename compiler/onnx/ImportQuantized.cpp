@@ -62,15 +62,46 @@ LogicalResult mlir::rt3::onnx::importMatMulNBits(Node &node) {
   return finish(node, matmul(node, x, importer.constant(weights, node.proto.name())));
 }
 
+// The integers of a constant of any length.
+static std::optional<std::vector<int64_t>> constantIntegers(Importer &importer, const Tensor &tensor) {
+  ElementsAttr elements = graph::constantValue(tensor.value);
+  if (!elements || !elements.getElementType().isInteger(32))
+    return importer.integersOf(tensor);
+  ArrayRef<char> raw = graph::rawBytes(elements);
+  std::vector<int64_t> result(elements.getNumElements());
+  for (size_t i = 0; i < result.size(); ++i) {
+    int32_t value;
+    memcpy(&value, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
+    result[i] = value;
+  }
+  return result;
+}
+
+// Activations that QuantizeLinear has clamped, themselves again.
+static LogicalResult dequantiseActivations(Node &node, const QuantizedPart &part) {
+  bool isSame = false;
+  if (part.isDynamic) {
+    isSame = node.has(1) && node.has(2) && node.inputs[1]->part && node.inputs[1]->part->kind == QuantizedPart::Scale &&
+             node.inputs[1]->part->x == part.x && node.inputs[1]->part->factors == std::vector{1.0f} &&
+             node.inputs[2]->part && node.inputs[2]->part->kind == QuantizedPart::Zero &&
+             node.inputs[2]->part->x == part.x;
+  } else {
+    auto scale = node.has(1) ? node.importer.floatsOf(*node.inputs[1]) : std::nullopt;
+    auto zero = node.has(2) ? constantIntegers(node.importer, *node.inputs[2]) : std::vector<int64_t>{0};
+    isSame = scale && *scale == part.factors && zero && *zero == std::vector{part.zero};
+  }
+  if (!isSame)
+    return node.unsupported("its scale or zero point is not that of the node that quantised");
+  Tensor tensor = node.importer.tensorOf(part.x);
+  tensor.wasQuantized = true;
+  return node.importer.setResult(node, 0, tensor);
+}
+
 // Of constants only: weights that are stored as integers.
 LogicalResult mlir::rt3::onnx::importDequantizeLinear(Node &node) {
   Importer &importer = node.importer;
-  if (node.has(0) && node.inputs[0]->part && node.inputs[0]->part->kind == QuantizedPart::Quanta) {
-    // The integers of QuantizeLinear: activations themselves again, for int8 layers.
-    Tensor tensor = importer.tensorOf(node.inputs[0]->part->x);
-    tensor.wasQuantized = true;
-    return importer.setResult(node, 0, tensor);
-  }
+  if (node.has(0) && node.inputs[0]->part && node.inputs[0]->part->kind == QuantizedPart::Quanta)
+    return dequantiseActivations(node, *node.inputs[0]->part);
   mlir::Value x = operand(node, 0);
   auto scales = node.has(1) ? importer.floatsOf(*node.inputs[1]) : std::nullopt;
   ElementsAttr elements = graph::constantValue(x);
@@ -81,7 +112,7 @@ LogicalResult mlir::rt3::onnx::importDequantizeLinear(Node &node) {
     return node.unsupported("it has one scale per block of an axis", "quantise per tensor or per axis");
   std::vector<int64_t> zeros(scales->size(), 0);
   if (node.has(2)) {
-    auto given = importer.integersOf(*node.inputs[2]);
+    auto given = constantIntegers(node.importer, *node.inputs[2]);
     if (!given || given->size() != zeros.size())
       return node.unsupported("its zero points are not constant, or not one per scale");
     zeros = *given;
@@ -125,25 +156,52 @@ static Tensor partTensor(QuantizedPart part, int32_t elementType, std::vector<Si
   return tensor;
 }
 
-LogicalResult mlir::rt3::onnx::importQuantizeLinear(Node &node) {
+// x, f32; null (and reported) otherwise.
+static mlir::Value floatOperand(Node &node) {
   mlir::Value x = operand(node, 0);
-  if (!x || !cast<RankedTensorType>(x.getType()).getElementType().isF32())
+  if (x && !cast<RankedTensorType>(x.getType()).getElementType().isF32())
+    return (void)node.unsupported("only float32 is quantised"), mlir::Value();
+  return x;
+}
+
+LogicalResult mlir::rt3::onnx::importQuantizeLinear(Node &node) {
+  Importer &importer = node.importer;
+  mlir::Value x = floatOperand(node);
+  if (!x)
     return failure();
-  std::vector<Size> shape = node.importer.tensorOf(x).shape;
-  return node.importer.setResult(
-      node, 0, partTensor({QuantizedPart::Quanta, x, nullptr, 1, 1, false}, TensorProto::INT32, std::move(shape)));
+  auto scale = node.has(1) ? importer.floatsOf(*node.inputs[1]) : std::nullopt;
+  auto zero = node.has(2) ? constantIntegers(node.importer, *node.inputs[2]) : std::vector<int64_t>{0};
+  int32_t type = node.has(2) ? importer.initializerType(node.proto.input(2)) : int32_t(TensorProto::UINT8);
+  if (!scale || scale->size() != 1 || !((*scale)[0] > 0) || !zero || zero->size() != 1 ||
+      (type != TensorProto::UINT8 && type != TensorProto::INT8))
+    return node.unsupported("its scale and zero point are not one positive constant and one of 8 bits",
+                            "quantise activations per tensor");
+  // What it clamps stays clamped: exporters drop a Relu before it.
+  int64_t low = type == TensorProto::UINT8 ? 0 : -128;
+  ImplicitLocOpBuilder &b = importer.builder();
+  for (auto [kind, limit] : {std::pair(graph::BinaryKind::Max, low), std::pair(graph::BinaryKind::Min, low + 255)})
+    x = graph::BinaryOp::create(b, cast<RankedTensorType>(x.getType()), kind, x,
+                                importer.scalar(float(limit - (*zero)[0]) * (*scale)[0]));
+  QuantizedPart part{QuantizedPart::Quanta, x};
+  part.factors = *scale;
+  part.zero = (*zero)[0];
+  return importer.setResult(node, 0, partTensor(part, TensorProto::INT32, importer.tensorOf(x).shape));
 }
 
 LogicalResult mlir::rt3::onnx::importDynamicQuantizeLinear(Node &node) {
-  if (failed(importQuantizeLinear(node)))
+  Importer &importer = node.importer;
+  mlir::Value x = floatOperand(node);
+  if (!x)
     return failure();
-  mlir::Value x = operand(node, 0);
-  auto one = std::make_shared<const std::vector<float>>(1, 1.0f);
-  if (failed(node.importer.setResult(node, 1,
-                                     partTensor({QuantizedPart::Scale, x, one, 1, 1, false}, TensorProto::FLOAT, {}))))
+  QuantizedPart part{QuantizedPart::Quanta, x};
+  part.isDynamic = true;
+  if (failed(importer.setResult(node, 0, partTensor(part, TensorProto::INT32, importer.tensorOf(x).shape))))
     return failure();
-  return node.importer.setResult(node, 2,
-                                 partTensor({QuantizedPart::Zero, x, nullptr, 1, 1, false}, TensorProto::INT32, {}));
+  part.kind = QuantizedPart::Scale;
+  if (failed(importer.setResult(node, 1, partTensor(part, TensorProto::FLOAT, {}))))
+    return failure();
+  part.kind = QuantizedPart::Zero;
+  return importer.setResult(node, 2, partTensor(part, TensorProto::INT32, {}));
 }
 
 LogicalResult mlir::rt3::onnx::importMatMulInteger(Node &node) {
@@ -151,8 +209,8 @@ LogicalResult mlir::rt3::onnx::importMatMulInteger(Node &node) {
   if (!node.has(0) || !node.has(1))
     return failure();
   const Tensor &a = *node.inputs[0];
-  bool isQuantized = a.part && a.part->kind == QuantizedPart::Quanta;
-  if (isQuantized && node.has(2))
+  bool isQuantized = a.part && a.part->kind == QuantizedPart::Quanta && a.part->isDynamic && node.has(2);
+  if (isQuantized)
     isQuantized = node.inputs[2]->part && node.inputs[2]->part->kind == QuantizedPart::Zero &&
                   node.inputs[2]->part->x == a.part->x;
   mlir::Value b = isQuantized ? operand(node, 1) : mlir::Value();
@@ -164,7 +222,7 @@ LogicalResult mlir::rt3::onnx::importMatMulInteger(Node &node) {
     return node.unsupported("the inner dimensions of its operands differ");
   std::vector<int64_t> zeros(1, 0);
   if (node.has(3)) {
-    auto given = importer.integersOf(*node.inputs[3]);
+    auto given = constantIntegers(node.importer, *node.inputs[3]);
     if (!given || (given->size() != 1 && int64_t(given->size()) != outputs))
       return node.unsupported("its zero points are not constant, or not one per column");
     zeros = *given;
@@ -178,11 +236,13 @@ LogicalResult mlir::rt3::onnx::importMatMulInteger(Node &node) {
     memcpy(&quantum, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
     (*weights)[i] = float(quantum - zeros[zeros.size() == 1 ? 0 : i % outputs]);
   }
+  QuantizedPart part{QuantizedPart::Product, a.part->x};
+  part.weights = std::move(weights);
+  part.inputs = inputs;
+  part.outputs = outputs;
   std::vector<Size> shape = a.shape;
   shape.back() = Size(outputs);
-  return importer.setResult(node, 0,
-                            partTensor({QuantizedPart::Product, a.part->x, std::move(weights), inputs, outputs, false},
-                                       TensorProto::INT32, std::move(shape)));
+  return importer.setResult(node, 0, partTensor(part, TensorProto::INT32, std::move(shape)));
 }
 
 std::optional<LogicalResult> mlir::rt3::onnx::foldQuantizedCast(Node &node, int32_t elementType) {
@@ -192,16 +252,6 @@ std::optional<LogicalResult> mlir::rt3::onnx::foldQuantizedCast(Node &node, int3
   Tensor tensor = *node.inputs[0];
   tensor.elementType = elementType;
   return node.importer.setResult(node, 0, std::move(tensor));
-}
-
-// a x b element by element, where b has as many columns as a, or one of them has one.
-static std::shared_ptr<const std::vector<float>> scaled(const QuantizedPart &a, ArrayRef<float> b, int64_t &outputs) {
-  outputs = std::max<int64_t>(a.outputs, b.size());
-  auto result = std::make_shared<std::vector<float>>(a.inputs * outputs);
-  for (int64_t i = 0; i < a.inputs; ++i)
-    for (int64_t n = 0; n < outputs; ++n)
-      (*result)[i * outputs + n] = (*a.factors)[i * a.outputs + (a.outputs == 1 ? 0 : n)] * b[b.size() == 1 ? 0 : n];
-  return result;
 }
 
 std::optional<LogicalResult> mlir::rt3::onnx::foldQuantizedMul(Node &node) {
@@ -221,7 +271,7 @@ std::optional<LogicalResult> mlir::rt3::onnx::foldQuantizedMul(Node &node) {
   if (kindOf(1 - first) == QuantizedPart::Scale) {
     if (part.kind != QuantizedPart::Product || part.isScaled || other.part->x != part.x)
       return node.unsupported("it multiplies the scales of two quantised tensors");
-    factors = *other.part->factors;
+    factors = other.part->factors;
     part.isScaled = true;
   } else if (auto constant = kindOf(1 - first) ? std::nullopt : node.importer.floatsOf(other);
              constant && other.shape.size() <= std::max<size_t>(own.shape.size(), 1)) {
@@ -232,14 +282,17 @@ std::optional<LogicalResult> mlir::rt3::onnx::foldQuantizedMul(Node &node) {
   } else {
     return std::nullopt;
   }
-  if (factors.size() != 1 && part.outputs != 1 && int64_t(factors.size()) != part.outputs)
-    return node.unsupported("its operands' shapes do not broadcast");
-  int64_t outputs;
-  part.factors = scaled(part, factors, outputs);
-  part.outputs = outputs;
+  size_t count = std::max(part.factors.size(), factors.size());
+  if ((part.factors.size() != 1 && factors.size() != 1 && part.factors.size() != factors.size()) ||
+      (part.kind == QuantizedPart::Product && count != 1 && int64_t(count) != part.outputs))
+    return node.unsupported("its operands' shapes do not broadcast to the product's");
+  std::vector<float> both(count);
+  for (size_t i = 0; i < count; ++i)
+    both[i] = part.factors[part.factors.size() == 1 ? 0 : i] * factors[factors.size() == 1 ? 0 : i];
+  part.factors = std::move(both);
   std::vector<Size> shape = own.shape;
-  if (part.kind == QuantizedPart::Scale && outputs > 1)
-    shape = {Size(outputs)};
+  if (part.kind == QuantizedPart::Scale && count > 1)
+    shape = {Size(count)};
   return node.importer.setResult(node, 0, partTensor(part, TensorProto::FLOAT, std::move(shape)));
 }
 
@@ -269,10 +322,15 @@ mlir::Value mlir::rt3::onnx::finishProduct(const Node &node, const Tensor &tenso
     return (void)node.unsupported("it uses quantised numbers themselves, before their scale",
                                   "only products of quantised activations and constants can be int8 layers"),
            mlir::Value();
+  if (!node.importer.mayMake(node, 4 * part.inputs * part.outputs))
+    return {};
   TensorData data;
   data.elementType = TensorProto::FLOAT;
   data.dims = {part.inputs, part.outputs};
-  const char *begin = reinterpret_cast<const char *>(part.factors->data());
-  data.bytes.assign(begin, begin + 4 * part.factors->size());
+  data.bytes.resize(4 * part.weights->size());
+  for (size_t i = 0; i < part.weights->size(); ++i) {
+    float value = (*part.weights)[i] * part.factors[part.factors.size() == 1 ? 0 : i % part.outputs];
+    memcpy(data.bytes.data() + 4 * i, &value, 4);
+  }
   return int8Linear(node, part.x, node.importer.constant(data, "int8"));
 }

@@ -34,11 +34,15 @@ struct Size {
 struct QuantizedPart {
   enum Kind { Quanta, Scale, Zero, Product } kind;
   mlir::Value x;
-  // Of a product, and of a scale that has been multiplied by constants: what it is
-  // times x, or times the scale. K x N, or 1 x N, or 1 x 1.
-  std::shared_ptr<const std::vector<float>> factors;
-  int64_t inputs = 1, outputs = 1; // Of `factors`.
-  bool isScaled = false;           // Of a product: it has had its scale.
+  // Of QuantizeLinear's quanta: its own scale and zero point. Of a scale or a
+  // product, what it has been multiplied by, one number or one per output.
+  std::vector<float> factors = {1.0f};
+  int64_t zero = 0;
+  bool isDynamic = false; // Of DynamicQuantizeLinear.
+  // Of a product: K x N, before the factors; whether it has had its scale.
+  std::shared_ptr<const std::vector<float>> weights = nullptr;
+  int64_t inputs = 1, outputs = 1;
+  bool isScaled = false;
 };
 
 // A tensor while importing: an SSA value, or integers that are known (shapes
@@ -109,6 +113,8 @@ public:
   ImplicitLocOpBuilder &builder() { return b; }
   std::vector<Problem> problems;
   const std::string &dataFolder() const { return folder; }
+  // The type in the file of an initializer; 0 if there is none of that name.
+  int32_t initializerType(StringRef name) const { return initializerTypes.lookup(name); }
 
 private:
   llvm::Error checkModel();
@@ -135,6 +141,7 @@ private:
   int64_t freeMaximum = 0;                // 0: no dimension is free.
   int64_t weightBytes = 0, madeBytes = 0; // Stored in the file; made of those.
   int64_t knownCount = 0;
+  llvm::StringMap<int32_t> initializerTypes;
   llvm::StringMap<int64_t> opsets; // By domain; "" is ONNX's own.
   std::vector<std::pair<std::string, mlir::Value>> outputs;
   friend struct Node;

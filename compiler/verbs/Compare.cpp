@@ -28,8 +28,12 @@ struct Difference {
 };
 } // namespace
 
-static double toleranceOf(const CompareVerb &verb) {
-  return verb.tolerance.value_or(verb.model.type == "int8" ? kInt8Tolerance : kTolerance);
+// The option, or what the type of the layers allows.
+static double toleranceOf(const CompareVerb &verb, ModuleOp module) {
+  bool hasInt8 = false;
+  if (module)
+    module.walk([&](graph::LinearOp op) { hasInt8 |= op.getInt8(); });
+  return verb.tolerance.value_or(hasInt8 ? kInt8Tolerance : kTolerance);
 }
 
 static Difference difference(const std::vector<double> &found, const std::vector<double> &expected) {
@@ -82,7 +86,7 @@ static ExitCode compareRuns(const CompareVerb &verb) {
       return fail(kExitMismatch, name + ": has " + llvm::Twine(first->size()) + " elements in one run, " +
                                      llvm::Twine(second->size()) + " in the other");
     Difference found = difference(*first, *second);
-    bool isGood = found.nonFinite == 0 && found.largest <= toleranceOf(verb) * std::max(1.0, found.scale);
+    bool isGood = found.nonFinite == 0 && found.largest <= toleranceOf(verb, nullptr) * std::max(1.0, found.scale);
     isWithin &= isGood;
     llvm::outs() << llvm::formatv("{0,-24} max |difference| {1:e2}, max |second| {2:f3}{3}\n", name, found.largest,
                                   found.scale, isGood ? "" : "  <-- over the tolerance");
@@ -96,6 +100,8 @@ namespace {
 class Comparison {
 public:
   Comparison(const CompareVerb &verb, int64_t length) : verb(verb), length(length) {}
+
+  void setTolerance(ModuleOp module) { tolerance = toleranceOf(verb, module); }
 
   void makeInputs(const rt3_program_t &program) {
     for (uint32_t i = 0; i < program.input_count; ++i) {
@@ -157,7 +163,7 @@ public:
 
 private:
   void record(const std::string &level, const std::string &output, const Difference &found) {
-    bool isGood = found.nonFinite == 0 && found.largest <= toleranceOf(verb) * std::max(1.0, found.scale);
+    bool isGood = found.nonFinite == 0 && found.largest <= tolerance * std::max(1.0, found.scale);
     isWithin &= isGood;
     if (verb.model.asJson)
       list.push_back(llvm::json::Object{{"level", level},
@@ -174,6 +180,7 @@ private:
 
   const CompareVerb &verb;
   int64_t length;
+  double tolerance = kTolerance;
   llvm::json::Array list;
   std::vector<HostTensor> hostInputs;
   std::vector<AlignedMemory> inputMemory;
@@ -332,6 +339,7 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return fail(kExitUsage, llvm::toString(std::move(error)));
   if (llvm::Error error = quantize(*fused, options))
     return fail(kExitBadInput, llvm::toString(std::move(error)));
+  comparison.setTolerance(*fused);
   if (llvm::Error error = pruneLevels(*fused, *levels))
     return fail(kExitBadInput, llvm::toString(std::move(error)));
   if (llvm::Error error = comparison.compareLevels(**loaded, function))

@@ -31,9 +31,11 @@ float graph::quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &
   float largest = 0;
   for (float feature : features)
     largest = std::isnan(feature) || std::isnan(largest) ? NAN : std::max(largest, std::abs(feature));
-  if (!(largest > 0) || std::isinf(largest))
-    return largest; // 0, infinite or NaN: no number of the result is finite but zeros.
+  if (!std::isfinite(largest))
+    return NAN;
   float factor = float(kLargestQuantum) / largest;
+  if (std::isinf(factor)) // Zeros, or so small that it overflows.
+    return 0;
   for (size_t i = 0; i < features.size(); ++i)
     out[i] = quantum(double(features[i]) * factor); // Exact, so rounded once.
   return largest * (1.0f / kLargestQuantum);

@@ -32,7 +32,8 @@ struct QuantizedWeights {
 // K x N weights per output n: scale = max over k of |w| / 127.
 QuantizedWeights quantizeWeights(llvm::ArrayRef<float> weights, int64_t inputs, int64_t outputs);
 
-// A token's features: scale = max |x| / 127 in f32. NaN if a feature is.
+// A token's features: scale = max |x| / 127 in f32. NaN if a feature is NaN or
+// infinite; 0 if all are 0, or so small that 127 / max |x| is infinite.
 float quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &out);
 
 } // namespace mlir::rt3::graph

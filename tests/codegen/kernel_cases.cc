@@ -19,7 +19,7 @@ using namespace mlir::rt3;
 // Around groups of 8 outputs and tiles of 4, and primes.
 static const int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
 // Around blocks of 4 inputs and ranges (112 to 440 inputs, by device), primes.
-static const int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461};
+static const int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461, 769};
 static constexpr int64_t kMaxLength = 101;
 static constexpr int64_t kSpecialFeatures = 31;
 

@@ -335,6 +335,30 @@ class QuantizedModelTest(unittest.TestCase):
         graph.output(graph.op("MatMul", x, w, name="y"), "float32", [1, "length", self.N])
         self.check("qdq", graph)
 
+    def test_what_quantising_clamps_stays_clamped(self):
+        """Exporters drop a Relu before unsigned numbers with zero point 0."""
+        quanta, scales = self.weights()
+        graph = Graph()
+        x = graph.input("x", "float32", [1, "length", self.K])
+        scale, zero = graph.constant("xs", numpy.float32(2 / 255)), graph.constant("xz", numpy.array(0, numpy.uint8))
+        x = graph.op("DequantizeLinear", graph.op("QuantizeLinear", x, scale, zero), scale, zero)
+        w = graph.op("DequantizeLinear", graph.constant("w", quanta), graph.constant("s", scales), axis=1)
+        graph.output(graph.op("MatMul", x, w, name="y"), "float32", [1, "length", self.N])
+        self.check("clamped", graph)
+
+    def test_other_scales_and_missing_zero_points_are_refused(self):
+        graph, out = Graph(), folder("scales")
+        x, zero = graph.input("x", "float32", [1, 8]), graph.constant("z", numpy.array(0, numpy.uint8))
+        q = graph.op("QuantizeLinear", x, graph.constant("a", numpy.float32(0.1)), zero)
+        graph.output(graph.op("DequantizeLinear", q, graph.constant("b", numpy.float32(0.2)), zero), "float32", [1, 8])
+        q, scale, _ = graph.op("DynamicQuantizeLinear", x, outputs=3)
+        sums = graph.op("MatMulInteger", q, graph.constant("w", numpy.ones([8, 8], numpy.int8)))
+        graph.output(graph.op("Mul", graph.op("Cast", sums, to=1), scale), "float32", [1, 8])
+        graph.save(out / "model.onnx")
+        error = rt3c("check", out / "model.onnx", code=3).stderr
+        self.assertIn("not that of the node that quantised", error)
+        self.assertIn("MatMulInteger", error)
+
     def test_quanta_cannot_be_used_alone(self):
         graph, out = Graph(), folder("alone")
         q, scale, zero = graph.op("DynamicQuantizeLinear", graph.input("x", "float32", [1, 8]), outputs=3)

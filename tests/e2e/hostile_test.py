@@ -128,6 +128,15 @@ class HostileModelTest(unittest.TestCase):
         graph.output(graph.op("MatMul", x, w), "float32", [1, 5000])
         self.check("dequantised", graph)
 
+    def test_products_that_are_scaled_again_and_again(self):
+        graph = Graph()
+        q, scale, zero = graph.op("DynamicQuantizeLinear", graph.input("x", "float32", [1, 1000]), outputs=3)
+        y = graph.op("Cast", graph.op("MatMulInteger", q, graph.constant("w", numpy.ones([1000, 1000], numpy.int8)), zero), to=1)
+        for i in range(3000):
+            y = graph.op("Mul", y, graph.constant(f"c{i}", 1.0))
+        graph.output(graph.op("Mul", y, scale), "float32", [1, 1000])
+        self.check("scaled", graph)
+
     def test_two_free_dimensions_are_not_one(self):
         graph = Graph()
         graph.output(graph.op("Relu", graph.input("x", "float32", ["batch", "length", 8])), "float32", ["batch", "length", 8])
