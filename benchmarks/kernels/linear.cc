@@ -48,37 +48,31 @@ struct Layer {
   std::vector<float> weights; // [K][N]
 };
 
-LevelSpec level(const std::string &name, Scheme scheme, double density, int64_t rows = 8, int64_t columns = 1,
-                int64_t count = 16) {
-  LevelSpec spec;
-  spec.name = name;
-  spec.scheme = scheme;
-  spec.density = density;
-  spec.rows = rows;
-  spec.columns = columns;
-  spec.patternCount = count;
-  return spec;
-}
-
 // All schemes that are measured; what is printed is their name.
 LevelPlan makePlan() {
   LevelPlan plan;
   plan.isNested = false;
   plan.minWeights = 0;
-  plan.levels = {level("dense", Scheme::Dense, 1),
-                 level("bp_75", Scheme::Block, 0.75),
-                 level("bp_50", Scheme::Block, 0.5),
-                 level("bp_25", Scheme::Block, 0.25),
-                 level("bp_12", Scheme::Block, 0.125),
-                 level("pp8x4_75", Scheme::Pattern, 0.75, 8, 4, 8),
-                 level("pp8x4_50", Scheme::Pattern, 0.5, 8, 4, 8),
-                 level("pp8x4_25", Scheme::Pattern, 0.25, 8, 4, 8),
-                 level("pp8x8_50", Scheme::Pattern, 0.5, 8, 8, 8),
-                 level("pp8x1_50", Scheme::Pattern, 0.5, 8, 1, 16),
-                 level("pp8x1_30", Scheme::Pattern, 0.3, 8, 1, 16),
-                 level("pp4x1_50", Scheme::Pattern, 0.5, 4, 1, 15),
-                 level("pp4x1_30", Scheme::Pattern, 0.3, 4, 1, 15),
-                 level("bppp8x4_25", Scheme::BlockPattern, 0.25, 8, 4, 8)};
+  plan.levels = {
+      {.name = "dense", .scheme = Scheme::Dense, .density = 1},
+      {.name = "bp_75", .scheme = Scheme::Block, .density = 0.75},
+      {.name = "bp_50", .scheme = Scheme::Block, .density = 0.5},
+      {.name = "bp_25", .scheme = Scheme::Block, .density = 0.25},
+      {.name = "bp_12", .scheme = Scheme::Block, .density = 0.125},
+      {.name = "pp8x4_75", .scheme = Scheme::Pattern, .density = 0.75, .rows = 8, .columns = 4, .patternCount = 8},
+      {.name = "pp8x4_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 4, .patternCount = 8},
+      {.name = "pp8x4_25", .scheme = Scheme::Pattern, .density = 0.25, .rows = 8, .columns = 4, .patternCount = 8},
+      {.name = "pp8x8_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 8, .patternCount = 8},
+      {.name = "pp8x1_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 1, .patternCount = 16},
+      {.name = "pp8x1_30", .scheme = Scheme::Pattern, .density = 0.3, .rows = 8, .columns = 1, .patternCount = 16},
+      {.name = "pp4x1_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 4, .columns = 1, .patternCount = 15},
+      {.name = "pp4x1_30", .scheme = Scheme::Pattern, .density = 0.3, .rows = 4, .columns = 1, .patternCount = 15},
+      {.name = "bppp8x4_25",
+       .scheme = Scheme::BlockPattern,
+       .density = 0.25,
+       .rows = 8,
+       .columns = 4,
+       .patternCount = 8}};
   return plan;
 }
 

@@ -36,7 +36,7 @@ public:
         vectorSize(4 * tile.getLanes()) {}
 
   // Arguments: x, y, weights, start (what sums begin with: the bias, of int8 the
-  // offsets or null), inputs, groups, isFirst, and of int8: isLast, scales, bias.
+  // offsets), inputs, groups, isFirst, and of int8: isLast, scales, bias.
   void build(ValueRange args) {
     Value x = args[0], y = args[1], weights = args[2], start = args[3];
     Value inputs = args[4], groups = args[5], isFirst = args[6];
@@ -360,7 +360,7 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
       stream << kernels.back().back().getName();
     }
   }
-  stream << inputs << (op.getResidual() ? "residual" : "") << (op.getOffsets() ? "offsets" : "");
+  stream << inputs << (op.getResidual() ? "residual" : "");
   if (op.getActivation())
     stream << stringifyFunction(*op.getActivation());
 

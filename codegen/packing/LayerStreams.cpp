@@ -65,7 +65,8 @@ static std::vector<StreamShape> candidateShapes(Attribute encoding, const Stream
   return shapes;
 }
 
-bool mlir::rt3::isUnsigned(kernel::Dot dot) { return dot == kernel::Dot::Vpdpbusd; }
+// Whether words of activations hold unsigned bytes, 128 more than the number.
+static bool isUnsigned(kernel::Dot dot) { return dot == kernel::Dot::Vpdpbusd; }
 
 namespace {
 

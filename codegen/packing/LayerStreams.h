@@ -12,9 +12,6 @@
 
 namespace mlir::rt3 {
 
-// Whether words of activations hold unsigned bytes, 128 more than the number.
-bool isUnsigned(kernel::Dot dot);
-
 struct PackedLayer {
   // Their sum is the layer's weights: one, or for nested levels one per level.
   std::vector<PackedStream> streams;

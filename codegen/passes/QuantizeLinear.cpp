@@ -14,10 +14,6 @@ namespace mlir::rt3 {
 using namespace mlir;
 using namespace mlir::rt3;
 
-static bool isNamed(StringRef layer, StringRef pattern) {
-  return pattern.consume_back("*") ? layer.starts_with(pattern) : layer == pattern;
-}
-
 namespace {
 
 struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
@@ -29,7 +25,7 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
       auto weights = cast<RankedTensorType>(op.getWeights().getType());
       bool isKept = !graph::constantValue(op.getWeights()) || weights.getDimSize(0) > graph::kMaxInt8Inputs;
       for (auto [i, pattern] : llvm::enumerate(keepF32))
-        if (isNamed(op.getLayer(), pattern))
+        if (graph::isNamed(op.getLayer(), pattern))
           isKept = isUsed[i] = true;
       op.setInt8(!isKept); // A model may have int8 layers already.
     });

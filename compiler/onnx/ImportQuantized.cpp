@@ -12,6 +12,13 @@ using namespace mlir;
 using namespace mlir::rt3;
 using namespace mlir::rt3::onnx;
 
+// Element i of an i32 constant, which may be a splat.
+static int32_t integerAt(ArrayRef<char> raw, int64_t i) {
+  int32_t value;
+  memcpy(&value, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
+  return value;
+}
+
 // y = x W with W [N][K / block][block / 2 bytes] of 4-bit numbers, one scale and
 // zero point per block. Other widths are refused.
 LogicalResult mlir::rt3::onnx::importMatMulNBits(Node &node) {
@@ -41,10 +48,7 @@ LogicalResult mlir::rt3::onnx::importMatMulNBits(Node &node) {
   if (!importer.mayMake(node, 4 * k * n))
     return failure();
   auto nibble = [](ElementsAttr elements, int64_t index) {
-    ArrayRef<char> raw = graph::rawBytes(elements);
-    int32_t byte; // Small integers are kept as i32.
-    bool isSplat = raw.size() == 4;
-    memcpy(&byte, raw.data() + (isSplat ? 0 : index / 2 * 4), 4);
+    int32_t byte = integerAt(graph::rawBytes(elements), index / 2); // Small integers are kept as i32.
     return index % 2 ? byte >> 4 & 15 : byte & 15;
   };
   TensorData weights;
@@ -69,11 +73,8 @@ static std::optional<std::vector<int64_t>> constantIntegers(Importer &importer, 
     return importer.integersOf(tensor);
   ArrayRef<char> raw = graph::rawBytes(elements);
   std::vector<int64_t> result(elements.getNumElements());
-  for (size_t i = 0; i < result.size(); ++i) {
-    int32_t value;
-    memcpy(&value, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
-    result[i] = value;
-  }
+  for (size_t i = 0; i < result.size(); ++i)
+    result[i] = integerAt(raw, i);
   return result;
 }
 
@@ -137,10 +138,8 @@ LogicalResult mlir::rt3::onnx::importDequantizeLinear(Node &node) {
     return failure();
   data.bytes.resize(4 * count);
   for (int64_t i = 0; i < count; ++i) {
-    int32_t quantum;
-    memcpy(&quantum, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
     size_t slice = i / inner % scales->size();
-    float value = (quantum - zeros[slice]) * (*scales)[slice];
+    float value = (integerAt(raw, i) - zeros[slice]) * (*scales)[slice];
     memcpy(data.bytes.data() + 4 * i, &value, 4);
   }
   return finish(node, importer.constant(data, node.proto.name()));
@@ -231,11 +230,8 @@ LogicalResult mlir::rt3::onnx::importMatMulInteger(Node &node) {
     return failure();
   ArrayRef<char> raw = graph::rawBytes(elements);
   auto weights = std::make_shared<std::vector<float>>(inputs * outputs);
-  for (int64_t i = 0; i < inputs * outputs; ++i) {
-    int32_t quantum;
-    memcpy(&quantum, raw.data() + (raw.size() == 4 ? 0 : 4 * i), 4);
-    (*weights)[i] = float(quantum - zeros[zeros.size() == 1 ? 0 : i % outputs]);
-  }
+  for (int64_t i = 0; i < inputs * outputs; ++i)
+    (*weights)[i] = float(integerAt(raw, i) - zeros[zeros.size() == 1 ? 0 : i % outputs]);
   QuantizedPart part{QuantizedPart::Product, a.part->x};
   part.weights = std::move(weights);
   part.inputs = inputs;

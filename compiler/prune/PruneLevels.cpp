@@ -21,9 +21,7 @@ static constexpr double kMinZeroShare = 0.3;
 static constexpr size_t kMaxPatterns = 32;
 
 static bool isNamed(StringRef layer, const std::vector<std::string> &patterns) {
-  return llvm::any_of(patterns, [&](StringRef pattern) {
-    return pattern.consume_back("*") ? layer.starts_with(pattern) : layer == pattern;
-  });
+  return llvm::any_of(patterns, [&](StringRef pattern) { return graph::isNamed(layer, pattern); });
 }
 
 namespace {

@@ -74,6 +74,10 @@ ElementsAttr mlir::rt3::graph::encodingMask(Attribute encoding) {
   return {};
 }
 
+bool mlir::rt3::graph::isNamed(StringRef layer, StringRef pattern) {
+  return pattern.consume_back("*") ? layer.starts_with(pattern) : layer == pattern;
+}
+
 ElementsAttr mlir::rt3::graph::constantValue(Value value) {
   auto constant = value ? value.getDefiningOp<ConstantOp>() : ConstantOp();
   return constant ? constant.getValue() : ElementsAttr();

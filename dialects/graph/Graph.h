@@ -58,6 +58,9 @@ ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name, llvm::Arr
 // The mask of a weight encoding, null for a dense one.
 ElementsAttr encodingMask(Attribute encoding);
 
+// Whether a layer is the one that a user named; `*` at the end stands for any rest.
+bool isNamed(llvm::StringRef layer, llvm::StringRef pattern);
+
 // The value of a constant operand, null if it is computed.
 ElementsAttr constantValue(Value value);
 

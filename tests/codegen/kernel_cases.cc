@@ -36,18 +36,6 @@ static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double s
                              ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
 
-static LevelSpec level(const std::string &name, Scheme scheme, double density, int64_t rows, int64_t columns,
-                       int64_t count) {
-  LevelSpec spec;
-  spec.name = name;
-  spec.scheme = scheme;
-  spec.density = density;
-  spec.rows = rows;
-  spec.columns = columns;
-  spec.patternCount = count;
-  return spec;
-}
-
 static LevelPlan makePlan(bool isNested) {
   LevelPlan plan;
   plan.isNested = isNested;
@@ -56,13 +44,25 @@ static LevelPlan makePlan(bool isNested) {
   plan.minWeights = 0;
   plan.denseLayers = {"special"};
   if (isNested)
-    plan.levels = {level("n0", Scheme::BlockPattern, 0.2, 8, 1, 8), level("n1", Scheme::Pattern, 0.5, 8, 1, 16),
-                   level("n2", Scheme::Block, 0.8, 8, 1, 16), level("n3", Scheme::Dense, 1, 8, 1, 16)};
+    plan.levels = {
+        {.name = "n0", .scheme = Scheme::BlockPattern, .density = 0.2, .rows = 8, .columns = 1, .patternCount = 8},
+        {.name = "n1", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 1, .patternCount = 16},
+        {.name = "n2", .scheme = Scheme::Block, .density = 0.8, .rows = 8, .columns = 1, .patternCount = 16},
+        {.name = "n3", .scheme = Scheme::Dense, .density = 1, .rows = 8, .columns = 1, .patternCount = 16}};
   else
-    plan.levels = {level("dense", Scheme::Dense, 1, 8, 1, 16),          level("bp", Scheme::Block, 0.4, 8, 1, 16),
-                   level("pp8x4", Scheme::Pattern, 0.5, 8, 4, 8),       level("pp8x1", Scheme::Pattern, 0.5, 8, 1, 16),
-                   level("pp4x1", Scheme::Pattern, 0.4, 4, 1, 15),      level("pp8x8", Scheme::Pattern, 0.3, 8, 8, 4),
-                   level("bppp8x4", Scheme::BlockPattern, 0.3, 8, 4, 8)};
+    plan.levels = {
+        {.name = "dense", .scheme = Scheme::Dense, .density = 1, .rows = 8, .columns = 1, .patternCount = 16},
+        {.name = "bp", .scheme = Scheme::Block, .density = 0.4, .rows = 8, .columns = 1, .patternCount = 16},
+        {.name = "pp8x4", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 4, .patternCount = 8},
+        {.name = "pp8x1", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 1, .patternCount = 16},
+        {.name = "pp4x1", .scheme = Scheme::Pattern, .density = 0.4, .rows = 4, .columns = 1, .patternCount = 15},
+        {.name = "pp8x8", .scheme = Scheme::Pattern, .density = 0.3, .rows = 8, .columns = 8, .patternCount = 4},
+        {.name = "bppp8x4",
+         .scheme = Scheme::BlockPattern,
+         .density = 0.3,
+         .rows = 8,
+         .columns = 4,
+         .patternCount = 8}};
   return plan;
 }
 

@@ -18,9 +18,9 @@ import unittest
 
 import numpy
 
-import helpers
-from helpers import INDEPENDENT, MINILM, Graph, MODEL, NESTED, RT3C, ROOT, SCRATCH, TARGETS
-from helpers import folder, levels_file, read_floats, rt3c, run_onnxruntime, write_ids
+import run_rt3c
+from run_rt3c import INDEPENDENT, MINILM, Graph, MODEL, NESTED, RT3C, ROOT, SCRATCH, TARGETS
+from run_rt3c import folder, levels_file, read_floats, rt3c, run_onnxruntime, write_ids
 
 
 class SampleModelTest(unittest.TestCase):
@@ -325,26 +325,22 @@ class QuantizedModelTest(unittest.TestCase):
             graph.output(graph.op("Add", y, graph.constant("b", scales), name="y"), "float32", [1, "length", self.N])
             self.check(f"dynamic{order}", graph)
 
-    def test_quantise_and_dequantise(self):
+    def quantised_and_dequantised(self, step, zero):
         quanta, scales = self.weights()
         graph = Graph()
         x = graph.input("x", "float32", [1, "length", self.K])
-        scale, zero = graph.constant("xs", numpy.float32(4 / 127)), graph.constant("xz", numpy.array(0, numpy.int8))
+        scale, zero = graph.constant("xs", numpy.float32(step)), graph.constant("xz", zero)
         x = graph.op("DequantizeLinear", graph.op("QuantizeLinear", x, scale, zero), scale, zero)
         w = graph.op("DequantizeLinear", graph.constant("w", quanta), graph.constant("s", scales), axis=1)
         graph.output(graph.op("MatMul", x, w, name="y"), "float32", [1, "length", self.N])
-        self.check("qdq", graph)
+        return graph
+
+    def test_quantise_and_dequantise(self):
+        self.check("qdq", self.quantised_and_dequantised(4 / 127, numpy.array(0, numpy.int8)))
 
     def test_what_quantising_clamps_stays_clamped(self):
         """Exporters drop a Relu before unsigned numbers with zero point 0."""
-        quanta, scales = self.weights()
-        graph = Graph()
-        x = graph.input("x", "float32", [1, "length", self.K])
-        scale, zero = graph.constant("xs", numpy.float32(2 / 255)), graph.constant("xz", numpy.array(0, numpy.uint8))
-        x = graph.op("DequantizeLinear", graph.op("QuantizeLinear", x, scale, zero), scale, zero)
-        w = graph.op("DequantizeLinear", graph.constant("w", quanta), graph.constant("s", scales), axis=1)
-        graph.output(graph.op("MatMul", x, w, name="y"), "float32", [1, "length", self.N])
-        self.check("clamped", graph)
+        self.check("clamped", self.quantised_and_dequantised(2 / 255, numpy.array(0, numpy.uint8)))
 
     def test_other_scales_and_missing_zero_points_are_refused(self):
         graph, out = Graph(), folder("scales")
@@ -441,4 +437,4 @@ class MiniLmTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    helpers.main()
+    run_rt3c.main()

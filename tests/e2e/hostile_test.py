@@ -11,8 +11,8 @@ import unittest
 
 import numpy
 
-import helpers
-from helpers import RT3C, SCRATCH, Graph, folder, levels_file, rt3c, write_ids
+import run_rt3c
+from run_rt3c import RT3C, SCRATCH, Graph, folder, levels_file, rt3c, write_ids
 
 
 class HostileModelTest(unittest.TestCase):
@@ -26,7 +26,9 @@ class HostileModelTest(unittest.TestCase):
         def limit():
             resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 
-        return subprocess.run([RT3C, "check", path], preexec_fn=limit, timeout=30, capture_output=True, text=True, check=code == 0)
+        result = subprocess.run([RT3C, "check", path], preexec_fn=limit, timeout=30, capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
 
     def test_many_inputs(self):
         graph = Graph()
@@ -192,4 +194,4 @@ class HostileModelTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    helpers.main()
+    run_rt3c.main()
