@@ -7,6 +7,27 @@
 
 include "mlir/Pass/PassBase.td"
 
+def AddCachePass : Pass<"rt3-add-cache", "func::FuncOp"> {
+  let summary = "Lets runs continue the text of the runs before";
+  let description = [{
+    In a module with `rt3_graph.context`: causal attention keeps keys and values,
+    iota counts from the position of the run, and rows of tables are taken from
+    there. Fails, and says where, if anything else mixes tokens.
+
+    ```mlir
+    %p = rt3_graph.iota 0 step 1 : tensor<?xi64>
+    %y = rt3_graph.attention %q, %k, %v heads = 4 scale = 1.0 causal
+    ```
+
+    becomes
+
+    ```mlir
+    %p = rt3_graph.iota 0 step 1 positions : tensor<?xi64>
+    %y = rt3_graph.attention %q, %k, %v heads = 4 scale = 1.0 causal cache = 0
+    ```
+  }];
+}
+
 def ChooseKernelsPass : Pass<"rt3-choose-kernels", "ModuleOp"> {
   let summary = "Makes layers dense where pruned weights would not be faster";
   let description = [{
@@ -30,6 +51,26 @@ def ChooseKernelsPass : Pass<"rt3-choose-kernels", "ModuleOp"> {
     Option<"keepsSparse", "keep-sparse", "bool", "false",
            "Keep pruned layers sparse whatever is predicted">,
   ];
+}
+
+def CloneFunctionForTokenPass
+    : Pass<"rt3-clone-function-for-token", "ModuleOp"> {
+  let summary = "Gives runs of a single token code of their own";
+  let description = [{
+    In a module with `rt3_graph.context`, each function gets a copy whose free
+    dimension is 1; vectors then hold features instead of tokens.
+
+    ```mlir
+    func.func @main__low(%x: tensor<1x?xi64>) ...
+    ```
+
+    is followed by
+
+    ```mlir
+    func.func private @main__low__token(%x: tensor<1x1xi64>)
+        attributes {rt3_graph.token_of = "main__low"} ...
+    ```
+  }];
 }
 
 def CloneFunctionPerLevelPass
@@ -90,10 +131,11 @@ def ConvertKernelToLoopsPass : Pass<"rt3-convert-kernel-to-loops", "ModuleOp"> {
     same code share it. The function of a level becomes
 
     ```mlir
-    func.func @main__low(%inputs: !llvm.ptr, %outputs: !llvm.ptr,
-                         %weights: !llvm.ptr, %workspace: !llvm.ptr,
-                         %length: i64)
+    func.func @main__low(%call: !llvm.ptr)  // rt3_call_t
     ```
+
+    and, of a module with `rt3_graph.context`, goes on in one of two functions: for
+    a single token or for more.
   }];
   let dependentDialects = ["arith::ArithDialect", "LLVM::LLVMDialect",
                            "scf::SCFDialect", "vector::VectorDialect"];
@@ -103,8 +145,10 @@ def FuseAttentionPass : Pass<"rt3-fuse-attention", "func::FuncOp"> {
   let summary = "Finds attention in matmuls, transposes and a softmax";
   let description = [{
     `softmax(scale q kᵀ + mask) v` with heads split and joined by reshapes and
-    transposes becomes one `rt3_graph.attention`. A mask that is a constant lower
-    triangle becomes `causal`; one that is selected (where) is added instead.
+    transposes becomes one `rt3_graph.attention`, also with keys and values that are
+    repeated for groups of heads. A mask that is a constant lower
+    triangle becomes `causal`; one that is selected (where) is added instead. Heads
+    that are turned by cosines and sines become `rt3_graph.rotary`.
 
     ```mlir
     %s = rt3_graph.matmul %q4, %k4
@@ -119,9 +163,9 @@ def FuseAttentionPass : Pass<"rt3-fuse-attention", "func::FuncOp"> {
 }
 
 def FuseGeluPass : Pass<"rt3-fuse-gelu", "func::FuncOp"> {
-  let summary = "Finds GELU in products with erf or tanh";
+  let summary = "Finds GELU and SiLU in products with erf, tanh or a sigmoid";
   let description = [{
-    A product is compared with GELU at sample points, so that it does not matter
+    A product is compared with the functions at sample points, so that it does not matter
     how an exporter has written it.
 
     ```mlir
@@ -138,6 +182,8 @@ def FuseGeluPass : Pass<"rt3-fuse-gelu", "func::FuncOp"> {
 def FuseLayerNormPass : Pass<"rt3-fuse-layer-norm", "func::FuncOp"> {
   let summary = "Finds layer normalisation in means, a root and a quotient";
   let description = [{
+    Also without a mean that is subtracted (RMSNorm), then with `rms`.
+
     ```mlir
     %m = rt3_graph.reduce mean %x [2]
     %d = rt3_graph.binary sub %x, %m

@@ -24,6 +24,8 @@ void mlir::rt3::buildFusePipeline(OpPassManager &passManager) {
   functions.addPass(createFuseAttentionPass());
   passManager.addPass(createCanonicalizerPass());
   passManager.addPass(createCSEPass());
+  // Behind those, which remove masks that are causal now.
+  passManager.nest<func::FuncOp>().addPass(createAddCachePass());
 }
 
 void mlir::rt3::buildQuantizePipeline(OpPassManager &passManager, ArrayRef<std::string> keepF32) {
@@ -38,6 +40,8 @@ void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager, const Pip
   choose.device = options.device;
   choose.keepsSparse = options.keepsSparse;
   passManager.addPass(createChooseKernelsPass(choose));
+  // Behind the choice: both functions of a level read the same weights.
+  passManager.addPass(createCloneFunctionForTokenPass());
   ConvertGraphToKernelPassOptions convert;
   convert.device = options.device;
   passManager.addPass(createConvertGraphToKernelPass(convert));

@@ -4,7 +4,7 @@
 
 #include "codegen/Pipelines.h"
 #include "codegen/emit/EmitObject.h"
-#include "compiler/interpreter/FoldConstants.h"
+#include "compiler/interpreter/FoldPositions.h"
 #include "compiler/prune/PruneLevels.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/kernel/Kernel.h"
@@ -81,6 +81,11 @@ static Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)
 Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
   FoldLimits limits = foldLimits(module, foldBudget);
   foldConstants(module, limits);
+  for (StringRef name : {graph::kContextAttr, graph::kMaxLengthAttr})
+    if (auto count = module->getAttrOfType<IntegerAttr>(name)) {
+      foldPositions(module, count.getInt(), limits);
+      break;
+    }
   if (Error error = runPasses(module, buildFusePipeline))
     return std::move(error);
   // Fusing turns what is left into constants: scales, tables of positions.
@@ -216,14 +221,20 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
   SymbolTable symbols(module);
   std::map<std::string, int64_t> others;
   std::map<uint64_t, std::vector<StreamDescription>> streamsAt;
+  if (auto size = module->getAttrOfType<IntegerAttr>(kernel::kStateSizeAttr))
+    program.stateSize = size.getInt();
+  if (auto context = module->getAttrOfType<IntegerAttr>(graph::kContextAttr))
+    program.contextLength = context.getInt();
   for (auto [index, function] : llvm::enumerate(module.getOps<func::FuncOp>())) {
+    program.workspaceSize = std::max<uint64_t>(
+        program.workspaceSize, function->getAttrOfType<IntegerAttr>(kernel::kWorkspaceSizeAttr).getInt());
+    if (function->hasAttr(graph::kTokenOfAttr))
+      continue; // Behind all levels, of whose parts it is made.
     if (index == 0) {
       program.inputs = describeTensors(function.getArgumentTypes(), function.getArgAttrsAttr(), "input");
       program.outputs = describeTensors(function.getResultTypes(), function.getResAttrsAttr(), "output");
     }
     program.levelFunctions.push_back(function.getName().str());
-    program.workspaceSize = std::max<uint64_t>(
-        program.workspaceSize, function->getAttrOfType<IntegerAttr>(kernel::kWorkspaceSizeAttr).getInt());
     const LevelSpec &level = options.levels.levels[index];
     function.walk([&](kernel::LinearOp op) {
       result.layers.push_back(reportLayer(op, level.name, symbols));

@@ -20,6 +20,14 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
         return llvm::StringRef(text).getAsInteger(10, number) || number < 0 ? "expected a number of bytes" : "";
       })
       ->capture_default_str();
+  app->add_option("--kv-cache", options.kvCache,
+                  "tokens of a text: runs continue each other, for a causal decoder exported without a cache")
+      ->check([](const std::string &text) {
+        int64_t number;
+        return llvm::StringRef(text).getAsInteger(10, number) || number < 1 || number > 1 << 24
+                   ? "expected a number of tokens from 1 to 16777216"
+                   : "";
+      });
   app->add_flag("--json", options.asJson, "print JSON");
 }
 
@@ -66,10 +74,25 @@ int main(int argc, char **argv) {
   runApp->add_option("--level", run.level, "name or number; none: 0");
   runApp->add_option("--length", run.length, "free dimension; none: from the inputs");
 
+  GenerateVerb generate;
+  CLI::App *generateApp = app.add_subcommand("generate", "write a text with a model compiled with --kv-cache");
+  generateApp->add_option("folder", generate.folder, "what compile wrote")->required();
+  generateApp->add_option("--prompt", generate.prompt, "text, a token per byte");
+  generateApp->add_option("--ids", generate.ids, "instead: token numbers, separated by spaces");
+  generateApp->add_option("--tokens", generate.tokens, "to write; the likeliest each time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  generateApp->add_option("--level", generate.level, "name or number; none: 0");
+  generateApp->add_option("--switch", generate.switches, "NUMBER=LEVEL: from that new token on; repeatable")
+      ->allow_extra_args(false);
+
   BenchVerb bench;
   CLI::App *benchApp = app.add_subcommand("bench", "time a compiled model at every level");
   benchApp->add_option("folder", bench.folder, "what compile wrote")->required();
   benchApp->add_option("--length", bench.length, "free dimension; none: its maximum");
+  benchApp->add_option("--position", bench.position, "tokens before, of a model compiled with --kv-cache")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   benchApp->add_option("--seconds", bench.seconds, "per level")->capture_default_str();
   benchApp->add_option("--vs", bench.rivalModel, "ONNX file that ONNX Runtime times beside it");
   benchApp->add_flag("--json", bench.asJson, "print JSON");
@@ -128,6 +151,8 @@ int main(int argc, char **argv) {
     return runInspect(inspect);
   if (*runApp)
     return runRun(run);
+  if (*generateApp)
+    return runGenerate(generate);
   if (*benchApp)
     return runBench(bench);
   if (*compareApp)

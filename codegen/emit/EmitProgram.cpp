@@ -80,7 +80,8 @@ void mlir::rt3::emitProgram(llvm::Module &module, const ProgramDescription &prog
   llvm::Constant *value = emitter.structOf(
       {emitter.u32(sizeof(rt3_program_t)), emitter.u32(program.requiredFeatures),
        llvm::ConstantDataArray::get(module.getContext(), program.modelId), emitter.u64(program.weightsSize),
-       emitter.u64(program.workspaceSize), emitter.u64(program.maxLength), emitter.u32(program.levelFunctions.size()),
+       emitter.u64(program.workspaceSize), emitter.u64(program.stateSize), emitter.u64(program.maxLength),
+       emitter.u64(program.contextLength), emitter.u32(program.levelFunctions.size()),
        emitter.u32(program.inputs.size()), emitter.u32(program.outputs.size()), emitter.u32(program.streams.size()),
        emitter.tensors(program.inputs), emitter.tensors(program.outputs), emitter.streams(program.streams),
        emitter.levels(program.levelFunctions)});

@@ -40,7 +40,8 @@ struct ProgramDescription {
   std::string targetFeatures; // LLVM's, beyond those of the device's CPU.
   std::array<uint8_t, 16> modelId{};
   uint64_t weightsSize = 0, workspaceSize = 0;
-  int64_t maxLength = 1;
+  uint64_t stateSize = 0;
+  int64_t maxLength = 1, contextLength = 0;
   std::vector<std::string> levelFunctions; // Symbols of the module.
   std::vector<TensorDescription> inputs, outputs;
   std::vector<StreamDescription> streams;

@@ -23,17 +23,18 @@ namespace {
 
 class PanelAttention {
 public:
-  PanelAttention(LoopBuilder &b, kernel::AttentionOp op, const Panels &panels, int64_t vectors)
-      : b(b), op(op), vectors(vectors), width(panels.width), tileSize(panels.tileSize),
+  PanelAttention(LoopBuilder &b, kernel::AttentionOp op, const Panels &keys, int64_t vectors)
+      : b(b), op(op), vectors(vectors), width(keys.width), tileSize(keys.tileSize),
         vector(VectorType::get(op.getTile().getLanes(), b.getF32Type())),
         headSize(cast<kernel::BufferType>(op.getType()).getTensor().getShape().back() / op.getHeads()),
-        rowSize(4 * panels.width), vectorSize(4 * op.getTile().getLanes()) {}
+        rowSize(4 * keys.width), vectorSize(4 * op.getTile().getLanes()) {}
 
   // q and out: this panel at the head; k and v: the first panel of the sequence
   // at the head; mask: of the first query of the panel, or null.
   struct Operands {
     Value q, k, v, mask, scores, out;
     Value tokens, panel;                  // Counts.
+    Value position;                       // Keys before those of the first query; null: none.
     Value maskQueryStride, maskKeyStride; // Bytes.
   };
 
@@ -41,6 +42,8 @@ public:
     Value keys = o.tokens;
     if (op.getCausal())
       keys = b.min(keys, b.mul(b.add(o.panel, 1), width));
+    if (o.position)
+      keys = b.add(keys, o.position);
     buildScores(o, keys);
     SmallVector<Value> largest = buildMask(o, keys);
     SmallVector<Value> inverse = buildExponentials(o, keys, largest);
@@ -119,7 +122,10 @@ private:
       numbers.push_back(v * vector.getDimSize(0) + lane);
     auto integers = VectorType::get(vector.getShape(), b.getI64Type());
     Value own = arith::ConstantOp::create(b, DenseElementsAttr::get(integers, ArrayRef(numbers)));
-    return arith::AddIOp::create(b, own, b.splat(integers, b.mul(o.panel, width)));
+    Value first = b.mul(o.panel, width);
+    if (o.position)
+      first = b.add(first, o.position);
+    return arith::AddIOp::create(b, own, b.splat(integers, first));
   }
 
   // One mask value per query; most masks are the same for all of them. Lanes
@@ -189,7 +195,7 @@ private:
   LoopBuilder &b;
   kernel::AttentionOp op;
   int64_t vectors;
-  int64_t width, tileSize; // Tokens of a panel; bytes from panel to panel.
+  int64_t width, tileSize; // Tokens of a panel; bytes from panel to panel of keys.
   VectorType vector;
   int64_t headSize;            // Features of a head.
   int64_t rowSize, vectorSize; // Bytes of a feature in a panel, of a vector.
@@ -199,22 +205,25 @@ private:
 
 void mlir::rt3::callAttention(const CallSite &site, kernel::AttentionOp op) {
   LoopBuilder &caller = site.b;
-  auto type = cast<kernel::BufferType>(op.getType());
-  Panels panels(site, type);
+  auto type = cast<kernel::BufferType>(op.getType()), keyType = cast<kernel::BufferType>(op.getK().getType());
+  if (type.getPanel() == 1)
+    return callTokenAttention(site, op);
+  Panels panels(site, type), keys(site, keyType);
   int64_t headSize = type.getTensor().getShape().back() / op.getHeads();
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
+  int64_t headsPerKey = op.getHeads() * headSize / keyType.getTensor().getShape().back();
   SmallVector<int64_t> mask;
   if (op.getMask())
     mask = llvm::to_vector(cast<kernel::BufferType>(op.getMask().getType()).getTensor().getShape());
   std::string description;
   llvm::raw_string_ostream stream(description);
-  stream << type << panels.batchSize << op.getTile() << op.getHeads() << "," << op.getScale().convertToFloat()
-         << op.getCausal();
+  stream << type << keyType << panels.batchSize << op.getTile() << op.getHeads() << ","
+         << op.getScale().convertToFloat() << op.getCausal() << op.getCached();
   for (int64_t size : mask)
     stream << "," << size;
   auto function = getOrBuildFunction(
       site.module, kernelName("attention_f32", description),
-      {pointer, pointer, pointer, pointer, pointer, pointer, integer}, [&](LoopBuilder &b, ValueRange args) {
+      {pointer, pointer, pointer, pointer, pointer, pointer, integer, integer}, [&](LoopBuilder &b, ValueRange args) {
         Value tokens = args[6];
         // Byte strides of the mask's axes; 0 where it repeats.
         SmallVector<Value> strides(4, b.integer(0));
@@ -227,9 +236,10 @@ void mlir::rt3::callAttention(const CallSite &site, kernel::AttentionOp op) {
         }
         b.loop(b.integer(0), b.integer(op.getHeads()), 1, [&](Value head) {
           Value headOffset = b.mul(head, headSize * 4 * panels.width);
+          Value keyOffset = b.mul(b.divide(head, headsPerKey), headSize * 4 * panels.width);
           forEachPanel(b, op.getTile(), panels.batch, tokens, [&](Value element, Value t, int64_t vectors) {
-            Value sequence = b.add(b.mul(element, panels.batchSize), headOffset);
-            Value panel = b.add(sequence, b.mul(t, panels.tileSize));
+            Value sequence = b.add(b.mul(element, keys.batchSize), keyOffset);
+            Value panel = b.add(b.add(b.mul(element, panels.batchSize), headOffset), b.mul(t, panels.tileSize));
             PanelAttention::Operands o;
             o.q = b.offset(args[0], panel);
             o.k = b.offset(args[1], sequence);
@@ -238,6 +248,8 @@ void mlir::rt3::callAttention(const CallSite &site, kernel::AttentionOp op) {
             o.out = b.offset(args[5], panel);
             o.tokens = tokens;
             o.panel = t;
+            if (op.getCached())
+              o.position = args[7];
             o.maskQueryStride = strides[2];
             o.maskKeyStride = strides[3];
             if (!mask.empty()) {
@@ -245,12 +257,13 @@ void mlir::rt3::callAttention(const CallSite &site, kernel::AttentionOp op) {
               Value query = b.mul(b.mul(t, panels.width), strides[2]);
               o.mask = b.offset(args[3], b.add(start, query));
             }
-            PanelAttention(b, op, panels, vectors).build(o);
+            PanelAttention(b, op, keys, vectors).build(o);
           });
         });
       });
   func::CallOp::create(caller, function,
                        ValueRange{site.pointerOf(op.getQ()), site.pointerOf(op.getK()), site.pointerOf(op.getV()),
                                   site.pointerOf(op.getMask() ? op.getMask() : op.getQ()),
-                                  site.pointerOf(op.getScores()), site.pointerOf(op.getResult()), panels.tokens});
+                                  site.pointerOf(op.getScores()), site.pointerOf(op.getResult()), panels.tokens,
+                                  site.position});
 }

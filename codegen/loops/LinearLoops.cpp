@@ -4,7 +4,7 @@
 // from one stream of packed weights; dense, block- and pattern-pruned layers
 // differ in how a segment of the stream is read only.
 
-#include "codegen/loops/Loops.h"
+#include "codegen/loops/LinearLoops.h"
 #include "codegen/loops/VectorMath.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -21,6 +21,74 @@ static constexpr int64_t kLineSize = 64, kPrefetchDistance = 1024;
 // Inputs per trip of a dense loop: a line of weights at four rows.
 static constexpr int64_t kUnroll = 4;
 
+SegmentHeader::SegmentHeader(LoopBuilder &b, kernel::StreamAttr stream, Value segment)
+    : entries(stream.getGathered() ? stream.getColumns() : 1) {
+  size_t patternCount = stream.getPatterns().asArrayRef().size();
+  Value total = b.integer(0);
+  for (size_t p = 0; p < patternCount; ++p) {
+    counts.push_back(b.loadU16(b.offset(segment, 2 * p)));
+    total = b.add(total, counts.back());
+  }
+  indices = b.offset(segment, 2 * patternCount);
+  // Counts and indices, rounded up to 4 bytes.
+  Value size = b.add(b.mul(total, 2 * entries), 2 * patternCount + 3);
+  values = b.offset(segment, b.mul(b.divide(size, 4), 4));
+}
+
+SmallVector<KeptColumn> mlir::rt3::keptColumns(kernel::StreamAttr stream, int64_t pattern, int64_t firstRow) {
+  SmallVector<KeptColumn> columns;
+  for (int64_t column = 0; column < stream.getColumns(); ++column) {
+    SmallVector<int64_t> rows;
+    for (int64_t row = 0; row < stream.getPass(); ++row)
+      if (uint64_t(pattern) >> (column * stream.getRows() + firstRow + row) & 1)
+        rows.push_back(row);
+    if (!rows.empty())
+      columns.push_back({column, rows});
+  }
+  return columns;
+}
+
+// `name` of sum, x and weight as vectors of `operand`; without a sum of the others.
+static Value buildIntrinsic(LoopBuilder &b, StringRef name, Value sum, Value x, Value weight, VectorType operand) {
+  SmallVector<Value> operands;
+  if (sum)
+    operands.push_back(sum);
+  operands.push_back(vector::BitCastOp::create(b, operand, x));
+  operands.push_back(vector::BitCastOp::create(b, operand, weight));
+  return LLVM::CallIntrinsicOp::create(b, weight.getType(), b.getStringAttr(name), operands).getResult(0);
+}
+
+Value mlir::rt3::buildMultiply(LoopBuilder &b, std::optional<kernel::Dot> dot, Value weight, Value x, Value sum) {
+  if (!dot)
+    return b.fma(weight, x, sum);
+  int64_t lanes = cast<VectorType>(sum.getType()).getDimSize(0);
+  auto bytes = [&](int64_t count) { return VectorType::get(4 * count, b.getI8Type()); };
+  switch (*dot) {
+  case kernel::Dot::Vpdpbusd:
+    return buildIntrinsic(b, "llvm.x86.avx512.vpdpbusd." + std::to_string(32 * lanes), sum, x, weight, bytes(lanes));
+  case kernel::Dot::Sdot: {
+    if (lanes == 4)
+      return buildIntrinsic(b, "llvm.aarch64.neon.sdot", sum, x, weight, bytes(4));
+    SmallVector<int64_t> low{0, 1, 2, 3}, high{4, 5, 6, 7}, all{0, 1, 2, 3, 4, 5, 6, 7};
+    auto half = [&](ArrayRef<int64_t> part) {
+      auto cut = [&](Value value) { return vector::ShuffleOp::create(b, value, value, part); };
+      return buildMultiply(b, dot, cut(weight), cut(x), cut(sum));
+    };
+    return vector::ShuffleOp::create(b, half(low), half(high), all);
+  }
+  case kernel::Dot::Pmaddwd: {
+    StringRef name = lanes == 16  ? "llvm.x86.avx512.pmaddw.d.512"
+                     : lanes == 8 ? "llvm.x86.avx2.pmadd.wd"
+                                  : "llvm.x86.sse2.pmadd.wd";
+    auto halves = VectorType::get(2 * lanes, b.getIntegerType(16));
+    return arith::AddIOp::create(b, sum, buildIntrinsic(b, name, Value(), x, weight, halves));
+  }
+  case kernel::Dot::Multiply:
+    return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, weight, x));
+  }
+  llvm_unreachable("every kind is above");
+}
+
 namespace {
 
 // Builds the tile kernel of one stream for panels with `vectors` vectors.
@@ -35,28 +103,24 @@ public:
         floats(VectorType::get(tile.getLanes(), b.getF32Type())), rowSize(4 * tile.getLanes() * tile.getVectors()),
         vectorSize(4 * tile.getLanes()) {}
 
-  // Arguments: x, y, weights, start (what sums begin with: the bias, of int8 the
-  // offsets), inputs, groups, isFirst, and of int8: isLast, scales, bias.
-  void build(ValueRange args) {
-    Value x = args[0], y = args[1], weights = args[2], start = args[3];
-    Value inputs = args[4], groups = args[5], isFirst = args[6];
-    Value ranges = b.divide(b.add(inputs, stream.getRange() - 1), stream.getRange());
+  void build(const TileArguments &a) {
+    Value ranges = b.divide(b.add(a.inputs, stream.getRange() - 1), stream.getRange());
     SmallVector<Value> tokenScales;
     if (dot) // The feature behind the words.
       for (int64_t v = 0; v < vectors; ++v)
-        tokenScales.push_back(b.load(floats, b.offset(b.offset(x, b.mul(inputs, rowSize)), v * vectorSize)));
-    b.loop(b.integer(0), ranges, 1, {weights}, [&](Value r, ValueRange carried) {
+        tokenScales.push_back(b.load(floats, b.offset(b.offset(a.x, b.mul(a.inputs, rowSize)), v * vectorSize)));
+    b.loop(b.integer(0), ranges, 1, {a.weights}, [&](Value r, ValueRange carried) {
       Value begin = b.mul(r, stream.getRange());
-      Value count = b.min(b.integer(stream.getRange()), b.sub(inputs, begin));
-      Value source = b.offset(x, b.mul(begin, rowSize));
-      Value isStart = arith::AndIOp::create(b, isFirst, b.isEqual(r, b.integer(0)));
-      Value isEnd = dot ? arith::AndIOp::create(b, args[7], b.isEqual(r, b.sub(ranges, b.integer(1)))) : Value();
-      return b.loop(b.integer(0), groups, 1, carried, [&](Value group, ValueRange next) {
+      Value count = b.min(b.integer(stream.getRange()), b.sub(a.inputs, begin));
+      Value source = b.offset(a.x, b.mul(begin, rowSize));
+      Value isStart = arith::AndIOp::create(b, a.isFirst, b.isEqual(r, b.integer(0)));
+      Value isEnd = dot ? arith::AndIOp::create(b, a.isLast, b.isEqual(r, b.sub(ranges, b.integer(1)))) : Value();
+      return b.loop(b.integer(0), a.groups, 1, carried, [&](Value group, ValueRange next) {
         Value row = b.mul(group, stream.getRows()), rowOffset = b.mul(row, 4);
-        Group g{b.offset(y, b.mul(row, rowSize)), b.offset(start, rowOffset), isStart, isEnd, {}, {}, tokenScales};
+        Group g{b.offset(a.y, b.mul(row, rowSize)), b.offset(a.start, rowOffset), isStart, isEnd, {}, {}, tokenScales};
         if (dot) {
-          g.scales = b.offset(args[8], rowOffset);
-          g.bias = b.offset(args[9], rowOffset);
+          g.scales = b.offset(a.scales, rowOffset);
+          g.bias = b.offset(a.bias, rowOffset);
         }
         return SmallVector<Value>{stream.getPatterns().asArrayRef().empty()
                                       ? buildDenseSegment(g, source, count, next[0])
@@ -114,37 +178,6 @@ private:
     b.when(isNotEnd, store);
   }
 
-  Value intrinsic(StringRef name, Value sum, Value x, Value weight, Type operand) {
-    x = vector::BitCastOp::create(b, cast<VectorType>(operand), x);
-    weight = vector::BitCastOp::create(b, cast<VectorType>(operand), weight);
-    SmallVector<Value> operands;
-    if (sum)
-      operands.push_back(sum);
-    operands.append({x, weight});
-    return LLVM::CallIntrinsicOp::create(b, vector, b.getStringAttr(name), operands).getResult(0);
-  }
-
-  // sum + weight x, of f32 or of the numbers in words.
-  Value multiply(Value weight, Value x, Value sum) {
-    if (!dot)
-      return b.fma(weight, x, sum);
-    int64_t lanes = tile.getLanes();
-    auto bytes = VectorType::get(4 * lanes, b.getI8Type()), halves = VectorType::get(2 * lanes, b.getIntegerType(16));
-    switch (*dot) {
-    case kernel::Dot::Vpdpbusd:
-      return intrinsic("llvm.x86.avx512.vpdpbusd.512", sum, x, weight, bytes);
-    case kernel::Dot::Sdot:
-      return intrinsic("llvm.aarch64.neon.sdot", sum, x, weight, bytes);
-    case kernel::Dot::Pmaddwd: {
-      StringRef name = lanes == 16 ? "llvm.x86.avx512.pmaddw.d.512" : "llvm.x86.avx2.pmadd.wd";
-      return arith::AddIOp::create(b, sum, intrinsic(name, Value(), x, weight, halves));
-    }
-    case kernel::Dot::Multiply:
-      return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, weight, x));
-    }
-    llvm_unreachable("every kind is above");
-  }
-
   Value resultAt(const Group &g, int64_t row, int64_t v) { return b.offset(g.y, row * rowSize + v * vectorSize); }
 
   SmallVector<Value> loadInputs(Value pointer) {
@@ -187,7 +220,7 @@ private:
         for (int64_t row = 0; row < rows; ++row)
           for (int64_t v = 0; v < vectors; ++v) {
             Value &sum = next[2 + row * vectors + v];
-            sum = multiply(factors[row], inputs[v], sum);
+            sum = buildMultiply(b, dot, factors[row], inputs[v], sum);
           }
       }
       next[0] = b.offset(values[0], times * rowSize);
@@ -205,37 +238,27 @@ private:
   }
 
   Value buildSparseSegment(const Group &g, Value x, Value weights) {
-    ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
-    int64_t entries = stream.getGathered() ? stream.getColumns() : 1;
-    SmallVector<Value> counts;
-    Value total = b.integer(0);
-    for (size_t p = 0; p < patterns.size(); ++p) {
-      counts.push_back(b.loadU16(b.offset(weights, 2 * p)));
-      total = b.add(total, counts.back());
-    }
-    Value indices = b.offset(weights, 2 * patterns.size());
-    // Counts and indices, rounded up to 4 bytes.
-    Value header = b.add(b.mul(total, 2 * entries), 2 * patterns.size() + 3);
-    header = b.mul(b.divide(header, 4), 4);
-    Value values = b.offset(weights, header);
+    SegmentHeader header(b, stream, weights);
+    Value values = header.values;
     for (int64_t row = 0; row < stream.getRows(); row += stream.getPass())
-      values = buildPass(g, row, x, indices, counts, values);
+      values = buildPass(g, row, x, header, values);
     return values;
   }
 
   // The rows from `firstRow` on: all blocks, pattern after pattern.
-  Value buildPass(const Group &g, int64_t firstRow, Value x, Value indices, ArrayRef<Value> counts, Value values) {
+  Value buildPass(const Group &g, int64_t firstRow, Value x, const SegmentHeader &header, Value values) {
     Sums sums = loadSums(g, firstRow, stream.getPass());
-    int64_t entries = stream.getGathered() ? stream.getColumns() : 1;
+    int64_t entries = header.entries;
+    Value indices = header.indices;
     for (auto [p, pattern] : llvm::enumerate(stream.getPatterns().asArrayRef())) {
-      SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns = keptRows(pattern, firstRow);
+      SmallVector<KeptColumn> columns = keptColumns(stream, pattern, firstRow);
       if (columns.empty()) {
-        indices = b.offset(indices, b.mul(counts[p], 2 * entries));
+        indices = b.offset(indices, b.mul(header.counts[p], 2 * entries));
         continue;
       }
       SmallVector<Value> carried{indices, values};
       carried.append(sums.begin(), sums.end());
-      SmallVector<Value> done = b.loop(b.integer(0), counts[p], 1, carried, [&](Value, ValueRange state) {
+      SmallVector<Value> done = b.loop(b.integer(0), header.counts[p], 1, carried, [&](Value, ValueRange state) {
         SmallVector<Value> next(state);
         int64_t used = 0, stored = 0;
         for (auto &[column, rows] : columns)
@@ -254,7 +277,7 @@ private:
           for (auto [row, factor] : llvm::zip(rows, factors))
             for (int64_t v = 0; v < vectors; ++v) {
               Value &sum = next[2 + row * vectors + v];
-              sum = multiply(factor, inputs[v], sum);
+              sum = buildMultiply(b, dot, factor, inputs[v], sum);
             }
           used += rows.size();
         }
@@ -270,21 +293,6 @@ private:
     return values;
   }
 
-  // Per column of the block that a pass reads: its rows, counted from the first
-  // row of the pass.
-  SmallVector<std::pair<int64_t, SmallVector<int64_t>>> keptRows(int64_t pattern, int64_t firstRow) {
-    SmallVector<std::pair<int64_t, SmallVector<int64_t>>> columns;
-    for (int64_t column = 0; column < stream.getColumns(); ++column) {
-      SmallVector<int64_t> rows;
-      for (int64_t row = 0; row < stream.getPass(); ++row)
-        if (uint64_t(pattern) >> (column * stream.getRows() + firstRow + row) & 1)
-          rows.push_back(row);
-      if (!rows.empty())
-        columns.emplace_back(column, rows);
-    }
-    return columns;
-  }
-
   LoopBuilder &b;
   kernel::TileAttr tile;
   kernel::StreamAttr stream;
@@ -297,31 +305,37 @@ private:
 
 } // namespace
 
-static func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
-                                  std::optional<kernel::Dot> dot, int64_t vectors) {
+func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
+                                        std::optional<kernel::Dot> dot, const std::string &form,
+                                        llvm::function_ref<void(LoopBuilder &, const TileArguments &)> build) {
   // The name of the weights is all that does not matter for the code.
   std::string description, readable;
   llvm::raw_string_ostream text(description);
-  text << tile << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << "," << stream.getPass()
-       << "," << stream.getGathered() << (dot ? stringifyDot(*dot) : "");
-  for (int64_t pattern : stream.getPatterns().asArrayRef())
+  text << tile << form << "," << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << ","
+       << stream.getPass() << "," << stream.getGathered() << (dot ? stringifyDot(*dot) : "");
+  ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
+  for (int64_t pattern : patterns)
     text << "," << pattern;
   llvm::raw_string_ostream(readable) << (dot ? "linear_f32_qd8_qc8p_" : "linear_f32_f32_f32p_")
-                                     << (stream.getPatterns().asArrayRef().empty()
-                                             ? "dense"
-                                             : "p" + std::to_string(stream.getPatterns().asArrayRef().size()))
-                                     << "_b" << stream.getRows() << "x" << stream.getColumns()
+                                     << (patterns.empty() ? "dense" : "p" + std::to_string(patterns.size())) << "_b"
+                                     << stream.getRows() << "x" << stream.getColumns()
                                      << (stream.getGathered() ? "g" : "") << "_"
-                                     << (stream.getPatterns().asArrayRef().empty() ? stream.getRows()
-                                                                                   : stream.getPass())
-                                     << "x" << vectors * tile.getLanes() << "_" << tile.getIsa();
+                                     << (patterns.empty() ? stream.getRows() : stream.getPass()) << "x" << form << "_"
+                                     << tile.getIsa();
   Type pointer = site.b.pointerType(), integer = site.b.getI64Type(), flag = site.b.getI1Type();
   SmallVector<Type> types{pointer, pointer, pointer, pointer, integer, integer, flag};
   if (dot)
     types.append({flag, pointer, pointer});
   return getOrBuildFunction(
-      site.module, kernelName(readable, description), types,
-      [&](LoopBuilder &b, ValueRange args) { TileKernel(b, tile, stream, dot, vectors).build(args); });
+      site.module, kernelName(readable, description), types, [&](LoopBuilder &b, ValueRange args) {
+        TileArguments a{args[0], args[1], args[2], args[3], args[4], args[5], args[6], {}, {}, {}};
+        if (dot) {
+          a.isLast = args[7];
+          a.scales = args[8];
+          a.bias = args[9];
+        }
+        build(b, a);
+      });
 }
 
 // activation(y) + residual on a finished panel, whose features lie one after
@@ -346,6 +360,10 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
   // Of int8, the last feature is the scale.
   int64_t inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back() - (dot ? 1 : 0);
   kernel::TileAttr tile = op.getTile();
+  bool isToken = y.width == 1;
+  // Of a single token, lanes are features, of which there are whole groups.
+  kernel::TileAttr panel = isToken ? tokenTile(tile) : tile;
+  int64_t lanes = isToken ? std::min(tile.getLanes(), kernel::kFeatureMultiple) : tile.getLanes();
   auto streams = llvm::to_vector(op.getStreams().getAsRange<kernel::StreamAttr>());
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
 
@@ -355,8 +373,13 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
   SmallVector<SmallVector<func::FuncOp>> kernels;
   for (kernel::StreamAttr part : streams) {
     kernels.emplace_back();
-    for (int64_t vectors = 1; vectors <= tile.getVectors(); ++vectors) {
-      kernels.back().push_back(getTileKernel(site, tile, part, dot, vectors));
+    for (int64_t vectors = 1; vectors <= (isToken ? 1 : tile.getVectors()); ++vectors) {
+      kernels.back().push_back(isToken
+                                   ? getTokenKernel(site, tile, part, dot, x.width)
+                                   : getStreamKernel(site, tile, part, dot, std::to_string(vectors * tile.getLanes()),
+                                                     [&](LoopBuilder &b, const TileArguments &arguments) {
+                                                       TileKernel(b, tile, part, dot, vectors).build(arguments);
+                                                     }));
       stream << kernels.back().back().getName();
     }
   }
@@ -370,7 +393,7 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
   auto function = getOrBuildFunction(
       site.module, kernelName(dot ? "linear_int8" : "linear_f32", description), types,
       [&](LoopBuilder &b, ValueRange args) {
-        forEachPanel(b, tile, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
+        forEachPanel(b, panel, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
           Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
           Value place = b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize));
           Value target = b.offset(args[1], place);
@@ -388,7 +411,7 @@ void mlir::rt3::callLinear(const CallSite &site, kernel::LinearOp op) {
             func::CallOp::create(b, kernels[i][vectors - 1], arguments);
           }
           if (op.getActivation() || op.getResidual())
-            buildEpilogue(b, op, tile.getLanes(), y.features * y.width, target,
+            buildEpilogue(b, op, lanes, y.features * y.width, target,
                           op.getResidual() ? b.offset(args[3], place) : Value());
         });
       });

@@ -16,6 +16,7 @@ struct CallSite {
   LoopBuilder &b;
   ModuleOp module;
   Value length;      // The free dimension, i64.
+  Value position;    // Tokens of earlier runs, i64.
   int64_t maxLength; // Its largest value.
   kernel::TileAttr tile;
   // Where a buffer lies.
@@ -36,6 +37,12 @@ struct Panels {
 // A name that tells apart kernels by everything that `description` says.
 std::string kernelName(llvm::StringRef readable, llvm::StringRef description);
 
+// How a panel of one token is walked: one lane.
+kernel::TileAttr tokenTile(kernel::TileAttr tile);
+
+// Attention of a single token, with a cache.
+void callTokenAttention(const CallSite &site, kernel::AttentionOp op);
+
 // Calls `body(batch, tile, vectors)` for each panel, with the number of vectors
 // that hold tokens: the tile's, and fewer in the last panel of a sequence.
 void forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,
@@ -43,6 +50,8 @@ void forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value to
 
 void callLinear(const CallSite &site, kernel::LinearOp op);
 void callAttention(const CallSite &site, kernel::AttentionOp op);
+void callAppend(const CallSite &site, kernel::AppendOp op);
+void callRotary(const CallSite &site, kernel::RotaryOp op);
 void callLayerNorm(const CallSite &site, kernel::LayerNormOp op);
 void callQuantize(const CallSite &site, kernel::QuantizeOp op);
 void callPack(const CallSite &site, kernel::PackOp op);

@@ -31,6 +31,10 @@ std::string mlir::rt3::kernelName(StringRef readable, StringRef description) {
   return ("rt3_" + readable + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 16)).str();
 }
 
+kernel::TileAttr mlir::rt3::tokenTile(kernel::TileAttr tile) {
+  return kernel::TileAttr::get(tile.getContext(), tile.getRows(), 1, 1, tile.getIsa());
+}
+
 void mlir::rt3::forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,
                              llvm::function_ref<void(Value, Value, int64_t)> body) {
   int64_t width = tile.getVectors() * tile.getLanes();
@@ -49,11 +53,12 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
   auto type = cast<kernel::BufferType>(op.getType());
   Panels panels(site, type);
   int64_t features = type.getTensor().getShape().back();
-  kernel::TileAttr tile = site.tile;
+  kernel::TileAttr tile = panels.width == 1 ? tokenTile(site.tile) : site.tile;
   double epsilon = op.getEpsilon().convertToFloat();
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
-  llvm::raw_string_ostream(description) << tile << " " << type << " " << panels.batchSize << " " << epsilon;
+  llvm::raw_string_ostream(description) << tile << " " << type << " " << panels.batchSize << " " << epsilon
+                                        << op.getRms();
   auto function = getOrBuildFunction(
       site.module, kernelName("layer_norm_f32", description), {pointer, pointer, pointer, pointer, integer},
       [&](LoopBuilder &b, ValueRange args) {
@@ -68,12 +73,14 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
           };
           auto at = [&](Value base, Value row, int64_t v) { return b.offset(b.offset(base, row), v * vectorSize); };
           Value zero = b.real(vector, 0), inverse = b.real(vector, 1.0 / features);
-          SmallVector<Value> mean = rows(SmallVector<Value>(vectors, zero), [&](Value, Value row, ValueRange sums) {
-            SmallVector<Value> next;
-            for (int64_t v = 0; v < vectors; ++v)
-              next.push_back(arith::AddFOp::create(b, sums[v], b.load(vector, at(x, row, v))));
-            return next;
-          });
+          SmallVector<Value> mean(vectors, zero);
+          if (!op.getRms())
+            mean = rows(mean, [&](Value, Value row, ValueRange sums) {
+              SmallVector<Value> next;
+              for (int64_t v = 0; v < vectors; ++v)
+                next.push_back(arith::AddFOp::create(b, sums[v], b.load(vector, at(x, row, v))));
+              return next;
+            });
           for (Value &value : mean)
             value = arith::MulFOp::create(b, value, inverse);
           // Of differences, not of squares minus the square of the mean, which
@@ -108,10 +115,102 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
                                   site.pointerOf(op.getBias()), site.pointerOf(op.getResult()), panels.tokens});
 }
 
+// A single token from one panel to another.
+static void callRepack(const CallSite &site, kernel::PackOp op) {
+  auto from = cast<kernel::BufferType>(op.getX().getType()), to = cast<kernel::BufferType>(op.getType());
+  int64_t features = to.getTensor().getShape().back();
+  Type pointer = site.b.pointerType();
+  std::string description;
+  llvm::raw_string_ostream(description) << from << " " << to;
+  auto function = getOrBuildFunction(
+      site.module, kernelName("repack_f32", description), {pointer, pointer}, [&](LoopBuilder &b, ValueRange args) {
+        b.loop(b.integer(0), b.integer(features), 1, [&](Value feature) {
+          Value value = b.load(b.getF32Type(), b.offset(args[0], b.mul(feature, 4 * from.getPanel())));
+          b.store(value, b.offset(args[1], b.mul(feature, 4 * to.getPanel())));
+        });
+      });
+  func::CallOp::create(site.b, function, ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult())});
+}
+
+// Halves of a head are turned by the angles of their tokens.
+void mlir::rt3::callRotary(const CallSite &site, kernel::RotaryOp op) {
+  LoopBuilder &caller = site.b;
+  auto type = cast<kernel::BufferType>(op.getType());
+  Panels x(site, type), angles(site, cast<kernel::BufferType>(op.getCos().getType()));
+  kernel::TileAttr tile = x.width == 1 ? tokenTile(site.tile) : site.tile;
+  int64_t size = type.getTensor().getShape().back() / op.getHeads(), half = size / 2;
+  Type pointer = caller.pointerType(), integer = caller.getI64Type();
+  std::string description;
+  llvm::raw_string_ostream(description) << tile << type << x.batchSize << "," << op.getHeads();
+  auto function = getOrBuildFunction(
+      site.module, kernelName("rotary_f32", description), {pointer, pointer, pointer, pointer, integer},
+      [&](LoopBuilder &b, ValueRange args) {
+        auto vector = VectorType::get(tile.getLanes(), b.getF32Type());
+        int64_t rowSize = 4 * x.width, vectorSize = 4 * tile.getLanes();
+        forEachPanel(b, tile, x.batch, args[4], [&](Value element, Value t, int64_t vectors) {
+          Value panel = b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize));
+          Value table = b.mul(t, angles.tileSize); // The same for each of a batch.
+          Value cos = b.offset(args[1], table), sin = b.offset(args[2], table);
+          b.loop(b.integer(0), b.integer(op.getHeads()), 1, [&](Value head) {
+            b.loop(b.integer(0), b.integer(half), 1, [&](Value d) {
+              Value lower = b.mul(d, rowSize), upper = b.add(lower, half * rowSize);
+              Value own = b.add(panel, b.mul(head, size * rowSize));
+              for (int64_t v = 0; v < vectors; ++v) {
+                auto load = [&](Value base, Value row) {
+                  return b.load(vector, b.offset(b.offset(base, row), v * vectorSize));
+                };
+                Value source = b.offset(args[0], own), target = b.offset(args[3], own);
+                Value first = load(source, lower), second = load(source, upper);
+                Value turned = arith::MulFOp::create(b, first, load(cos, lower));
+                Value negative = arith::NegFOp::create(b, second);
+                b.store(b.fma(negative, load(sin, lower), turned), b.offset(b.offset(target, lower), v * vectorSize));
+                turned = arith::MulFOp::create(b, second, load(cos, upper));
+                b.store(b.fma(first, load(sin, upper), turned), b.offset(b.offset(target, upper), v * vectorSize));
+              }
+            });
+          });
+        });
+      });
+  func::CallOp::create(caller, function,
+                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getCos()), site.pointerOf(op.getSin()),
+                                  site.pointerOf(op.getResult()), x.tokens});
+}
+
+// The tokens of this run, into the panels of the state.
+void mlir::rt3::callAppend(const CallSite &site, kernel::AppendOp op) {
+  LoopBuilder &caller = site.b;
+  auto from = cast<kernel::BufferType>(op.getX().getType()), to = cast<kernel::BufferType>(op.getType());
+  Panels x(site, from), y(site, to);
+  int64_t features = to.getTensor().getShape().back();
+  Type pointer = caller.pointerType(), integer = caller.getI64Type();
+  std::string description;
+  llvm::raw_string_ostream(description) << from << to << x.batchSize;
+  auto function =
+      getOrBuildFunction(site.module, kernelName("append_f32", description), {pointer, pointer, integer, integer},
+                         [&](LoopBuilder &b, ValueRange args) {
+                           b.loop(b.integer(0), args[2], 1, [&](Value token) {
+                             auto columnOf = [&](const Panels &panels, Value base, Value number) {
+                               Value panel = b.mul(b.divide(number, panels.width), panels.tileSize);
+                               return b.offset(base, b.add(panel, b.mul(b.remainder(number, panels.width), 4)));
+                             };
+                             Value source = columnOf(x, args[0], token),
+                                   target = columnOf(y, args[1], b.add(args[3], token));
+                             b.loop(b.integer(0), b.integer(features), 1, [&](Value feature) {
+                               Value value = b.load(b.getF32Type(), b.offset(source, b.mul(feature, 4 * x.width)));
+                               b.store(value, b.offset(target, b.mul(feature, 4 * y.width)));
+                             });
+                           });
+                         });
+  func::CallOp::create(caller, function,
+                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), x.tokens, site.position});
+}
+
 void mlir::rt3::callPack(const CallSite &site, kernel::PackOp op) {
   LoopBuilder &caller = site.b;
   auto from = cast<kernel::BufferType>(op.getX().getType());
   auto to = cast<kernel::BufferType>(op.getType());
+  if (from.getPanel() != 0 && to.getPanel() != 0)
+    return callRepack(site, op);
   bool isPacking = to.getPanel() != 0;
   Panels panels(site, isPacking ? to : from);
   int64_t features = to.getTensor().getShape().back();

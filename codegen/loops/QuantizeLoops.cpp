@@ -18,10 +18,11 @@ namespace {
 
 class PanelQuantizer {
 public:
-  PanelQuantizer(LoopBuilder &b, kernel::Dot dot, int64_t features, int64_t width, int64_t lanes, int64_t vectors)
+  PanelQuantizer(LoopBuilder &b, kernel::Dot dot, int64_t features, int64_t width, int64_t wordWidth, int64_t lanes,
+                 int64_t vectors)
       : b(b), dot(dot), perWord(kernel::inputsPerWord(dot)), features(features), rowSize(4 * width),
-        vectorSize(4 * lanes), vectors(vectors), floats(VectorType::get(lanes, b.getF32Type())),
-        words(VectorType::get(lanes, b.getI32Type())) {}
+        wordSize(4 * wordWidth), vectorSize(4 * lanes), vectors(vectors),
+        floats(VectorType::get(lanes, b.getF32Type())), words(VectorType::get(lanes, b.getI32Type())) {}
 
   void build(Value x, Value y) {
     SmallVector<Value> largest = buildLargest(x);
@@ -38,7 +39,7 @@ public:
       scale = arith::SelectOp::create(b, isNothing, zero, scale);
       // Infinite or NaN: all results are NaN.
       scale = arith::AddFOp::create(b, scale, arith::SubFOp::create(b, largest[v], largest[v]));
-      b.store(scale, at(y, b.integer(wordCount), v));
+      b.store(scale, at(y, b.mul(b.integer(wordCount), wordSize), v));
     }
     int64_t whole = features / perWord;
     b.loop(b.integer(0), b.integer(whole), 1, [&](Value word) { buildWord(x, y, word, perWord, factors); });
@@ -47,7 +48,7 @@ public:
   }
 
 private:
-  Value at(Value base, Value row, int64_t v) { return b.offset(b.offset(base, b.mul(row, rowSize)), v * vectorSize); }
+  Value at(Value base, Value place, int64_t v) { return b.offset(b.offset(base, place), v * vectorSize); }
 
   // max |x| over the features of each token; NaN if one is. Without their signs,
   // floats are ordered as their bits, and NaN comes last.
@@ -57,7 +58,8 @@ private:
                [&](Value feature, ValueRange carried) {
                  SmallVector<Value> next;
                  for (int64_t v = 0; v < vectors; ++v) {
-                   Value size = arith::AndIOp::create(b, b.load(words, at(x, feature, v)), constant(0x7fffffff));
+                   Value size =
+                       arith::AndIOp::create(b, b.load(words, at(x, b.mul(feature, rowSize), v)), constant(0x7fffffff));
                    next.push_back(arith::MaxUIOp::create(b, carried[v], size));
                  }
                  return next;
@@ -80,7 +82,8 @@ private:
         // A number behind the last feature is 0: 128 as a byte.
         Value number = constant(kRounding + (isOffset ? 128 : 0));
         if (i < count)
-          number = rounded(b.load(floats, at(x, b.add(b.mul(word, perWord), i), v)), factors[v], isOffset ? 128 : 0);
+          number = rounded(b.load(floats, at(x, b.mul(b.add(b.mul(word, perWord), i), rowSize), v)), factors[v],
+                           isOffset ? 128 : 0);
         if (!isOffset)
           number = field(arith::SubIOp::create(b, number, constant(kRounding)), i);
         surplus += kRounding << (i * bits);
@@ -93,7 +96,7 @@ private:
       // sdot takes signed bytes.
       if (dot == kernel::Dot::Sdot)
         sum = arith::XOrIOp::create(b, sum, constant(0x80808080));
-      b.store(sum, at(y, word, v));
+      b.store(sum, at(y, b.mul(word, wordSize), v));
     }
   }
 
@@ -120,8 +123,8 @@ private:
 
   LoopBuilder &b;
   kernel::Dot dot;
-  int64_t perWord, features;   // Inputs of a word; K.
-  int64_t rowSize, vectorSize; // Bytes of a feature in a panel, of a vector.
+  int64_t perWord, features;             // Inputs of a word; K.
+  int64_t rowSize, wordSize, vectorSize; // Bytes of a feature, a word in a panel; of a vector.
   int64_t vectors;
   VectorType floats, words;
 };
@@ -132,10 +135,10 @@ void mlir::rt3::callQuantize(const CallSite &site, kernel::QuantizeOp op) {
   LoopBuilder &caller = site.b;
   auto from = cast<kernel::BufferType>(op.getX().getType()), to = cast<kernel::BufferType>(op.getType());
   Panels x(site, from), y(site, to);
-  kernel::TileAttr tile = site.tile;
+  kernel::TileAttr tile = x.width == 1 ? tokenTile(site.tile) : site.tile;
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
-  llvm::raw_string_ostream(description) << tile << from << x.batchSize << "," << y.batchSize
+  llvm::raw_string_ostream(description) << tile << from << to << x.batchSize << "," << y.batchSize
                                         << stringifyDot(op.getDot());
   auto function = getOrBuildFunction(
       site.module, kernelName("quantize", description), {pointer, pointer, integer},
@@ -144,7 +147,7 @@ void mlir::rt3::callQuantize(const CallSite &site, kernel::QuantizeOp op) {
         forEachPanel(b, tile, x.batch, args[2], [&](Value element, Value t, int64_t vectors) {
           Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
           Value target = b.offset(args[1], b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize)));
-          PanelQuantizer(b, op.getDot(), features, x.width, tile.getLanes(), vectors).build(source, target);
+          PanelQuantizer(b, op.getDot(), features, x.width, y.width, tile.getLanes(), vectors).build(source, target);
         });
       });
   func::CallOp::create(caller, function,

@@ -130,12 +130,15 @@ void mlir::rt3::callMap(const CallSite &site, kernel::MapOp op) {
   if (type.getPanel() != 0) {
     Panels panels(site, type);
     callKernel(site, op, readable, [&](LoopBuilder &b, ValueRange args, Value length) {
-      auto vector = VectorType::get(site.tile.getLanes(), b.getF32Type());
+      // Features of a single token are neighbours, a multiple of 8.
+      int64_t lanes =
+          panels.width == 1 ? std::min(site.tile.getLanes(), kernel::kFeatureMultiple) : site.tile.getLanes();
+      auto vector = VectorType::get(lanes, b.getF32Type());
       Value tokens = type.getTensor().hasStaticShape() ? b.integer(*site.b.known(panels.tokens)) : length;
       Value used = b.mul(b.divide(b.add(tokens, panels.width - 1), panels.width), panels.tileSize);
       b.loop(b.integer(0), b.integer(panels.batch), 1, [&](Value element) {
         Value start = b.mul(element, panels.batchSize);
-        b.loop(b.integer(0), used, 4 * site.tile.getLanes(), [&](Value i) {
+        b.loop(b.integer(0), used, 4 * lanes, [&](Value i) {
           Value at = b.add(start, i);
           SmallVector<Value> values;
           for (Value arg : args.drop_back())
@@ -381,13 +384,23 @@ void mlir::rt3::callGather(const CallSite &site, kernel::GatherOp op) {
 }
 
 void mlir::rt3::callIota(const CallSite &site, kernel::IotaOp op) {
-  callKernel(site, op, "iota", [&](LoopBuilder &b, ValueRange args, Value length) {
-    RowMajor result(b, typeOf(op.getResult()), length);
-    b.loop(b.integer(0), result.sizes[0], 1, [&](Value i) {
-      Value value = b.add(b.mul(i, op.getStep()), op.getStart());
-      if (!result.element.isInteger(64))
-        value = arith::TruncIOp::create(b, result.element, value);
-      b.store(value, b.offset(args[0], b.mul(i, result.strides[0])));
-    });
-  });
+  LoopBuilder &caller = site.b;
+  auto type = typeOf(op.getResult());
+  Type pointer = caller.pointerType(), integer = caller.getI64Type();
+  std::string description;
+  llvm::raw_string_ostream(description) << type << op.getStep();
+  auto function = getOrBuildFunction(site.module, kernelName("iota", description), {pointer, integer, integer},
+                                     [&](LoopBuilder &b, ValueRange args) {
+                                       RowMajor result(b, type, args[1]);
+                                       b.loop(b.integer(0), result.sizes[0], 1, [&](Value i) {
+                                         Value value = b.add(b.mul(i, op.getStep()), args[2]);
+                                         if (!result.element.isInteger(64))
+                                           value = arith::TruncIOp::create(b, result.element, value);
+                                         b.store(value, b.offset(args[0], b.mul(i, result.strides[0])));
+                                       });
+                                     });
+  Value first = caller.integer(op.getStart());
+  if (op.getPositions())
+    first = caller.add(first, caller.mul(site.position, op.getStep()));
+  func::CallOp::create(caller, function, ValueRange{site.pointerOf(op.getResult()), site.length, first});
 }

@@ -46,6 +46,9 @@ struct Floats {
 // because exp(r) < 1.
 static constexpr double kLargestExponent = 88.7228;
 
+// Angles beyond it are taken for it: their last bits are whole turns.
+static constexpr double kLargestAngle = 4194304;
+
 // exp(x) = 2^n exp(r), |r| <= ln 2 / 2, with the polynomial of the Cephes
 // library's expf.
 Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
@@ -101,6 +104,33 @@ static Value buildTanh(Floats &f, Value x) {
   return f.keepNan(x, f.div(f.mul(bounded, top), bottom));
 }
 
+// sin(x + quarters pi/2). The angle is brought to [-pi/4, pi/4] by multiples of
+// pi/2 in three parts (Cody and Waite); polynomials of Cephes.
+static Value buildSine(Floats &f, Value x, int64_t quarters) {
+  LoopBuilder &b = f.b;
+  Value bounded = f.clamp(x, -kLargestAngle, kLargestAngle);
+  Value n = LLVM::RoundEvenOp::create(b, f.mul(bounded, f.c(0.63661977236758134)));
+  Value r = b.fma(n, f.c(-1.5703125), bounded);
+  r = b.fma(n, f.c(-4.837512969970703125e-4), r);
+  r = b.fma(n, f.c(-7.54978995489188216e-8), r);
+  Value square = f.mul(r, r);
+  Value sine = f.polynomial(square, {-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1});
+  sine = b.fma(f.mul(sine, square), r, r);
+  Value cosine = f.polynomial(square, {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2});
+  cosine = b.fma(f.mul(cosine, square), square, b.fma(square, f.c(-0.5), f.c(1)));
+  // The quarter, as a float: n + quarters modulo 4.
+  Value quarter = f.add(n, f.c(quarters));
+  Value turn = LLVM::FFloorOp::create(b, f.mul(quarter, f.c(0.25)));
+  quarter = b.fma(turn, f.c(-4), quarter);
+  Value isOne = f.compare(arith::CmpFPredicate::OEQ, quarter, f.c(1));
+  Value isThree = f.compare(arith::CmpFPredicate::OEQ, quarter, f.c(3));
+  Value isNegative = f.compare(arith::CmpFPredicate::OGE, quarter, f.c(2));
+  Value result = f.select(arith::OrIOp::create(b, isOne, isThree), cosine, sine);
+  result = f.select(isNegative, f.neg(result), result);
+  // Infinite or NaN: NaN.
+  return f.add(result, f.mul(f.c(0), arith::SubFOp::create(b, x, x)));
+}
+
 static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange operands) {
   Floats f{b, operands[0].getType()};
   Value x = operands[0];
@@ -137,6 +167,12 @@ static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange op
     return LLVM::RoundEvenOp::create(b, x);
   case Function::Sigmoid:
     return f.div(f.c(1.0), f.add(f.c(1.0), buildExp(f, f.neg(x))));
+  case Function::Silu:
+    return f.div(x, f.add(f.c(1.0), buildExp(f, f.neg(x))));
+  case Function::Sin:
+    return buildSine(f, x, 0);
+  case Function::Cos:
+    return buildSine(f, x, 1);
   case Function::Sqrt:
     return LLVM::SqrtOp::create(b, x);
   case Function::Tanh:

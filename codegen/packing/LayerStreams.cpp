@@ -15,6 +15,9 @@ using namespace mlir::rt3;
 
 int64_t mlir::rt3::tokenCount(graph::LinearOp op) {
   auto module = op->getParentOfType<ModuleOp>();
+  // Texts are written token by token.
+  if (module->hasAttr(graph::kContextAttr))
+    return 1;
   int64_t count = 1;
   for (int64_t size : cast<RankedTensorType>(op.getX().getType()).getShape().drop_back())
     count *= ShapedType::isDynamic(size) ? module->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt() : size;

@@ -26,7 +26,7 @@ struct PackedLayer {
 // `encodings` is as in rt3_graph.linear; empty means dense.
 PackedLayer packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device);
 
-// Tokens of the layer at the largest length, batch included.
+// Tokens of the layer at the largest length, batch included; with a cache, one.
 int64_t tokenCount(graph::LinearOp op);
 
 } // namespace mlir::rt3

@@ -111,6 +111,10 @@ private:
     return kernel::BufferType::get(type.getContext(), type, width);
   }
 
+  // The panels in which a tensor lies: a single token's features are neighbours.
+  int64_t widthOf(RankedTensorType type) { return kernel::isSingleToken(type) ? 1 : panel; }
+  kernel::BufferType panelsOf(RankedTensorType type) { return bufferOf(type, widthOf(type)); }
+
   // The row-major buffer of a value; packed or stored where it is first needed.
   Value getPlain(Value value) {
     if (Value found = plain.lookup(value))
@@ -127,14 +131,22 @@ private:
   Value getPanels(Value value) {
     if (Value found = panels.lookup(value))
       return found;
-    return panels[value] = kernel::PackOp::create(builder, value.getLoc(), bufferOf(typeOf(value), panel),
-                                                  getPlain(value), nullptr);
+    return panels[value] =
+               kernel::PackOp::create(builder, value.getLoc(), panelsOf(typeOf(value)), getPlain(value), nullptr);
+  }
+
+  // `buffer` in panels of `width` tokens.
+  Value inWidth(Value buffer, int64_t width) {
+    auto type = cast<kernel::BufferType>(buffer.getType());
+    if (type.getPanel() == width)
+      return buffer;
+    return kernel::PackOp::create(builder, buffer.getLoc(), bufferOf(type.getTensor(), width), buffer, nullptr);
   }
 
   // A value in panels under another type of the same core.
   Value getPanelsAs(Value value, RankedTensorType type) {
     Value buffer = getPanels(value);
-    auto wanted = bufferOf(type, panel);
+    auto wanted = panelsOf(type);
     if (buffer.getType() == wanted)
       return buffer;
     return kernel::ViewOp::create(builder, value.getLoc(), wanted, buffer);
@@ -178,7 +190,7 @@ private:
         .Case([&](graph::GatherOp typed) { return convertGather(typed); })
         .Case([&](graph::IotaOp typed) {
           return setPlain(op, kernel::IotaOp::create(builder, op.getLoc(), plainType(op), typed.getStart(),
-                                                     typed.getStep(), nullptr));
+                                                     typed.getStep(), typed.getPositions(), nullptr));
         })
         .Case([&](graph::ReduceOp typed) {
           return setPlain(op,
@@ -193,6 +205,7 @@ private:
         })
         .Case([&](graph::LayerNormOp typed) { return convertLayerNorm(typed); })
         .Case([&](graph::LinearOp typed) { return convertLinear(typed); })
+        .Case([&](graph::RotaryOp typed) { return convertRotary(typed); })
         .Case([&](graph::AttentionOp typed) { return convertAttention(typed); })
         .Case([&](func::ReturnOp typed) { return convertReturn(typed); })
         .Default([&](Operation *other) { return other->emitOpError("has no kernel"); });
@@ -230,7 +243,7 @@ private:
     SmallVector<Value> operands;
     for (Value operand : op->getOperands())
       operands.push_back(inPanels ? getPanelsAs(operand, type) : getPlain(operand));
-    auto map = kernel::MapOp::create(builder, op.getLoc(), bufferOf(type, inPanels ? panel : 0), functionOf(op),
+    auto map = kernel::MapOp::create(builder, op.getLoc(), bufferOf(type, inPanels ? widthOf(type) : 0), functionOf(op),
                                      operands, nullptr);
     return inPanels ? setPanels(*op, map) : setPlain(*op, map);
   }
@@ -263,7 +276,7 @@ private:
     // Rows of an embedding go to layers.
     bool intoPanels = fitsPanels(type) && op.getAxis() == 0 && typeOf(op.getTable()).getRank() == 2 &&
                       typeOf(op.getIndices()).getRank() >= 1;
-    auto gather = kernel::GatherOp::create(builder, op.getLoc(), bufferOf(type, intoPanels ? panel : 0),
+    auto gather = kernel::GatherOp::create(builder, op.getLoc(), bufferOf(type, intoPanels ? widthOf(type) : 0),
                                            getPlain(op.getTable()), getPlain(op.getIndices()), op.getAxis(), nullptr);
     return intoPanels ? setPanels(*op, gather) : setPlain(*op, gather);
   }
@@ -309,7 +322,7 @@ private:
     if (typeOf(value) == form)
       return getPanels(value);
     Value view = kernel::ViewOp::create(builder, value.getLoc(), bufferOf(form, 0), getPlain(value));
-    return kernel::PackOp::create(builder, value.getLoc(), bufferOf(form, panel), view, nullptr);
+    return kernel::PackOp::create(builder, value.getLoc(), panelsOf(form), view, nullptr);
   }
 
   LogicalResult setFromPanelForm(Operation &op, Value buffer, RankedTensorType form) {
@@ -323,17 +336,17 @@ private:
     auto form = panelForm(op, typeOf(op.getX()));
     if (failed(form))
       return failure();
-    Value result =
-        kernel::LayerNormOp::create(builder, op.getLoc(), bufferOf(*form, panel), inPanelForm(op.getX(), *form),
-                                    getPlain(op.getScale()), getPlain(op.getBias()), op.getEpsilonAttr(), nullptr);
+    Value result = kernel::LayerNormOp::create(builder, op.getLoc(), panelsOf(*form), inPanelForm(op.getX(), *form),
+                                               getPlain(op.getScale()), getPlain(op.getBias()), op.getEpsilonAttr(),
+                                               op.getRmsAttr(), nullptr);
     return setFromPanelForm(*op, result, *form);
   }
 
   // x as words; layers that read the same x share it (CSE).
-  Value quantize(Value x, RankedTensorType form) {
+  Value quantize(Value x, RankedTensorType form, int64_t width) {
     SmallVector<int64_t> shape(form.getShape());
     shape.back() = llvm::divideCeil(shape.back(), kernel::inputsPerWord(device.int8Dot)) + 1;
-    auto type = bufferOf(RankedTensorType::get(shape, builder.getI32Type()), panel);
+    auto type = bufferOf(RankedTensorType::get(shape, builder.getI32Type()), width);
     return kernel::QuantizeOp::create(builder, x.getLoc(), type, device.int8Dot, x, nullptr);
   }
 
@@ -359,37 +372,68 @@ private:
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),
                                              *kernel::symbolizeFunction(stringifyUnaryKind(*op.getActivation())));
+    // What multiplies a single token takes its inputs where indices of streams point:
+    // those count vectors of a tile.
+    int64_t width = widthOf(*form);
+    if (width == 1 && llvm::any_of(packed.streams, [](const PackedStream &stream) { return !stream.patterns.empty(); }))
+      width = tile.getVectors();
     Value scales, offsets;
     kernel::DotAttr dot;
-    if (op.getInt8()) {
+    if (!op.getInt8()) {
+      x = inWidth(x, width);
+    } else {
       dot = kernel::DotAttr::get(op.getContext(), device.int8Dot);
-      x = quantize(x, *form);
+      x = quantize(x, *form, width);
       scales = paddedVector<float>(op.getLoc(), packed.scales, builder.getF32Type());
       offsets = paddedVector<int32_t>(op.getLoc(), packed.offsets, builder.getI32Type());
     }
-    auto result = kernel::LinearOp::create(builder, op.getLoc(), bufferOf(resultForm, panel), op.getLayerAttr(), x,
-                                           bias, residual, scales, offsets, dot, tile, builder.getArrayAttr(streams),
-                                           activation, nullptr);
+    auto result =
+        kernel::LinearOp::create(builder, op.getLoc(), panelsOf(resultForm), op.getLayerAttr(), x, bias, residual,
+                                 scales, offsets, dot, tile, builder.getArrayAttr(streams), activation, nullptr);
     if (Attribute report = op->getAttr(graph::kReportAttr))
       result->setAttr(graph::kReportAttr, report);
     return setFromPanelForm(*op, result, resultForm);
   }
 
+  LogicalResult convertRotary(graph::RotaryOp op) {
+    auto type = typeOf(op.getResult());
+    Value x = getPanels(op.getX()), cos = getPanels(op.getCos()), sin = getPanels(op.getSin());
+    return setPanels(
+        *op, kernel::RotaryOp::create(builder, op.getLoc(), panelsOf(type), x, cos, sin, op.getHeads(), nullptr));
+  }
+
   LogicalResult convertAttention(graph::AttentionOp op) {
     auto type = typeOf(op.getResult());
+    auto module = source->getParentOfType<ModuleOp>();
+    auto count = [&](StringRef name) { return module->getAttrOfType<IntegerAttr>(name).getInt(); };
     Value mask;
     if (op.getMask())
       mask = getPlain(op.getMask());
-    // One panel of queries against all keys, rounded up to whole panels.
     int64_t tokens = type.getDimSize(1);
     if (ShapedType::isDynamic(tokens))
-      tokens = source->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt();
-    auto scratchType = RankedTensorType::get({int64_t(llvm::alignTo(tokens, panel)), panel}, type.getElementType());
-    Value scratch = kernel::ScratchOp::create(builder, op.getLoc(), bufferOf(scratchType, 0), nullptr);
+      tokens = count(graph::kMaxLengthAttr);
     Value q = getPanels(op.getQ()), k = getPanels(op.getK()), v = getPanels(op.getV());
-    return setPanels(*op,
-                     kernel::AttentionOp::create(builder, op.getLoc(), bufferOf(type, panel), q, k, v, mask, scratch,
-                                                 tile, op.getHeads(), op.getScale(), op.getCausal(), nullptr));
+    if (op.getCache()) {
+      tokens = count(graph::kContextAttr);
+      SmallVector<int64_t> shape(typeOf(op.getK()).getShape());
+      shape[1] = tokens;
+      auto kept = bufferOf(RankedTensorType::get(shape, type.getElementType()), panel);
+      int64_t slot = 2 * *op.getCache();
+      k = kernel::AppendOp::create(builder, op.getLoc(), kept, k, slot, nullptr);
+      v = kernel::AppendOp::create(builder, op.getLoc(), kept, v, slot + 1, nullptr);
+    } else {
+      q = inWidth(q, panel);
+      k = inWidth(k, panel);
+      v = inWidth(v, panel);
+    }
+    int64_t width = cast<kernel::BufferType>(q.getType()).getPanel();
+    // One panel of queries against all keys, rounded up to whole panels.
+    auto scratchType = RankedTensorType::get({int64_t(llvm::alignTo(tokens, panel)), width}, type.getElementType());
+    Value scratch = kernel::ScratchOp::create(builder, op.getLoc(), bufferOf(scratchType, 0), nullptr);
+    Value result =
+        kernel::AttentionOp::create(builder, op.getLoc(), bufferOf(type, width), q, k, v, mask, scratch, tile,
+                                    op.getHeads(), op.getScale(), op.getCausal(), op.getCache().has_value(), nullptr);
+    return setPanels(*op, inWidth(result, widthOf(type)));
   }
 
   LogicalResult convertReturn(func::ReturnOp op) {

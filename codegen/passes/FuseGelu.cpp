@@ -45,6 +45,8 @@ static std::optional<double> evaluate(Value value, Value x, double point, int &s
       return std::erf(*operand);
     case graph::UnaryKind::Tanh:
       return std::tanh(*operand);
+    case graph::UnaryKind::Sigmoid:
+      return 1 / (1 + std::exp(-*operand));
     case graph::UnaryKind::Neg:
       return -*operand;
     default:
@@ -74,6 +76,8 @@ static std::optional<double> evaluate(Value value, Value x, double point, int &s
 
 static double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
 static double geluTanh(double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
+
+static double silu(double x) { return x / (1 + std::exp(-x)); }
 
 // Whether `value` is `function` of x, up to the rounding of f32 constants.
 static bool isFunctionOf(Value value, Value x, double (*function)(double)) {
@@ -122,6 +126,7 @@ struct FuseGelu : rt3::impl::FuseGeluPassBase<FuseGelu> {
           continue;
         auto kind = isFunctionOf(op.getResult(), x, gelu)       ? std::optional(graph::UnaryKind::Gelu)
                     : isFunctionOf(op.getResult(), x, geluTanh) ? std::optional(graph::UnaryKind::GeluTanh)
+                    : isFunctionOf(op.getResult(), x, silu)     ? std::optional(graph::UnaryKind::Silu)
                                                                 : std::nullopt;
         if (!kind)
           continue;

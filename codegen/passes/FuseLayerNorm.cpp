@@ -88,11 +88,67 @@ static bool fuse(graph::BinaryOp root) {
         Value bias = featureVector(builder, biasValue, features);
         if (!epsilon || *epsilon < 0 || !scale || !bias)
           continue;
-        root.replaceAllUsesWith(
-            graph::LayerNormOp::create(builder, root.getLoc(), type, x, scale, bias, builder.getF32FloatAttr(*epsilon))
-                .getResult());
+        root.replaceAllUsesWith(graph::LayerNormOp::create(builder, root.getLoc(), type, x, scale, bias,
+                                                           builder.getF32FloatAttr(*epsilon),
+                                                           /*rms=*/UnitAttr())
+                                    .getResult());
         return true;
       }
+  return false;
+}
+
+// x and epsilon if `value` is x / sqrt(mean(x^2) + epsilon), with a quotient or a
+// reciprocal.
+static std::optional<std::pair<Value, float>> rootMeanSquare(Value value) {
+  SmallVector<std::pair<Value, Value>> quotients = operandsOf(value, BinaryKind::Div); // x, root
+  for (auto [x, inverse] : operandsOf(value, BinaryKind::Mul)) {
+    auto reciprocal = inverse.getDefiningOp<graph::UnaryOp>();
+    if (reciprocal && reciprocal.getKind() == graph::UnaryKind::Reciprocal)
+      quotients.emplace_back(x, reciprocal.getX());
+    for (auto [one, root] : operandsOf(inverse, BinaryKind::Div)) {
+      ElementsAttr constant = graph::constantValue(one);
+      if (constant && constant.getNumElements() == 1 && graph::floatElements(constant)[0] == 1)
+        quotients.emplace_back(x, root);
+    }
+  }
+  for (auto [x, root] : quotients) {
+    auto sqrt = root.getDefiningOp<graph::UnaryOp>();
+    if (!sqrt || sqrt.getKind() != graph::UnaryKind::Sqrt)
+      continue;
+    for (auto [mean, epsilon] : operandsOf(sqrt.getX(), BinaryKind::Add)) {
+      ElementsAttr constant = graph::constantValue(epsilon);
+      Value square = meanOf(mean);
+      if (!constant || constant.getNumElements() != 1 || !square)
+        continue;
+      for (auto [a, b] : operandsOf(square, BinaryKind::Mul))
+        if (a == x && b == x)
+          return std::pair(x, graph::floatElements(constant)[0]);
+    }
+  }
+  return std::nullopt;
+}
+
+// `root` = x / sqrt(mean(x^2) + epsilon) * scale, or nothing.
+static bool fuseRms(graph::BinaryOp root) {
+  auto type = cast<RankedTensorType>(root.getType());
+  if (root.use_empty() || type.getRank() < 1 || type.isDynamicDim(type.getRank() - 1))
+    return false;
+  int64_t features = type.getShape().back();
+  OpBuilder builder(root);
+  for (auto [normal, scaleValue] : operandsOf(root.getResult(), BinaryKind::Mul)) {
+    auto found = rootMeanSquare(normal);
+    if (!found || found->first.getType() != type || !(found->second >= 0))
+      continue;
+    Value scale = featureVector(builder, scaleValue, features);
+    if (!scale)
+      continue;
+    Value bias = graph::ConstantOp::create(
+        builder, root.getLoc(), DenseElementsAttr::get(RankedTensorType::get(features, type.getElementType()), 0.0f));
+    root.replaceAllUsesWith(graph::LayerNormOp::create(builder, root.getLoc(), type, found->first, scale, bias,
+                                                       builder.getF32FloatAttr(found->second), builder.getUnitAttr())
+                                .getResult());
+    return true;
+  }
   return false;
 }
 
@@ -100,13 +156,18 @@ namespace {
 
 struct FuseLayerNorm : rt3::impl::FuseLayerNormPassBase<FuseLayerNorm> {
   void runOnOperation() override {
-    SmallVector<graph::BinaryOp> sums;
+    SmallVector<graph::BinaryOp> sums, products;
     getOperation().walk([&](graph::BinaryOp op) {
       if (op.getKind() == BinaryKind::Add)
         sums.push_back(op);
+      if (op.getKind() == BinaryKind::Mul)
+        products.push_back(op);
     });
     for (graph::BinaryOp op : sums)
       fuse(op);
+    // Behind layer normalisation, which has such a product inside.
+    for (graph::BinaryOp op : products)
+      fuseRms(op);
   }
 };
 

@@ -11,6 +11,8 @@ namespace mlir::rt3 {
 #include "codegen/Passes.h.inc"
 } // namespace mlir::rt3
 
+#include <map>
+
 using namespace mlir;
 using namespace mlir::rt3;
 
@@ -38,6 +40,7 @@ struct PlanMemory : rt3::impl::PlanMemoryPassBase<PlanMemory> {
     maxLength = 1;
     if (auto attribute = module->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr))
       maxLength = attribute.getInt();
+    planState(module);
     for (auto function : module.getOps<func::FuncOp>())
       plan(function);
     int64_t offset = 0;
@@ -45,6 +48,22 @@ struct PlanMemory : rt3::impl::PlanMemoryPassBase<PlanMemory> {
       weights.setOffset(offset);
       offset = llvm::alignTo(offset + weights.getData().getNumElements(), kAlignment);
     }
+  }
+
+  // A slot has one place in all functions, which continue each other's texts.
+  void planState(ModuleOp module) {
+    std::map<int64_t, int64_t> sizes, offsets; // By slot.
+    module.walk([&](kernel::AppendOp op) { sizes[op.getSlot()] = kernel::bufferSize(op.getType(), maxLength); });
+    int64_t total = 0;
+    for (auto [slot, size] : sizes) {
+      offsets[slot] = total;
+      total += llvm::alignTo(size, kAlignment);
+    }
+    module.walk([&](kernel::AppendOp op) {
+      op.setPlaceAttr(kernel::PlaceAttr::get(&getContext(), kernel::Memory::State, offsets[op.getSlot()]));
+    });
+    if (total != 0)
+      module->setAttr(kernel::kStateSizeAttr, IntegerAttr::get(IntegerType::get(&getContext(), 64), total));
   }
 
   void plan(func::FuncOp function) {
@@ -66,7 +85,8 @@ struct PlanMemory : rt3::impl::PlanMemoryPassBase<PlanMemory> {
     }
     SmallVector<Life> lives;
     for (Operation &op : function.getBody().front()) {
-      if (op.getNumResults() != 1 || isa<kernel::ViewOp, kernel::ConstantOp>(op) || isOutput.contains(op.getResult(0)))
+      if (op.getNumResults() != 1 || isa<kernel::ViewOp, kernel::ConstantOp, kernel::AppendOp>(op) ||
+          isOutput.contains(op.getResult(0)))
         continue;
       Value result = op.getResult(0);
       int64_t size = kernel::bufferSize(cast<kernel::BufferType>(result.getType()), maxLength);

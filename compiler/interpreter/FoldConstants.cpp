@@ -2,8 +2,6 @@
 
 #include "compiler/interpreter/FoldConstants.h"
 
-#include "compiler/interpreter/Interpreter.h"
-
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
@@ -49,8 +47,7 @@ static uint64_t workOf(Operation &op, uint64_t elements) {
                                      llvm::SaturatingMultiply(elements, kElementWork));
 }
 
-// A constant op with the elements of a tensor.
-static mlir::Value materialize(OpBuilder &builder, Location loc, RankedTensorType type, const HostTensor &tensor) {
+mlir::Value mlir::rt3::materialize(OpBuilder &builder, Location loc, RankedTensorType type, const HostTensor &tensor) {
   Type element = type.getElementType();
   if (element.isInteger(1)) {
     SmallVector<bool> bits(tensor.elements.begin(), tensor.elements.end());

@@ -5,6 +5,8 @@
 #ifndef RT3_COMPILER_INTERPRETER_FOLDCONSTANTS_H
 #define RT3_COMPILER_INTERPRETER_FOLDCONSTANTS_H
 
+#include "compiler/interpreter/Interpreter.h"
+
 #include "mlir/IR/BuiltinOps.h"
 
 namespace mlir::rt3 {
@@ -27,6 +29,9 @@ FoldLimits foldLimits(ModuleOp module, int64_t budget);
 // at most 768 MiB in double. Integers that double does not hold, or that leave
 // their type, are not folded.
 void foldConstants(ModuleOp module, FoldLimits &limits);
+
+// A constant op with the elements of a tensor.
+mlir::Value materialize(OpBuilder &builder, Location loc, RankedTensorType type, const HostTensor &tensor);
 
 // Ops that depend on constants only, and so have the same result in every run.
 int64_t countUnfolded(ModuleOp module);

@@ -115,6 +115,12 @@ static double apply(graph::UnaryKind kind, double x) {
     return std::nearbyint(x);
   case graph::UnaryKind::Sigmoid:
     return 1 / (1 + std::exp(-x));
+  case graph::UnaryKind::Silu:
+    return x / (1 + std::exp(-x));
+  case graph::UnaryKind::Sin:
+    return std::sin(x);
+  case graph::UnaryKind::Cos:
+    return std::cos(x);
   case graph::UnaryKind::Sqrt:
     return std::sqrt(x);
   case graph::UnaryKind::Tanh:
@@ -183,7 +189,7 @@ public:
     return llvm::TypeSwitch<Operation *, bool>(op)
         .Case<graph::ConstantOp, graph::UnaryOp, graph::BinaryOp, graph::SelectOp, graph::CastOp, graph::ReshapeOp,
               graph::TransposeOp, graph::SliceOp, graph::ConcatOp, graph::ExpandOp, graph::GatherOp, graph::IotaOp,
-              graph::ReduceOp, graph::SoftmaxOp, graph::LayerNormOp, graph::MatmulOp, graph::LinearOp,
+              graph::ReduceOp, graph::SoftmaxOp, graph::LayerNormOp, graph::MatmulOp, graph::LinearOp, graph::RotaryOp,
               graph::AttentionOp>([&](auto typed) {
           HostTensor result{shapeOf(typed.getResult()), {}};
           result.elements.resize(result.count());
@@ -371,7 +377,7 @@ private:
     int64_t features = x.shape.back();
     for (int64_t start = 0; start < x.count(); start += features) {
       double mean = 0, variance = 0;
-      for (int64_t i = 0; i < features; ++i)
+      for (int64_t i = 0; i < features && !op.getRms(); ++i)
         mean += x.elements[start + i] / features;
       for (int64_t i = 0; i < features; ++i)
         variance += (x.elements[start + i] - mean) * (x.elements[start + i] - mean) / features;
@@ -465,11 +471,22 @@ private:
     }
   }
 
+  void compute(graph::RotaryOp op, HostTensor &result) {
+    const HostTensor &x = valueOf(op.getX()), &cos = valueOf(op.getCos()), &sin = valueOf(op.getSin());
+    int64_t tokens = x.shape[1], size = x.shape[2] / op.getHeads(), half = size / 2;
+    for (int64_t i = 0; i < x.count(); ++i) {
+      int64_t d = i % size, token = i / x.shape[2] % tokens;
+      double other = d < half ? -x.elements[i + half] : x.elements[i - half];
+      result.elements[i] = x.elements[i] * cos.elements[token * size + d] + other * sin.elements[token * size + d];
+    }
+  }
+
+  // A cache adds nothing to a text that begins with this run.
   void compute(graph::AttentionOp op, HostTensor &result) {
     const HostTensor &q = valueOf(op.getQ()), &k = valueOf(op.getK()), &v = valueOf(op.getV());
     const HostTensor *mask = op.getMask() ? &valueOf(op.getMask()) : nullptr;
     int64_t batch = q.shape[0], tokens = q.shape[1], features = q.shape[2], heads = op.getHeads();
-    int64_t size = features / heads;
+    int64_t size = features / heads, keyHeads = graph::keyHeads(op);
     std::vector<int64_t> maskStrides;
     if (mask)
       maskStrides = broadcastStrides(mask->shape, {batch, heads, tokens, tokens});
@@ -478,7 +495,8 @@ private:
       for (int64_t h = 0; h < heads; ++h)
         for (int64_t i = 0; i < tokens; ++i) {
           auto row = [&](const HostTensor &x, int64_t token) {
-            return x.elements.data() + (b * tokens + token) * features + h * size;
+            int64_t head = &x == &q ? h : h / (heads / keyHeads);
+            return x.elements.data() + (b * tokens + token) * x.shape[2] + head * size;
           };
           int64_t keys = op.getCausal() ? i + 1 : tokens;
           double largest = -std::numeric_limits<double>::infinity(), sum = 0;
@@ -524,8 +542,10 @@ mlir::rt3::interpret(func::FuncOp function, const std::vector<HostTensor> &input
   return llvm::createStringError("the function does not return");
 }
 
-std::optional<HostTensor> mlir::rt3::interpretOp(Operation &op, ArrayRef<HostTensor> operands) {
-  Interpreter interpreter(InterpreterOptions{});
+std::optional<HostTensor> mlir::rt3::interpretOp(Operation &op, ArrayRef<HostTensor> operands, int64_t length) {
+  InterpreterOptions options;
+  options.length = length;
+  Interpreter interpreter(options);
   for (auto [value, tensor] : llvm::zip_equal(op.getOperands(), operands))
     interpreter.valueOf(value) = tensor;
   if (!interpreter.run(&op))

@@ -38,8 +38,9 @@ llvm::Expected<std::vector<HostTensor>> interpret(func::FuncOp function, const s
 // The elements of a constant.
 HostTensor toHostTensor(ElementsAttr elements);
 
-// The result of one op; nothing if the interpreter has no function for it.
-std::optional<HostTensor> interpretOp(Operation &op, llvm::ArrayRef<HostTensor> operands);
+// The result of one op, with `length` for its free dimension; nothing if the
+// interpreter has no function for it.
+std::optional<HostTensor> interpretOp(Operation &op, llvm::ArrayRef<HostTensor> operands, int64_t length = 1);
 
 } // namespace mlir::rt3
 

@@ -384,6 +384,15 @@ Expected<ImportResult> Importer::run() {
   b.setInsertionPointToStart(function.addEntryBlock());
   if (freeMaximum != 0)
     module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(freeMaximum));
+  if (options.context != 0) {
+    if (freeMaximum == 0 || options.context < freeMaximum)
+      return llvm::make_error<OptionFault>(
+          "--kv-cache " + Twine(options.context) +
+              (freeMaximum == 0 ? " needs a free dimension, the tokens of a run: --shape NAME=1x1..16"
+                                : " is less than the " + Twine(freeMaximum) + " tokens that --shape allows in one run"),
+          llvm::inconvertibleErrorCode());
+    module.get()->setAttr(graph::kContextAttr, b.getI64IntegerAttr(options.context));
+  }
   if (Error error = defineInputs(function))
     return std::move(error);
   if (Error error = addInitializers())

@@ -33,6 +33,8 @@ struct ImportOptions {
   // Bytes of constants, in double, that foldConstants may compute beyond those of
   // weights.
   int64_t foldBudget = 64 << 20;
+  // Tokens of a text of several runs; 0: runs know nothing of each other.
+  int64_t context = 0;
 };
 
 // An error that is not the user's.

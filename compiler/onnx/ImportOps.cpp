@@ -324,6 +324,7 @@ static LogicalResult importSoftmax(Node &node) {
 }
 
 static LogicalResult importLayerNorm(Node &node) {
+  bool isRms = node.proto.op_type() == "RMSNormalization";
   Importer &importer = node.importer;
   mlir::Value x = operand(node, 0), scale = operand(node, 1);
   if (!x || !scale)
@@ -355,8 +356,8 @@ static LogicalResult importLayerNorm(Node &node) {
       return (void)node.unsupported("its scale or bias has not one element per feature"), mlir::Value();
     return reshape(node, value, {features});
   };
-  mlir::Value bias = node.has(2) ? operand(node, 2) : mlir::Value();
-  if (!node.has(2)) {
+  mlir::Value bias = node.has(2) && !isRms ? operand(node, 2) : mlir::Value();
+  if (!node.has(2) || isRms) {
     auto type = RankedTensorType::get({features.constant}, importer.builder().getF32Type());
     bias = graph::ConstantOp::create(importer.builder(), DenseElementsAttr::get(type, 0.0f));
   }
@@ -367,7 +368,8 @@ static LogicalResult importLayerNorm(Node &node) {
   if (!flat || !s || !t)
     return failure();
   mlir::Value result = graph::LayerNormOp::create(importer.builder(), flat.getType(), flat, s, t,
-                                                  importer.builder().getF32FloatAttr(epsilon));
+                                                  importer.builder().getF32FloatAttr(epsilon),
+                                                  isRms ? importer.builder().getUnitAttr() : UnitAttr());
   return finish(node, reshape(node, result, tensor.shape));
 }
 
@@ -456,6 +458,7 @@ static const OpEntry kOps[] = {
     {"", "Concat", 4, importConcat, "not along the free dimension"},
     {"", "Constant", 1, importConstant, "tensors and integers"},
     {"", "ConstantOfShape", 9, importConstantOfShape, kConstant},
+    {"", "Cos", 7, importUnary<UnaryKind::Cos>, ""},
     {"", "DequantizeLinear", 10, importDequantizeLinear, "of constants"},
     {"", "Div", 7, importBinary<BinaryKind::Div>, ""},
     {"", "DynamicQuantizeLinear", 11, importDynamicQuantizeLinear, "before MatMulInteger: one int8 layer"},
@@ -491,6 +494,7 @@ static const OpEntry kOps[] = {
     {"", "QuantizeLinear", 10, importQuantizeLinear, "before DequantizeLinear: the layer is int8, scaled per token"},
     {"", "Range", 11, importRange, "constant start and step"},
     {"", "Reciprocal", 6, importUnary<UnaryKind::Reciprocal>, ""},
+    {"", "RMSNormalization", 23, importLayerNorm, ""},
     {"", "ReduceL2", 1, importReduceL2, "constant axes"},
     {"", "ReduceMax", 1, importReduce<ReduceKind::Max>, "constant axes"},
     {"", "ReduceMean", 1, importReduce<ReduceKind::Mean>, "constant axes"},
@@ -503,6 +507,7 @@ static const OpEntry kOps[] = {
     {"", "Round", 11, importUnary<UnaryKind::Round>, ""},
     {"", "Shape", 1, importShape, ""},
     {"", "Sigmoid", 6, importUnary<UnaryKind::Sigmoid>, ""},
+    {"", "Sin", 7, importUnary<UnaryKind::Sin>, ""},
     {"", "Size", 1, importSize, ""},
     {"", "Slice", 10, importSlice, "constant bounds and steps; an end may be the free dimension"},
     {"", "Softmax", 1, importSoftmax, ""},

@@ -65,6 +65,11 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
   int64_t length = verb.length ? verb.length : program.max_length;
   if (length < 1 || length > program.max_length || !(verb.seconds > 0))
     return fail(kExitUsage, "the length must be from 1 to " + llvm::Twine(program.max_length) + " and the time over 0");
+  bool fits = verb.position == 0 || verb.position + length <= program.context_length;
+  if (!fits)
+    return fail(kExitUsage, "--position " + llvm::Twine(verb.position) + " and a length of " + llvm::Twine(length) +
+                                " do not fit a text of " + llvm::Twine(program.context_length) +
+                                " tokens (--kv-cache)");
   if (!verb.rivalModel.empty() && !llvm::sys::fs::exists(verb.rivalModel))
     return fail(kExitBadInput, verb.rivalModel + ": there is no such file");
   std::vector<AlignedMemory> memory;
@@ -85,6 +90,9 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
       return fail(kExitBadInput, verb.rivalModel + ": ONNX Runtime cannot run it with the inputs of " + verb.folder +
                                      ", or is not installed (third_party/install.sh installs it)");
   }
+  for (int64_t position = 0; position < verb.position; ++position)
+    if (llvm::Error error = model.run(inputs, outputs, 1, position))
+      return fail(kExitInternal, llvm::toString(std::move(error)));
   std::vector<std::vector<double>> times(program.level_count);
   std::vector<double> first(program.level_count), switches;
   auto begin = std::chrono::steady_clock::now();
@@ -96,7 +104,7 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
         return fail(kExitInternal, "a level cannot be set");
       switches.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - before).count());
       double start = threadMilliseconds();
-      if (llvm::Error error = model.run(inputs, outputs, length))
+      if (llvm::Error error = model.run(inputs, outputs, length, verb.position))
         return fail(kExitInternal, llvm::toString(std::move(error)));
       double time = threadMilliseconds() - start;
       if (round == 0)
@@ -114,10 +122,11 @@ ExitCode mlir::rt3::runBench(const BenchVerb &verb) {
   }
   llvm::json::Array list;
   if (!verb.asJson)
-    llvm::outs() << llvm::formatv("{0}, length {1}, one thread, thread CPU time in ms\n{2,-12} {3,8} {4,9} {5,9} "
-                                  "{6,9} {7,9} {8,9} {9,9} {10,7}\n",
-                                  model.name(), length, "level", "density", "first", "best", "p50", "p90", "p99", "max",
-                                  "runs");
+    llvm::outs() << llvm::formatv(
+        "{0}, length {1} behind {13} tokens, one thread, thread CPU time in ms\n{2,-12} {3,8} {4,9} {5,9} "
+        "{6,9} {7,9} {8,9} {9,9} {10,7}\n",
+        model.name(), length, "level", "density", "first", "best", "p50", "p90", "p99", "max", "runs", "",
+        verb.position);
   for (uint32_t level = 0; level < program.level_count; ++level) {
     std::vector<double> &sorted = times[level];
     std::sort(sorted.begin(), sorted.end());

@@ -109,6 +109,11 @@ llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string
     return levels.takeError();
   loaded->levelTable = *levels;
   loaded->workspace = allocateAligned(loaded->code->workspace_size);
+  if (size_t size = rt3_model_state_size(loaded->handle)) {
+    loaded->stateMemory = allocateAligned(size);
+    if (rt3_state_init(loaded->handle, loaded->stateMemory.get(), size, &loaded->state) != RT3_OK)
+      return createStringError(bundlePath + ": its state cannot be prepared");
+  }
   loaded->loadTime = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return loaded;
 }
@@ -129,8 +134,10 @@ llvm::Expected<uint32_t> LoadedModel::findLevel(const std::string &text) const {
 }
 
 llvm::Error LoadedModel::run(const std::vector<const void *> &inputs, const std::vector<void *> &outputs,
-                             int64_t length) {
-  rt3_run_t run{inputs.data(), outputs.data(), length, workspace.get(), size_t(code->workspace_size)};
+                             int64_t length, int64_t position) {
+  rt3_run_t run{inputs.data(), outputs.data(), length, workspace.get(), size_t(code->workspace_size), state};
+  if (state && rt3_state_rewind(state, position) != RT3_OK)
+    return createStringError("the text has fewer than " + llvm::Twine(position) + " tokens");
   rt3_status_t status = rt3_model_run(handle, &run);
   if (status != RT3_OK)
     return createStringError(rt3_status_string(status));

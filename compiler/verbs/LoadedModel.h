@@ -40,17 +40,20 @@ public:
   // The number of a level given by name or number.
   llvm::Expected<uint32_t> findLevel(const std::string &text) const;
 
-  // Runs one inference; buffers as in rt3_run_t.
-  llvm::Error run(const std::vector<const void *> &inputs, const std::vector<void *> &outputs, int64_t length);
+  // Runs one inference; buffers as in rt3_run_t. Models with a cache go on behind the
+  // first `position` tokens of the last text.
+  llvm::Error run(const std::vector<const void *> &inputs, const std::vector<void *> &outputs, int64_t length,
+                  int64_t position = 0);
 
 private:
   void *library = nullptr;
   const rt3_program_t *code = nullptr;
   std::string modelName;
-  AlignedMemory bundle, memory, workspace;
+  AlignedMemory bundle, memory, workspace, stateMemory;
   size_t bundleBytes = 0;
   std::vector<rt3_bundle_level_t> levelTable;
   rt3_model_t *handle = nullptr;
+  rt3_state_t *state = nullptr; // Of models with a cache.
   double loadTime = 0;
 };
 

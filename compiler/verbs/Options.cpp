@@ -29,6 +29,7 @@ ExitCode mlir::rt3::fail(llvm::Error error) {
 llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions &options) {
   onnx::ImportOptions result;
   result.foldBudget = options.foldBudget;
+  result.context = options.kvCache;
   for (const std::string &text : options.shapes) {
     auto [name, shape] = llvm::StringRef(text).rsplit('=');
     if (name.empty() || shape.empty())

@@ -82,6 +82,10 @@ std::string mlir::rt3::headerText(const CompileResult &result, const CompileOpti
   macro("ALIGNMENT", llvm::Twine(RT3_MEMORY_ALIGNMENT), "bytes, of bundle, workspace and model memory");
   macro("WORKSPACE_SIZE", llvm::Twine(program.workspaceSize) + "u", "bytes");
   macro("MAX_LENGTH", llvm::Twine(program.maxLength), "of the free dimension; 1 if there is none");
+  if (program.stateSize != 0) {
+    macro("STATE_SIZE", llvm::Twine(program.stateSize + RT3_MEMORY_ALIGNMENT) + "u", "bytes of the state of a text");
+    macro("CONTEXT_LENGTH", llvm::Twine(program.contextLength), "tokens that a state holds");
+  }
   macro("LEVEL_COUNT", llvm::Twine(program.levelFunctions.size()), "");
   // Different names may look the same in capitals, or as another's size.
   llvm::StringSet<> used;

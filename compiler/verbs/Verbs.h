@@ -34,6 +34,7 @@ struct ModelOptions {
   std::string target;              // Empty: this machine.
   std::string levels;              // levels.json; empty: one level as it is.
   int64_t foldBudget = 64 << 20;
+  int64_t kvCache = 0; // Tokens; 0: none.
   bool keepsSparse = false;
   std::string type = "f32"; // Or int8.
   std::vector<std::string> keepF32;
@@ -57,9 +58,17 @@ struct RunVerb {
   std::string out = ".", level;
   int64_t length = 0; // 0: from the first input with a free dimension.
 };
+struct GenerateVerb {
+  std::string folder;
+  std::string prompt, ids; // One of them: text, a token per byte; or numbers.
+  std::string level;
+  std::vector<std::string> switches; // NUMBER=LEVEL.
+  int64_t tokens = 64;
+};
 struct BenchVerb {
   std::string folder;
   int64_t length = 0;
+  int64_t position = 0;   // Tokens before, of models with a cache.
   double seconds = 1;     // Per level.
   std::string rivalModel; // ONNX file for ONNX Runtime; empty: none.
   bool asJson = false;
@@ -81,6 +90,7 @@ ExitCode runCompile(const CompileVerb &verb);
 ExitCode runCheck(const CheckVerb &verb);
 ExitCode runInspect(const InspectVerb &verb);
 ExitCode runRun(const RunVerb &verb);
+ExitCode runGenerate(const GenerateVerb &verb);
 ExitCode runBench(const BenchVerb &verb);
 ExitCode runCompare(const CompareVerb &verb);
 ExitCode runOps(bool asJson);

@@ -74,6 +74,11 @@ ElementsAttr mlir::rt3::graph::encodingMask(Attribute encoding) {
   return {};
 }
 
+int64_t mlir::rt3::graph::keyHeads(AttentionOp op) {
+  auto features = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); };
+  return features(op.getK()) / (features(op.getQ()) / op.getHeads());
+}
+
 bool mlir::rt3::graph::isNamed(StringRef layer, StringRef pattern) {
   return pattern.consume_back("*") ? layer.starts_with(pattern) : layer == pattern;
 }
@@ -322,8 +327,9 @@ LogicalResult GatherOp::verify() {
 }
 
 LogicalResult IotaOp::verify() {
-  if (cast<RankedTensorType>(getType()).getRank() != 1) // C1
-    return emitOpError("result ") << getType() << " does not have one axis";
+  auto type = cast<RankedTensorType>(getType());
+  if (type.getRank() != 1 || (getPositions() && !type.isDynamicDim(0) && type.getDimSize(0) != 1)) // C1
+    return emitOpError("result ") << getType() << " does not have one " << (getPositions() ? "free " : "") << "axis";
   return success();
 }
 
@@ -416,17 +422,38 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbols) {
   return success();
 }
 
+LogicalResult RotaryOp::verify() {
+  auto type = typeOf(getX());
+  if (type.getRank() != 3 || type.isDynamicDim(0) || type.isDynamicDim(2) || getType() != type) // C1
+    return emitOpError("turns ") << type << " to " << getType() << ", expected B x S x F";
+  int64_t heads = getHeads(), features = type.getDimSize(2);
+  if (heads < 1 || features % (2 * heads) != 0) // C2
+    return emitOpError() << heads << " heads do not cut " << features << " features into pairs of halves";
+  int64_t angles[] = {type.getDimSize(1), features / heads};
+  for (Value value : {getCos(), getSin()})
+    if (shapeOf(value) != ArrayRef<int64_t>(angles)) // C3
+      return emitOpError("angles have shape [")
+             << shapeOf(value) << "], expected [" << ArrayRef<int64_t>(angles) << "]";
+  return success();
+}
+
 LogicalResult AttentionOp::verify() {
-  auto type = typeOf(getQ());
-  if (getK().getType() != type || getV().getType() != type || getType() != type || type.getRank() != 3 ||
-      type.isDynamicDim(0) || type.isDynamicDim(2)) // C1
+  auto type = typeOf(getQ()), keyType = typeOf(getK());
+  bool fits = type.getRank() == 3 && keyType.getRank() == 3 && !type.isDynamicDim(0) && !type.isDynamicDim(2) &&
+              !keyType.isDynamicDim(2) && type.getShape().drop_back() == keyType.getShape().drop_back();
+  if (!fits || getV().getType() != keyType || getType() != type) // C1
     return emitOpError("q, k, v and result are ") << type << ", " << getK().getType() << ", " << getV().getType()
-                                                  << " and " << getType() << ", expected one B x S x F";
-  int64_t heads = getHeads();
-  if (heads < 1 || type.getDimSize(2) % heads != 0) // C2
-    return emitOpError() << heads << " heads do not divide " << type.getDimSize(2) << " features";
+                                                  << " and " << getType() << ", expected B x S x F, k and v alike";
+  int64_t heads = getHeads(), features = type.getDimSize(2), keyFeatures = keyType.getDimSize(2);
+  bool divides = heads >= 1 && features % heads == 0 && keyFeatures % (features / heads) == 0;
+  if (!divides || heads % (keyFeatures / (features / heads)) != 0) // C2
+    return emitOpError() << heads << " heads do not divide " << features << " features of q and " << keyFeatures
+                         << " of k and v";
   int64_t full[] = {type.getDimSize(0), heads, type.getDimSize(1), type.getDimSize(1)};
   if (getMask() && (typeOf(getMask()).getRank() != 4 || !broadcastsTo(shapeOf(getMask()), full))) // C3
     return emitOpError("mask ") << getMask().getType() << " does not broadcast to [" << ArrayRef<int64_t>(full) << "]";
+  bool isStep = type.isDynamicDim(1) || type.getDimSize(1) == 1;
+  if (getCache() && (!getCausal() || getMask() || type.getDimSize(0) != 1 || !isStep)) // C4
+    return emitOpError("has a cache, but is not causal, has a mask, or works on ") << type;
   return success();
 }

@@ -31,6 +31,14 @@ namespace mlir::rt3::graph {
 // least 1. Absent if no dimension is free.
 inline constexpr llvm::StringLiteral kMaxLengthAttr = "rt3_graph.max_length";
 
+// Module attribute (i64): the tokens of a text, over all runs, of a model that keeps
+// keys and values; none: runs know nothing of each other.
+inline constexpr llvm::StringLiteral kContextAttr = "rt3_graph.context";
+
+// Function attribute: the name of the function that this one stands for when a run
+// has a single token.
+inline constexpr llvm::StringLiteral kTokenOfAttr = "rt3_graph.token_of";
+
 // Function attribute: the index of the level a function belongs to (i64).
 inline constexpr llvm::StringLiteral kLevelAttr = "rt3_graph.level";
 
@@ -57,6 +65,9 @@ ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name, llvm::Arr
 
 // The mask of a weight encoding, null for a dense one.
 ElementsAttr encodingMask(Attribute encoding);
+
+// How many heads k and v of an attention have.
+int64_t keyHeads(AttentionOp op);
 
 // Whether a layer is the one that a user named; `*` at the end stands for any rest.
 bool isNamed(llvm::StringRef layer, llvm::StringRef pattern);

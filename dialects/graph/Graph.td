@@ -52,6 +52,8 @@ def Graph_UnaryKind : Graph_Enum<"UnaryKind", "function of one number", [
   I32EnumAttrCase<"Relu", 10, "relu">, I32EnumAttrCase<"Round", 11, "round">,
   I32EnumAttrCase<"Sigmoid", 12, "sigmoid">,
   I32EnumAttrCase<"Sqrt", 13, "sqrt">, I32EnumAttrCase<"Tanh", 14, "tanh">,
+  I32EnumAttrCase<"Silu", 15, "silu">, I32EnumAttrCase<"Sin", 16, "sin">,
+  I32EnumAttrCase<"Cos", 17, "cos">,
 ]>;
 def Graph_UnaryKindAttr : Graph_EnumAttr<Graph_UnaryKind, "unary_kind">;
 
@@ -191,8 +193,8 @@ def UnaryOp : Graph_Op<"unary", [Pure, SameOperandsAndResultType]> {
   let summary = "A function of each element";
   let description = [{
     Computes `result[i] = kind(x[i])`. `gelu` is x/2 (1 + erf(x / sqrt 2)),
-    `gelu_tanh` is x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), `round` goes
-    to the nearest even. Constraints:
+    `gelu_tanh` is x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), `silu` is
+    x / (1 + exp(-x)), `round` goes to the nearest even. Constraints:
 
     - C1: `not` is for i1; abs and neg are for every type but i1; all others are
       for f32.
@@ -373,15 +375,17 @@ def GatherOp : Graph_Op<"gather", [Pure]> {
 def IotaOp : Graph_Op<"iota", [Pure]> {
   let summary = "The numbers start, start + step, ...";
   let description = [{
-    Computes `result[i] = start + i step`. Constraints:
+    Computes `result[i] = start + i step`; with `positions`, i counts the tokens
+    of earlier runs too. Constraints:
 
-    - C1: the result has one axis.
+    - C1: the result has one axis, which is free if it has `positions`.
 
     Example: `%y = rt3_graph.iota 0 step 1 : tensor<?xi64>`
   }];
-  let arguments = (ins I64Attr:$start, I64Attr:$step);
+  let arguments = (ins I64Attr:$start, I64Attr:$step, UnitAttr:$positions);
   let results = (outs RankedTensorOf<[I64, I32]>:$result);
-  let assemblyFormat = "$start `step` $step attr-dict `:` type($result)";
+  let assemblyFormat =
+      "$start `step` $step (`positions` $positions^)? attr-dict `:` type($result)";
 }
 
 def ReduceOp : Graph_Op<"reduce", [Pure]> {
@@ -422,7 +426,8 @@ def LayerNormOp : Graph_Op<"layer_norm", [Pure]> {
   let summary = "Normalises the last axis";
   let description = [{
     Computes `result = (x - mean(x)) / sqrt(var(x) + epsilon) * scale + bias`
-    with mean and (biased) variance over the last axis, of size F.
+    with mean and (biased) variance over the last axis, of size F. With `rms`, the
+    mean is not subtracted: `result = x / sqrt(mean(x^2) + epsilon) * scale + bias`.
 
     | operand         | shape   |
     |-----------------|---------|
@@ -440,10 +445,10 @@ def LayerNormOp : Graph_Op<"layer_norm", [Pure]> {
     : tensor<1x?x8xf32>, tensor<8xf32>, tensor<8xf32>`
   }];
   let arguments = (ins Graph_FloatTensor:$x, Graph_FloatTensor:$scale,
-                   Graph_FloatTensor:$bias, F32Attr:$epsilon);
+                   Graph_FloatTensor:$bias, F32Attr:$epsilon, UnitAttr:$rms);
   let results = (outs Graph_FloatTensor:$result);
   let assemblyFormat = [{
-    $x `,` $scale `,` $bias `epsilon` `=` $epsilon attr-dict
+    $x `,` $scale `,` $bias `epsilon` `=` $epsilon (`rms` $rms^)? attr-dict
     `:` type($x) `,` type($scale) `,` type($bias) `->` type($result)
   }];
 }
@@ -521,34 +526,74 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
   }];
 }
 
+def RotaryOp : Graph_Op<"rotary", [Pure]> {
+  let summary = "Rotary position embedding: each head turned by its token's angles";
+  let description = [{
+    With d from 0 to D/2 - 1 of a head, a = x[d] and b = x[d + D/2]:
+
+        result[d]       = a cos[t, d] - b sin[t, d]
+        result[d + D/2] = b cos[t, d + D/2] + a sin[t, d + D/2]
+
+    | operand      | shape     |                          |
+    |--------------|-----------|--------------------------|
+    | `x`          | B x S x F | F = heads x D            |
+    | `cos`, `sin` | S x D     | of the angles of a token |
+
+    Constraints:
+
+    - C1: x has rank 3 with static B and F, and is the result's type.
+    - C2: `heads` divides F, and D is even.
+    - C3: cos and sin are S x D.
+
+    Source: Su et al., RoFormer (arXiv 2104.09864), with halves as in GPT-NeoX.
+
+    Example: `%y = rt3_graph.rotary %x, %c, %s heads = 2
+    : (tensor<1x?x8xf32>, tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<1x?x8xf32>`
+  }];
+  let arguments = (ins Graph_FloatTensor:$x, Graph_FloatTensor:$cos,
+                   Graph_FloatTensor:$sin, I64Attr:$heads);
+  let results = (outs Graph_FloatTensor:$result);
+  let assemblyFormat = [{
+    $x `,` $cos `,` $sin `heads` `=` $heads attr-dict
+    `:` functional-type(operands, results)
+  }];
+}
+
 def AttentionOp : Graph_Op<"attention", [Pure]> {
   let summary = "Scaled dot-product attention of several heads";
   let description = [{
-    With head h reading features h D ... h D + D - 1 of q, k and v:
+    With head h reading features h D ... h D + D - 1 of q, and those of head
+    h / (heads / G) of the G heads of k and v:
     `result = softmax(scale q kᵀ + mask) v`, one head beside the other.
 
     | operand  | shape         |                                          |
     |----------|---------------|------------------------------------------|
     | `q`      | B x S x F     | F = heads x D                            |
-    | `k`, `v` | B x S x F     |                                          |
+    | `k`, `v` | B x S x G D   | G = heads, or a divisor (grouped queries) |
     | `mask`   | rank 4, broadcasts to B x heads x S x S; optional, added |
 
-    With `causal`, token i sees tokens 0 to i only. Constraints:
+    With `causal`, token i sees tokens 0 to i only. With `cache`, k and v of the
+    tokens of earlier runs are seen too; they are kept in the state of the model, in
+    a place of their own for each number from 0 on. Constraints:
 
-    - C1: q, k, v and the result have one type, of rank 3, with static B and F.
-    - C2: `heads` is at least 1 and divides F.
+    - C1: q and the result have one type, k and v too; both are of rank 3 and
+      differ in nothing but features; batch and features are static.
+    - C2: `heads` is at least 1 and divides F; k and v have whole heads, whose
+      number divides `heads`.
     - C3: the mask broadcasts to B x heads x S x S.
+    - C4: with `cache`, there is `causal` and no mask, B is 1 and S is free or 1.
 
     Example: `%y = rt3_graph.attention %q, %k, %v heads = 4 scale = 0.125
     : (tensor<1x?x32xf32>, tensor<1x?x32xf32>, tensor<1x?x32xf32>) -> tensor<1x?x32xf32>`
   }];
   let arguments = (ins Graph_FloatTensor:$q, Graph_FloatTensor:$k,
                    Graph_FloatTensor:$v, Optional<Graph_FloatTensor>:$mask,
-                   I64Attr:$heads, F32Attr:$scale, UnitAttr:$causal);
+                   I64Attr:$heads, F32Attr:$scale, UnitAttr:$causal,
+                   OptionalAttr<I64Attr>:$cache);
   let results = (outs Graph_FloatTensor:$result);
   let assemblyFormat = [{
     $q `,` $k `,` $v (`mask` $mask^)? `heads` `=` $heads `scale` `=` $scale
-    (`causal` $causal^)? attr-dict `:` functional-type(operands, results)
+    (`causal` $causal^)? (`cache` `=` $cache^)? attr-dict `:` functional-type(operands, results)
   }];
 }
 

@@ -75,6 +75,10 @@ LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, R
   return success();
 }
 
+bool mlir::rt3::kernel::isSingleToken(RankedTensorType type) {
+  return type.getRank() >= 2 && llvm::all_of(type.getShape().drop_back(), [](int64_t size) { return size == 1; });
+}
+
 static BufferType typeOf(Value value) { return cast<BufferType>(value.getType()); }
 static bool isRowMajor(Value value) { return typeOf(value).getPanel() == 0; }
 static bool areRowMajor(ValueRange values) { return llvm::all_of(values, isRowMajor); }
@@ -105,7 +109,9 @@ LogicalResult ConstantOp::verifySymbolUses(SymbolTableCollection &symbols) {
 
 LogicalResult PackOp::verify() {
   auto from = typeOf(getX()), to = typeOf(getResult());
-  if (from.getTensor() != to.getTensor() || (from.getPanel() == 0) == (to.getPanel() == 0)) // C1
+  bool isRepacked = from.getPanel() != 0 && to.getPanel() != 0;
+  if (from.getTensor() != to.getTensor() || from.getPanel() == to.getPanel() || // C1
+      (isRepacked && !isSingleToken(from.getTensor())))                         // C2
     return emitOpError("does not pack ") << from << " into " << to;
   return success();
 }
@@ -223,9 +229,10 @@ LogicalResult QuantizeOp::verify() {
   auto x = typeOf(getX()), result = typeOf(getResult());
   SmallVector<int64_t> shape(x.getTensor().getShape());
   shape.back() = llvm::divideCeil(shape.back(), inputsPerWord(getDot())) + 1;
-  auto expected =
-      BufferType::get(getContext(), RankedTensorType::get(shape, IntegerType::get(getContext(), 32)), x.getPanel());
-  if (x.getPanel() == 0 || !x.getTensor().getElementType().isF32() || result != expected) // C1
+  auto expected = BufferType::get(getContext(), RankedTensorType::get(shape, IntegerType::get(getContext(), 32)),
+                                  isSingleToken(x.getTensor()) ? result.getPanel() : x.getPanel());
+  if (x.getPanel() == 0 || result.getPanel() == 0 || !x.getTensor().getElementType().isF32() ||
+      result != expected) // C1
     return emitOpError("quantises ") << x << " to " << result << ", expected " << expected;
   return success();
 }
@@ -233,10 +240,16 @@ LogicalResult QuantizeOp::verify() {
 LogicalResult LinearOp::verify() {
   int64_t panel = getTile().getVectors() * getTile().getLanes();
   auto x = typeOf(getX()), result = typeOf(getResult());
-  if (x.getPanel() != panel || result.getPanel() != panel) // C1
-    return emitOpError("tile has ") << panel << " tokens, buffers are " << x << " and " << result;
   if (getStreams().empty()) // C2
     return emitOpError("has no stream");
+  bool isSparse = llvm::any_of(getStreams(), [](Attribute attribute) {
+    auto stream = dyn_cast<StreamAttr>(attribute);
+    return stream && !stream.getPatterns().empty();
+  });
+  bool isToken = result.getPanel() == 1 && isSingleToken(result.getTensor()) &&
+                 x.getPanel() == (isSparse ? getTile().getVectors() : 1);
+  if (!isToken && (x.getPanel() != panel || result.getPanel() != panel)) // C1
+    return emitOpError("tile has ") << panel << " tokens, buffers are " << x << " and " << result;
   for (Attribute attribute : getStreams()) {
     auto stream = dyn_cast<StreamAttr>(attribute);
     if (!stream) // C2
@@ -263,14 +276,39 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbols) {
   return success();
 }
 
+LogicalResult AppendOp::verify() {
+  auto x = typeOf(getX()), result = typeOf(getResult());
+  ArrayRef<int64_t> shape = result.getTensor().getShape();
+  if (x.getPanel() == 0 || result.getPanel() == 0 || x.getTensor().getShape().back() != shape.back()) // C1
+    return emitOpError("appends ") << x << " to " << result;
+  if (!result.getTensor().hasStaticShape() || !result.getTensor().getElementType().isF32() || shape.size() != 3 ||
+      shape[0] != 1) // C2
+    return emitOpError("keeps ") << result;
+  return success();
+}
+
+LogicalResult RotaryOp::verify() {
+  auto type = typeOf(getX());
+  if (type.getPanel() == 0 || getType() != type || typeOf(getCos()).getPanel() != type.getPanel() ||
+      typeOf(getSin()).getPanel() != type.getPanel()) // C1
+    return emitOpError("turns ") << type << " to " << getType() << " by " << getCos().getType();
+  return success();
+}
+
 LogicalResult AttentionOp::verify() {
   auto type = typeOf(getQ());
   int64_t panel = getTile().getVectors() * getTile().getLanes();
-  if (type.getPanel() != panel || getK().getType() != type || getV().getType() != type || getType() != type) // C1
+  bool isToken = type.getPanel() == 1;
+  auto tokens = [](BufferType buffer) { return buffer.getTensor().getShape().drop_back(); };
+  bool hasAllKeys = getCached() || tokens(type) == tokens(typeOf(getK()));
+  if (!hasAllKeys || (!isToken && type.getPanel() != panel) || getType() != type || typeOf(getK()).getPanel() != panel ||
+      getK().getType() != getV().getType()) // C1
     return emitOpError("tile has ") << panel << " tokens, buffers are " << type << ", " << getK().getType() << ", "
                                     << getV().getType() << " and " << getType();
   if (getMask() && (!isRowMajor(getMask()) || typeOf(getMask()).getTensor().getRank() != 4)) // C2
     return emitOpError("mask is ") << getMask().getType();
+  if (isToken && !getCached()) // C3
+    return emitOpError("of a single token has no keys of earlier runs");
   return success();
 }
 

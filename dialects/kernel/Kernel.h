@@ -32,6 +32,9 @@ namespace mlir::rt3::kernel {
 // Bytes of workspace that a planned function needs (i64).
 inline constexpr llvm::StringLiteral kWorkspaceSizeAttr = "rt3_kernel.workspace_size";
 
+// Module attribute: bytes that the functions keep between runs (i64); none: nothing.
+inline constexpr llvm::StringLiteral kStateSizeAttr = "rt3_kernel.state_size";
+
 // Module attribute: the tile of kernels that have none of their own.
 inline constexpr llvm::StringLiteral kTileAttr = "rt3_kernel.tile";
 
@@ -44,6 +47,9 @@ int64_t elementSize(Type elementType);
 
 // Bytes of a buffer when the free dimension is `maxLength`.
 int64_t bufferSize(BufferType type, int64_t maxLength);
+
+// Whether a tensor of tokens x features has one token: all axes before the last are 1.
+bool isSingleToken(RankedTensorType type);
 
 // Inputs that share a 32-bit word under a dot product.
 int64_t inputsPerWord(Dot dot);

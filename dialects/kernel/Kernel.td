@@ -23,7 +23,7 @@ def Kernel_Dialect : Dialect {
     users give and get. Between layers, activations lie feature-major in panels
     of P tokens, `[batch][token / P][feature][token % P]` with the number of
     features rounded up to 8, so that every layer streams tokens and none
-    transposes.
+    transposes. A single token lies in a panel of 1: its features are neighbours.
 
     `?` is the free dimension, as in rt3_graph. Buffers are placed at its
     largest value, so that offsets are constants.
@@ -70,16 +70,18 @@ def Kernel_Function : Kernel_Enum<"Function", "function of single elements", [
   I32EnumAttrCase<"Relu", 10, "relu">, I32EnumAttrCase<"Round", 11, "round">,
   I32EnumAttrCase<"Sigmoid", 12, "sigmoid">,
   I32EnumAttrCase<"Sqrt", 13, "sqrt">, I32EnumAttrCase<"Tanh", 14, "tanh">,
-  I32EnumAttrCase<"Add", 15, "add">, I32EnumAttrCase<"Sub", 16, "sub">,
-  I32EnumAttrCase<"Mul", 17, "mul">, I32EnumAttrCase<"Div", 18, "div">,
-  I32EnumAttrCase<"Max", 19, "max">, I32EnumAttrCase<"Min", 20, "min">,
-  I32EnumAttrCase<"And", 21, "and">, I32EnumAttrCase<"Or", 22, "or">,
-  I32EnumAttrCase<"Xor", 23, "xor">, I32EnumAttrCase<"Equal", 24, "equal">,
-  I32EnumAttrCase<"Less", 25, "less">,
-  I32EnumAttrCase<"LessEqual", 26, "less_equal">,
-  I32EnumAttrCase<"Greater", 27, "greater">,
-  I32EnumAttrCase<"GreaterEqual", 28, "greater_equal">,
-  I32EnumAttrCase<"Select", 29, "select">, I32EnumAttrCase<"Cast", 30, "cast">,
+  I32EnumAttrCase<"Silu", 15, "silu">, I32EnumAttrCase<"Sin", 16, "sin">,
+  I32EnumAttrCase<"Cos", 17, "cos">,
+  I32EnumAttrCase<"Add", 18, "add">, I32EnumAttrCase<"Sub", 19, "sub">,
+  I32EnumAttrCase<"Mul", 20, "mul">, I32EnumAttrCase<"Div", 21, "div">,
+  I32EnumAttrCase<"Max", 22, "max">, I32EnumAttrCase<"Min", 23, "min">,
+  I32EnumAttrCase<"And", 24, "and">, I32EnumAttrCase<"Or", 25, "or">,
+  I32EnumAttrCase<"Xor", 26, "xor">, I32EnumAttrCase<"Equal", 27, "equal">,
+  I32EnumAttrCase<"Less", 28, "less">,
+  I32EnumAttrCase<"LessEqual", 29, "less_equal">,
+  I32EnumAttrCase<"Greater", 30, "greater">,
+  I32EnumAttrCase<"GreaterEqual", 31, "greater_equal">,
+  I32EnumAttrCase<"Select", 32, "select">, I32EnumAttrCase<"Cast", 33, "cast">,
 ]>;
 def Kernel_FunctionAttr : Kernel_EnumAttr<Kernel_Function, "function">;
 
@@ -100,6 +102,7 @@ def Kernel_DotAttr : Kernel_EnumAttr<Kernel_Dot, "dot">;
 def Kernel_Memory : Kernel_Enum<"Memory", "part of memory", [
   I32EnumAttrCase<"Input", 0, "input">, I32EnumAttrCase<"Output", 1, "output">,
   I32EnumAttrCase<"Workspace", 2, "workspace">,
+  I32EnumAttrCase<"State", 3, "state">,
 ]>;
 
 class Kernel_Attr<string name, string mnemonic_>
@@ -112,8 +115,8 @@ def Kernel_PlaceAttr : AttrDef<Kernel_Dialect, "Place"> {
   let mnemonic = "place";
   let summary = "Where a buffer lies";
   let description = [{
-    `offset` counts bytes of the workspace, or is the index of the input or
-    output.
+    `offset` counts bytes of the workspace or the state, or is the index of the
+    input or output. The state outlives a run.
 
     Example: `#rt3_kernel.place<workspace, 4096>`
   }];
@@ -207,11 +210,12 @@ def ConstantOp : Kernel_Op<"constant",
 }
 
 def PackOp : Kernel_FillOp<"pack", (ins Kernel_Buffer:$x)> {
-  let summary = "Row-major to panels, or panels to row-major";
+  let summary = "From one layout to another";
   let description = [{
     Constraints:
 
-    - C1: both buffers have one tensor type, and exactly one is in panels.
+    - C1: both buffers have one tensor type and different layouts.
+    - C2: from panels to panels, there is a single token.
 
     Example: `%y = rt3_kernel.pack %x : !rt3_kernel.buffer<tensor<1x?x8xf32>, 0>
     -> !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>`
@@ -350,9 +354,11 @@ def GatherOp : Kernel_FillOp<"gather", (ins Kernel_Buffer:$table,
   }];
 }
 
-def IotaOp : Kernel_FillOp<"iota", (ins I64Attr:$start, I64Attr:$step)> {
+def IotaOp : Kernel_FillOp<"iota", (ins I64Attr:$start, I64Attr:$step,
+                                    UnitAttr:$positions)> {
   let summary = "The numbers start, start + step, ...";
   let description = [{
+    With `positions`, from the position of the first token of the run on.
     Constraints:
 
     - C1: the result is row-major, of one axis.
@@ -360,11 +366,12 @@ def IotaOp : Kernel_FillOp<"iota", (ins I64Attr:$start, I64Attr:$step)> {
     Example: `%y = rt3_kernel.iota 0 step 1 : !rt3_kernel.buffer<tensor<?xi64>, 0>`
   }];
   let assemblyFormat =
-      "$start `step` $step (`at` $place^)? attr-dict `:` type($result)";
+      "$start `step` $step (`positions` $positions^)? (`at` $place^)? attr-dict `:` type($result)";
 }
 
 def LayerNormOp : Kernel_FillOp<"layer_norm", (ins Kernel_Buffer:$x,
-    Kernel_Buffer:$scale, Kernel_Buffer:$bias, F32Attr:$epsilon)> {
+    Kernel_Buffer:$scale, Kernel_Buffer:$bias, F32Attr:$epsilon,
+    UnitAttr:$rms)> {
   let summary = "Normalises the features of each token, in panels";
   let description = [{
     Constraints:
@@ -377,7 +384,7 @@ def LayerNormOp : Kernel_FillOp<"layer_norm", (ins Kernel_Buffer:$x,
     !rt3_kernel.buffer<tensor<8xf32>, 0>) -> !rt3_kernel.buffer<tensor<?x8xf32>, 24>`
   }];
   let assemblyFormat = [{
-    $x `,` $scale `,` $bias `epsilon` `=` $epsilon (`at` $place^)? attr-dict
+    $x `,` $scale `,` $bias `epsilon` `=` $epsilon (`rms` $rms^)? (`at` $place^)? attr-dict
     `:` functional-type(operands, results)
   }];
 }
@@ -399,7 +406,8 @@ def QuantizeOp : Kernel_FillOp<"quantize", (ins Kernel_DotAttr:$dot,
 
     Constraints:
 
-    - C1: the result is x with ceil(K / inputs per word) + 1 features of i32.
+    - C1: the result is x with ceil(K / inputs per word) + 1 features of i32; a
+      single token may lie in wider panels than x.
 
     Example: `%q = rt3_kernel.quantize sdot %x : !rt3_kernel.buffer<tensor<?x8xf32>, 12>
     -> !rt3_kernel.buffer<tensor<?x3xi32>, 12>`
@@ -423,7 +431,9 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     weights, and the result is `activation(sx scales (offsets + x W) + bias) +
     residual`, sums exact in i32. Constraints:
 
-    - C1: x and the result lie in panels of the tile's size.
+    - C1: x and the result lie in panels of the tile's size; or the result in a
+      panel of 1, and x too, or in one of as many tokens as the tile has vectors,
+      by which the indices of streams are scaled, if a stream is sparse.
     - C2: there is at least one stream, and all of them are streams.
     - C3: the rows of a sparse stream are a multiple of its pass, and its pass is
       not larger than the rows of the tile.
@@ -445,17 +455,57 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
   }];
 }
 
+def AppendOp : Kernel_FillOp<"append", (ins Kernel_Buffer:$x, I64Attr:$slot)> {
+  let summary = "Tokens of this run behind those of earlier runs";
+  let description = [{
+    Writes the tokens of x into the state, from the position of the run on, and
+    gives the whole buffer. Slots are numbered from 0; the same slot has the same
+    place in every function. Constraints:
+
+    - C1: x and the result lie in panels and have one number of features.
+    - C2: the result is static and f32, with a batch of 1.
+
+    Example: `%y = rt3_kernel.append %x slot = 0 : !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>
+    -> !rt3_kernel.buffer<tensor<1x512x8xf32>, 24>`
+  }];
+  let assemblyFormat = [{
+    $x `slot` `=` $slot (`at` $place^)? attr-dict `:` type($x) `->` type($result)
+  }];
+}
+
+def RotaryOp : Kernel_FillOp<"rotary", (ins Kernel_Buffer:$x,
+    Kernel_Buffer:$cos, Kernel_Buffer:$sin, I64Attr:$heads)> {
+  let summary = "Rotary position embedding, in panels";
+  let description = [{
+    As rt3_graph.rotary says. Constraints:
+
+    - C1: x and the result have one type; all buffers lie in panels of one width.
+
+    Example: `%y = rt3_kernel.rotary %x, %c, %c heads = 2
+    : (!rt3_kernel.buffer<tensor<1x?x8xf32>, 24>, !rt3_kernel.buffer<tensor<?x4xf32>, 24>,
+    !rt3_kernel.buffer<tensor<?x4xf32>, 24>) -> !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>`
+  }];
+  let assemblyFormat = [{
+    $x `,` $cos `,` $sin `heads` `=` $heads (`at` $place^)? attr-dict
+    `:` functional-type(operands, results)
+  }];
+}
+
 def AttentionOp : Kernel_FillOp<"attention", (ins Kernel_Buffer:$q,
     Kernel_Buffer:$k, Kernel_Buffer:$v, Optional<Kernel_Buffer>:$mask,
     Kernel_Buffer:$scores, Kernel_TileAttr:$tile, I64Attr:$heads,
-    F32Attr:$scale, UnitAttr:$causal)> {
+    F32Attr:$scale, UnitAttr:$causal, UnitAttr:$cached)> {
   let summary = "Attention of several heads, in panels";
   let description = [{
-    `scores` is scratch memory for one panel of queries against all keys.
-    Constraints:
+    As rt3_graph.attention says. `scores` is scratch memory for one panel of queries
+    against all keys. With `cached`, k and v hold the tokens of earlier runs too, and
+    queries begin at the position of the run. Constraints:
 
-    - C1: q, k, v and the result have one type, in panels of the tile's size.
+    - C1: q and the result have one type, in panels of the tile's size or of 1; k
+      and v have one type, in panels of the tile's size, and if not `cached` the
+      tokens of q.
     - C2: the mask is row-major and has four axes.
+    - C3: q in a panel of 1 is `cached`.
 
     Example: `%y = rt3_kernel.attention %q, %q, %q scratch %s heads = 2 scale = 1.0
     tile = #rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = avx2>
@@ -463,8 +513,8 @@ def AttentionOp : Kernel_FillOp<"attention", (ins Kernel_Buffer:$q,
   }];
   let assemblyFormat = [{
     $q `,` $k `,` $v (`mask` $mask^)? `scratch` $scores `heads` `=` $heads
-    `scale` `=` $scale (`causal` $causal^)? `tile` `=` $tile (`at` $place^)?
-    attr-dict `:` functional-type(operands, results)
+    `scale` `=` $scale (`causal` $causal^)? (`cached` $cached^)? `tile` `=` $tile
+    (`at` $place^)? attr-dict `:` functional-type(operands, results)
   }];
 }
 

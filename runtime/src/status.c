@@ -15,6 +15,9 @@ const char *rt3_status_string(rt3_status_t status) {
            "its element size for a tensor";
   case RT3_MEMORY_TOO_SMALL:
     return "memory is smaller than the size reported for it";
+  case RT3_CONTEXT_FULL:
+    return "the text would get longer than the state holds; begin a new one, "
+           "or compile the model with a larger --kv-cache";
   case RT3_CORRUPT_BUNDLE:
     return "the bundle is truncated, damaged or no RT3 bundle; copy it again";
   case RT3_UNSUPPORTED_VERSION:

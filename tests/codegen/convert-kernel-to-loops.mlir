@@ -8,7 +8,7 @@ rt3_kernel.weights @w dense<0> : tensor<272xi8> offset 0
 rt3_kernel.weights @b dense<0> : tensor<32xi8> offset 320
 
 // CHECK-LABEL: func.func @main
-// CHECK-SAME: (%{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %{{.*}}: i64)
+// CHECK-SAME: (%{{.*}}: !llvm.ptr)
 // CHECK: call @[[LAYER:rt3_linear_f32_[0-9a-f]+]]
 // CHECK: call @[[LAYER]]
 func.func @main(%x: !rt3_kernel.buffer<tensor<48x8xf32>, 24>) -> !rt3_kernel.buffer<tensor<48x8xf32>, 24> {

@@ -69,3 +69,35 @@ func.func @keys_not_transposed(%q: tensor<1x4x8xf32>) -> tensor<1x4x8xf32> {
   %y = rt3_graph.reshape %j : tensor<1x4x2x4xf32> -> tensor<1x4x8xf32>
   return %y : tensor<1x4x8xf32>
 }
+
+// Heads turned by their tokens' angles, two of queries for one of keys, and a mask that
+// hides by adding: as PyTorch exports Llama.
+// CHECK-LABEL: func.func @grouped_and_turned
+// CHECK-SAME: %[[Q:.*]]: tensor<1x3x8xf32>, %[[K:.*]]: tensor<1x3x4xf32>, %[[C:.*]]: tensor<3x4xf32>
+// CHECK: %[[R:.*]] = rt3_graph.rotary %[[Q]], %[[C]], %[[C]] heads = 2
+// CHECK: rt3_graph.attention %[[R]], %[[K]], %[[K]] heads = 2 scale = 1.000000e+00 causal :
+func.func @grouped_and_turned(%q: tensor<1x3x8xf32>, %k: tensor<1x3x4xf32>, %c: tensor<3x4xf32>) -> tensor<1x3x8xf32> {
+  %mask = rt3_graph.constant dense<[[[[0.0, -1.0e9, -1.0e9], [0.0, 0.0, -1.0e9], [0.0, 0.0, 0.0]]]]> : tensor<1x1x3x3xf32>
+  %r = rt3_graph.reshape %q : tensor<1x3x8xf32> -> tensor<1x3x2x4xf32>
+  %q4 = rt3_graph.transpose %r [0, 2, 1, 3] : tensor<1x3x2x4xf32> -> tensor<1x2x3x4xf32>
+  %upper = rt3_graph.slice %q4 [0, 0, 0, 2] [1, 1, 1, 1] : tensor<1x2x3x4xf32> -> tensor<1x2x3x2xf32>
+  %lower = rt3_graph.slice %q4 [0, 0, 0, 0] [1, 1, 1, 1] : tensor<1x2x3x4xf32> -> tensor<1x2x3x2xf32>
+  %minus = rt3_graph.unary neg %upper : tensor<1x2x3x2xf32>
+  %turned = rt3_graph.concat %minus, %lower axis = 3 : (tensor<1x2x3x2xf32>, tensor<1x2x3x2xf32>) -> tensor<1x2x3x4xf32>
+  %a = rt3_graph.binary mul %q4, %c : (tensor<1x2x3x4xf32>, tensor<3x4xf32>) -> tensor<1x2x3x4xf32>
+  %b = rt3_graph.binary mul %turned, %c : (tensor<1x2x3x4xf32>, tensor<3x4xf32>) -> tensor<1x2x3x4xf32>
+  %qr = rt3_graph.binary add %a, %b : (tensor<1x2x3x4xf32>, tensor<1x2x3x4xf32>) -> tensor<1x2x3x4xf32>
+  %k1 = rt3_graph.reshape %k : tensor<1x3x4xf32> -> tensor<1x3x1x4xf32>
+  %kt = rt3_graph.transpose %k1 [0, 2, 1, 3] : tensor<1x3x1x4xf32> -> tensor<1x1x3x4xf32>
+  %k5 = rt3_graph.reshape %kt : tensor<1x1x3x4xf32> -> tensor<1x1x1x3x4xf32>
+  %ke = rt3_graph.expand %k5 : tensor<1x1x1x3x4xf32> -> tensor<1x1x2x3x4xf32>
+  %k4 = rt3_graph.reshape %ke : tensor<1x1x2x3x4xf32> -> tensor<1x2x3x4xf32>
+  %kk = rt3_graph.transpose %k4 [0, 1, 3, 2] : tensor<1x2x3x4xf32> -> tensor<1x2x4x3xf32>
+  %s = rt3_graph.matmul %qr, %kk : (tensor<1x2x3x4xf32>, tensor<1x2x4x3xf32>) -> tensor<1x2x3x3xf32>
+  %t = rt3_graph.binary add %s, %mask : (tensor<1x2x3x3xf32>, tensor<1x1x3x3xf32>) -> tensor<1x2x3x3xf32>
+  %p = rt3_graph.softmax %t axis = 3 : tensor<1x2x3x3xf32>
+  %d = rt3_graph.matmul %p, %k4 : (tensor<1x2x3x3xf32>, tensor<1x2x3x4xf32>) -> tensor<1x2x3x4xf32>
+  %j = rt3_graph.transpose %d [0, 2, 1, 3] : tensor<1x2x3x4xf32> -> tensor<1x3x2x4xf32>
+  %y = rt3_graph.reshape %j : tensor<1x3x2x4xf32> -> tensor<1x3x8xf32>
+  return %y : tensor<1x3x8xf32>
+}

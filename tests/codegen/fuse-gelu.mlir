@@ -48,3 +48,14 @@ func.func @almost(%x: tensor<8xf32>) -> tensor<8xf32> {
   %e = rt3_graph.binary mul %d, %x : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
   return %e : tensor<8xf32>
 }
+
+// x sigmoid(x), in front of another factor.
+// CHECK-LABEL: func.func @silu
+// CHECK: %[[S:.*]] = rt3_graph.unary silu %{{.*}} : tensor<?x8xf32>
+// CHECK-NEXT: rt3_graph.binary mul %[[S]]
+func.func @silu(%x: tensor<?x8xf32>, %z: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %a = rt3_graph.unary sigmoid %x : tensor<?x8xf32>
+  %b = rt3_graph.binary mul %x, %a : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %y = rt3_graph.binary mul %b, %z : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}

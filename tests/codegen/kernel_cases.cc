@@ -4,7 +4,10 @@
 // with N and K around the edges of tiles and ranges, layer normalisation,
 // attention and functions of elements, at lengths around the edges of panels.
 //
-//   kernel_cases TARGET FOLDER [--nested] [--int8]
+//   kernel_cases TARGET FOLDER [--nested] [--int8] [--cache]
+//
+// With --cache, runs continue each other, and those of one token have kernels of
+// their own.
 
 #include "tests/reference/write_cases.h"
 
@@ -20,8 +23,9 @@ using namespace mlir::rt3;
 static const int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
 // Around blocks of 4 inputs and ranges (112 to 440 inputs, by device), primes.
 static const int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461, 769};
-static constexpr int64_t kMaxLength = 101;
+static constexpr int64_t kMaxLength = 101, kContext = 211;
 static constexpr int64_t kSpecialFeatures = 31;
+static constexpr int64_t kTextFeatures = 40; // Of 4 heads.
 
 static std::mt19937 generator(20261121); // Printed with every failure: fixed.
 
@@ -36,13 +40,14 @@ static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double s
                              ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
 
-static LevelPlan makePlan(bool isNested) {
+static LevelPlan makePlan(bool isNested, bool hasCache) {
   LevelPlan plan;
   plan.isNested = isNested;
   // Every layer is pruned, however small, and stays sparse: these are tests of
   // kernels, not of choosing them.
   plan.minWeights = 0;
-  plan.denseLayers = {"special"};
+  if (!hasCache)
+    plan.denseLayers = {"special"};
   if (isNested)
     plan.levels = {
         {.name = "n0", .scheme = Scheme::BlockPattern, .density = 0.2, .rows = 8, .columns = 1, .patternCount = 8},
@@ -67,11 +72,13 @@ static LevelPlan makePlan(bool isNested) {
 }
 
 // One function: each K is an input of length x K, and each N a layer on it.
-static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
+static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool hasCache) {
   ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
   module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(kMaxLength));
+  if (hasCache)
+    module.get()->setAttr(graph::kContextAttr, b.getI64IntegerAttr(kContext));
   auto typeOf = [&](int64_t features) {
     return RankedTensorType::get({ShapedType::kDynamic, features}, b.getF32Type());
   };
@@ -83,7 +90,13 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
   auto mask = RankedTensorType::get({2, 1, 1, ShapedType::kDynamic}, b.getF32Type());
   auto special = typeOf(kSpecialFeatures);
   auto specialSequence = RankedTensorType::get({1, ShapedType::kDynamic, 24}, b.getF32Type());
-  types.append({sequence, mask, special, specialSequence, specialSequence});
+  auto text = RankedTensorType::get({1, ShapedType::kDynamic, kTextFeatures}, b.getF32Type());
+  auto fewHeads = RankedTensorType::get({1, ShapedType::kDynamic, kTextFeatures / 4}, b.getF32Type());
+  auto angles = typeOf(kTextFeatures / 4);
+  types.append({text, fewHeads, angles});
+  // A mask, and values that poison what comes after them, have no cache.
+  if (!hasCache)
+    types.append({sequence, mask, special, specialSequence, specialSequence});
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
@@ -104,31 +117,48 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
   for (auto [i, k] : llvm::enumerate(kInputs)) {
     mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)),
                 bias = graph::ConstantOp::create(b, randomConstant(b, {k}, 1));
-    results.push_back(
-        graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias, b.getF32FloatAttr(1e-5)));
+    results.push_back(graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias,
+                                                 b.getF32FloatAttr(1e-5), i % 2 ? b.getUnitAttr() : UnitAttr()));
     results.push_back(graph::SoftmaxOp::create(b, typeOf(k), function.getArgument(i), 1));
   }
-  mlir::Value x = function.getArgument(std::size(kInputs)), m = function.getArgument(std::size(kInputs) + 1);
+  // Causal attention of one text: each head with keys of its own, and all with those of
+  // one; and heads turned by angles.
+  auto argument = [&](size_t i) { return function.getArgument(std::size(kInputs) + i); };
+  int64_t cacheCount = 0;
+  for (mlir::Value keys : {argument(0), argument(1)}) {
+    IntegerAttr cache = hasCache ? b.getI64IntegerAttr(cacheCount++) : IntegerAttr();
+    results.push_back(graph::AttentionOp::create(b, text, argument(0), keys, keys, mlir::Value(),
+                                                 b.getI64IntegerAttr(4), b.getF32FloatAttr(0.3), b.getUnitAttr(),
+                                                 cache));
+  }
+  results.push_back(graph::RotaryOp::create(b, text, argument(0), argument(2), argument(2), b.getI64IntegerAttr(4)));
+  if (hasCache) {
+    auto positions = RankedTensorType::get({ShapedType::kDynamic}, b.getI64Type());
+    results.push_back(graph::IotaOp::create(b, positions, 3, 2, true));
+    func::ReturnOp::create(b, results);
+    function.setType(b.getFunctionType(types, llvm::to_vector(mlir::ValueRange(results).getTypes())));
+    return module;
+  }
+  mlir::Value x = argument(3), m = argument(4);
   for (int64_t heads : {1, 2, 3, 8})
     for (bool isCausal : {false, true})
       results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
                                                    b.getI64IntegerAttr(heads), b.getF32FloatAttr(0.3),
-                                                   isCausal ? b.getUnitAttr() : UnitAttr()));
+                                                   isCausal ? b.getUnitAttr() : UnitAttr(), IntegerAttr()));
   // NaN, infinities, denormals and both zeros, one per token: through a layer that
   // stays dense (a pruned one does not read what a dropped weight would multiply),
   // normalisation, attention (a NaN key makes every query of its head NaN, an
   // infinite one those that it suits) and all functions.
-  mlir::Value s = function.getArgument(std::size(kInputs) + 2), q = function.getArgument(std::size(kInputs) + 3),
-              v = function.getArgument(std::size(kInputs) + 4);
+  mlir::Value s = argument(5), q = argument(6), v = argument(7);
   mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
   results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
                                             b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
                                             UnitAttr()));
   mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures}, 1));
-  results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5)));
+  results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5), UnitAttr()));
   results.push_back(graph::SoftmaxOp::create(b, special, s, 1));
   results.push_back(graph::AttentionOp::create(b, specialSequence, q, q, v, mlir::Value(), b.getI64IntegerAttr(3),
-                                               b.getF32FloatAttr(0.3), UnitAttr()));
+                                               b.getF32FloatAttr(0.3), UnitAttr(), IntegerAttr()));
   for (uint32_t kind = 0; kind <= graph::getMaxEnumValForUnaryKind(); ++kind)
     if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
       results.push_back(graph::UnaryOp::create(b, special, graph::UnaryKind(kind), s));
@@ -138,7 +168,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8) {
   return module;
 }
 
-static std::vector<HostTensor> makeInputs(int64_t length) {
+static std::vector<HostTensor> makeInputs(int64_t length, bool hasCache) {
   std::vector<HostTensor> inputs;
   auto add = [&](std::vector<int64_t> shape, double scale) {
     HostTensor tensor{std::move(shape), {}};
@@ -149,6 +179,11 @@ static std::vector<HostTensor> makeInputs(int64_t length) {
   };
   for (int64_t k : kInputs)
     add({length, k}, 1);
+  add({1, length, kTextFeatures}, 2);
+  add({1, length, kTextFeatures / 4}, 2);
+  add({length, kTextFeatures / 4}, 1);
+  if (hasCache)
+    return inputs;
   add({2, length, 24}, 2);
   add({2, 1, 1, length}, 1);
   for (int64_t i = 0; i < length; ++i) // Every third token is hidden.
@@ -180,16 +215,21 @@ int main(int argc, char **argv) {
   options.device = *device;
   llvm::ArrayRef<char *> flags(argv + 3, argc - 3);
   auto has = [&](StringRef flag) { return llvm::any_of(flags, [&](char *given) { return flag == given; }); };
-  options.levels = makePlan(has("--nested"));
+  bool hasCache = has("--cache");
+  options.levels = makePlan(has("--nested"), hasCache);
   options.keepsSparse = true;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"));
+  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache);
+  // Of one text: single tokens at many positions, and more around the edges of panels.
+  int64_t parts[] = {1, 1, 5, 1, 11, 17, 1, 24, 12, 1, 47, 2, 1, 1, 3, 48, 1, 1, 32, 1};
   // Around one, two and three vectors of 4, 8 and 16 lanes, and primes.
   int64_t lengths[] = {1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 97, 101};
-  if (llvm::Error error = writeCases(*module, options, lengths, makeInputs, argv[2])) {
+  if (llvm::Error error = writeCases(
+          *module, options, hasCache ? llvm::ArrayRef(parts) : llvm::ArrayRef(lengths),
+          [&](int64_t length) { return makeInputs(length, hasCache); }, argv[2])) {
     llvm::errs() << llvm::toString(std::move(error)) << "\n";
     return 1;
   }

@@ -30,7 +30,7 @@ struct Runner {
       ids[i] = "The State"[i];
     const void *inputs[] = {ids};
     void *outputs[] = {logits};
-    rt3_run_t run = {inputs, outputs, kLength, workspace, RT3_BYTE_LM_WORKSPACE_SIZE};
+    rt3_run_t run = {inputs, outputs, kLength, workspace, RT3_BYTE_LM_WORKSPACE_SIZE, nullptr};
     if (rt3_model_run(model, &run) != RT3_OK)
       abort();
   }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Runs a generated library on files and compares: for each line of
- * FOLDER/cases.txt ("length level name"), inputs FOLDER/<name>.in<i> and
+ * FOLDER/cases.txt ("length level name", with "+name" if the run continues the text
+ * of the line before), inputs FOLDER/<name>.in<i> and
  * expected outputs FOLDER/<name>.out<i>, floats within TOLERANCE relative to the
  * largest expected one. The program's symbol is given as RT3_TEST_PROGRAM.
  *
@@ -79,13 +80,26 @@ int main(int argc, char **argv) {
   }
   size_t workspace_size = rt3_model_workspace_size(model);
   void *workspace = guarded(workspace_size, 64);
-  char path[1000], name[200];
+  rt3_state_t *state = NULL;
+  void *state_memory = NULL;
+  size_t state_size = rt3_model_state_size(model);
+  if (state_size != 0) {
+    state_memory = guarded(state_size, 64);
+    memset(state_memory, 0xff, state_size);
+    if (rt3_state_init(model, state_memory, state_size, &state) != RT3_OK)
+      return 1;
+  }
+  char path[1000], word[200];
   snprintf(path, sizeof path, "%s/cases.txt", folder);
   FILE *cases = fopen(path, "r");
   long length;
   unsigned level;
   int failed = 0, count = 0;
-  while (cases && fscanf(cases, "%ld %u %199s", &length, &level, name) == 3) {
+  while (cases && fscanf(cases, "%ld %u %199s", &length, &level, word) == 3) {
+    int is_continued = word[0] == '+';
+    const char *name = word + is_continued;
+    if (state != NULL && !is_continued && rt3_state_rewind(state, 0) != RT3_OK)
+      return 1;
     const void *inputs[64];
     void *outputs[256];
     for (uint32_t i = 0; i < RT3_TEST_PROGRAM.input_count; ++i) {
@@ -99,7 +113,7 @@ int main(int argc, char **argv) {
       outputs[i] = guarded(tensor_size(&RT3_TEST_PROGRAM.outputs[i], length), 8);
     /* Memory without content holds the worst: NaN. */
     memset(workspace, 0xff, workspace_size);
-    rt3_run_t run = {inputs, outputs, length, workspace, workspace_size};
+    rt3_run_t run = {inputs, outputs, length, workspace, workspace_size, state};
     status = rt3_model_set_level(model, level);
     if (status == RT3_OK)
       status = rt3_model_run(model, &run);

@@ -43,7 +43,7 @@ def _attribute(name, value):
 
 
 def _tensor(name, array):
-    array = numpy.ascontiguousarray(array)
+    array = numpy.asarray(array, order="C")  # ascontiguousarray would give scalars an axis
     dims = b"".join(_number(1, size) for size in array.shape)
     return dims + _number(2, TYPES[array.dtype.name]) + _bytes(8, name) + _bytes(9, array.tobytes())
 

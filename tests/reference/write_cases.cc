@@ -9,6 +9,7 @@
 #include "llvm/Support/FileSystem.h"
 
 #include <fstream>
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -31,6 +32,26 @@ static std::string bytesOf(RankedTensorType type, const HostTensor &tensor) {
   else
     append(uint8_t());
   return bytes;
+}
+
+// `length` tokens from `position` on; masks have several free axes and no cache.
+static HostTensor tokensOf(RankedTensorType type, const HostTensor &tensor, int64_t position, int64_t length) {
+  if (type.getNumDynamicDims() != 1)
+    return tensor;
+  size_t axis = 0;
+  while (!type.isDynamicDim(axis))
+    ++axis;
+  HostTensor part{tensor.shape, {}};
+  part.shape[axis] = length;
+  int64_t inner = 1;
+  for (int64_t size : ArrayRef(tensor.shape).drop_front(axis + 1))
+    inner *= size;
+  int64_t row = tensor.shape[axis] * inner;
+  for (int64_t start = 0; start < tensor.count(); start += row) {
+    auto first = tensor.elements.begin() + start + position * inner;
+    part.elements.insert(part.elements.end(), first, first + length * inner);
+  }
+  return part;
 }
 
 static void write(const std::string &path, const std::string &bytes) { std::ofstream(path, std::ios::binary) << bytes; }
@@ -58,23 +79,41 @@ llvm::Error mlir::rt3::writeCases(ModuleOp module, const CompileOptions &options
 
   std::ofstream list(folder + "/cases.txt");
   auto function = *reference->getOps<func::FuncOp>().begin();
-  for (int64_t length : lengths) {
-    std::vector<HostTensor> inputs = makeInputs(length);
+  // Texts: each is interpreted as a whole, and run in parts.
+  bool hasCache = reference.get()->hasAttr(graph::kContextAttr);
+  std::vector<std::vector<int64_t>> texts;
+  if (hasCache)
+    texts.push_back(lengths);
+  else
+    for (int64_t length : lengths)
+      texts.push_back({length});
+  for (const std::vector<int64_t> &text : texts) {
+    int64_t total = std::accumulate(text.begin(), text.end(), int64_t(0));
+    std::vector<HostTensor> inputs = makeInputs(total);
     for (size_t level = 0; level < options.levels.levels.size(); ++level) {
-      std::string name = "l" + std::to_string(length) + "_" + std::to_string(level);
-      list << length << " " << level << " " << name << "\n";
-      for (auto [i, input] : llvm::enumerate(inputs))
-        write(folder + "/" + name + ".in" + std::to_string(i),
-              bytesOf(cast<RankedTensorType>(function.getArgumentTypes()[i]), input));
       InterpreterOptions interpreter;
-      interpreter.length = length;
+      interpreter.length = total;
       interpreter.level = level;
       auto outputs = interpret(function, inputs, interpreter);
       if (!outputs)
         return outputs.takeError();
-      for (auto [i, output] : llvm::enumerate(*outputs))
-        write(folder + "/" + name + ".out" + std::to_string(i),
-              bytesOf(cast<RankedTensorType>(function.getResultTypes()[i]), output));
+      int64_t position = 0;
+      for (int64_t length : text) {
+        std::string name = "l" + std::to_string(length) + "_" + std::to_string(level);
+        if (hasCache)
+          name = "p" + std::to_string(position) + name;
+        list << length << " " << level << " " << (position ? "+" : "") << name << "\n";
+        auto writeAll = [&](const char *kind, TypeRange types, const std::vector<HostTensor> &tensors) {
+          for (auto [i, type, tensor] : llvm::enumerate(types, tensors)) {
+            auto tensorType = cast<RankedTensorType>(type);
+            write(folder + "/" + name + kind + std::to_string(i),
+                  bytesOf(tensorType, tokensOf(tensorType, tensor, position, length)));
+          }
+        };
+        writeAll(".in", function.getArgumentTypes(), inputs);
+        writeAll(".out", function.getResultTypes(), *outputs);
+        position += length;
+      }
     }
   }
   return llvm::Error::success();

@@ -15,7 +15,8 @@ namespace mlir::rt3 {
 // Inputs of one run, given the shape of each at its length.
 using MakeInputs = llvm::function_ref<std::vector<HostTensor>(int64_t length)>;
 
-// Writes lib<name>.a, <name>.rt3 and one case per length and level to `folder`.
+// Writes lib<name>.a, <name>.rt3 and one case per length and level to `folder`. In a
+// module with a cache, the lengths are those of the runs of one text.
 llvm::Error writeCases(ModuleOp module, const CompileOptions &options, llvm::ArrayRef<int64_t> lengths,
                        MakeInputs makeInputs, const std::string &folder);
 

@@ -29,7 +29,7 @@ protected:
   float input[8] = {1, 2, 3, 4, 5, 6, 7, 8}, output[8] = {};
   const void *inputs[1] = {input};
   void *outputs[1] = {output};
-  rt3_run_t run{inputs, outputs, 8, workspace.get(), 64};
+  rt3_run_t run{inputs, outputs, 8, workspace.get(), 64, nullptr};
 };
 
 TEST_F(ModelTest, RunsAtTheLevelThatIsSet) {
@@ -128,7 +128,7 @@ TEST_F(ModelTest, RunsNeverMixLevels) {
       Memory own = alignedCopy(std::string(64, 0));
       float result[8];
       void *places[] = {result};
-      rt3_run_t mine{inputs, places, 8, own.get(), 64};
+      rt3_run_t mine{inputs, places, 8, own.get(), 64, nullptr};
       while (!isDone)
         if (rt3_model_run(model, &mine) != RT3_OK || result[0] - input[0] != result[7] - input[7])
           ++mixed;

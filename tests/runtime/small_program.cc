@@ -34,12 +34,11 @@ float sumStream(const uint8_t *stream) {
   return sum;
 }
 
-template <int level>
-void runLevel(const void *const *inputs, void *const *outputs, const void *weights, void *workspace, int64_t length) {
-  volatile float sum = sumStream(static_cast<const uint8_t *>(weights) + 64);
-  *static_cast<float *>(workspace) = sum;
-  for (int64_t i = 0; i < length; ++i)
-    static_cast<float *>(outputs[0])[i] = static_cast<const float *>(inputs[0])[i] + level;
+template <int level> void runLevel(const rt3_call_t *call) {
+  volatile float sum = sumStream(static_cast<const uint8_t *>(call->weights) + 64);
+  *static_cast<float *>(call->workspace) = sum;
+  for (int64_t i = 0; i < call->length; ++i)
+    static_cast<float *>(call->outputs[0])[i] = static_cast<const float *>(call->inputs[0])[i] + level;
 }
 
 const rt3_tensor_t kInput = {"x", RT3_FLOAT32, 1, {-1}};
@@ -68,7 +67,9 @@ const rt3_program_t kSmallProgram = {sizeof(rt3_program_t),
                                      {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
                                      64 + 40,
                                      64,
+                                     0,
                                      8,
+                                     0,
                                      2,
                                      1,
                                      1,

@@ -52,6 +52,7 @@ typedef enum rt3_status_t {
                             // memory that overlaps (see rt3_model_run)
   RT3_MISALIGNED = 2,       // memory, workspace, bundle or tensor
   RT3_MEMORY_TOO_SMALL = 3, // see the function that reports the size
+  RT3_CONTEXT_FULL = 4,     // the text would get longer than a state holds
   // The bundle cannot be used.
   RT3_CORRUPT_BUNDLE = 10,      // truncated, damaged or not a bundle
   RT3_UNSUPPORTED_VERSION = 11, // written for another runtime
@@ -75,6 +76,11 @@ typedef struct rt3_program_t rt3_program_t;
 // A model ready to run: a program, its bundle and the level.
 typedef struct rt3_model_t rt3_model_t;
 
+// A text in the making: keys and values of the tokens so far, for models that were
+// compiled with --kv-cache. All levels share it, so a text may begin at one level and
+// go on at another.
+typedef struct rt3_state_t rt3_state_t;
+
 // One inference.
 typedef struct rt3_run_t {
   // One pointer per input and output, in the order of the generated header,
@@ -86,6 +92,9 @@ typedef struct rt3_run_t {
   // Scratch memory, aligned to RT3_MEMORY_ALIGNMENT, for this run alone.
   void *workspace;
   size_t workspace_size; // Bytes; at least rt3_model_workspace_size.
+  // The text that this run continues; NULL for models without a cache. The run adds
+  // its `length` tokens. One run at a time.
+  rt3_state_t *state;
 } rt3_run_t;
 
 // What the CPU we run on can do: a union of rt3_cpu_feature_t.
@@ -132,8 +141,29 @@ uint32_t rt3_model_level(const rt3_model_t *model);
 // Inputs may overlap each other. Outputs must overlap neither inputs, nor each
 // other, nor the workspace, and inputs not the workspace.
 //
-// Returns RT3_INVALID_ARGUMENT, RT3_MISALIGNED or RT3_MEMORY_TOO_SMALL.
+// Returns RT3_INVALID_ARGUMENT, RT3_MISALIGNED, RT3_MEMORY_TOO_SMALL or
+// RT3_CONTEXT_FULL; the state then has the tokens it had.
 RT3_API rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run);
+
+// Bytes of memory of a state; 0 if the model keeps none.
+size_t rt3_model_state_size(const rt3_model_t *model);
+
+// Tokens that a state holds; 0 if the model keeps none.
+int64_t rt3_model_context_length(const rt3_model_t *model);
+
+// Prepares an empty state inside the caller's memory, which need not be cleared.
+//
+// Returns RT3_INVALID_ARGUMENT if the model keeps none, RT3_MISALIGNED or
+// RT3_MEMORY_TOO_SMALL; `*out_state` is then NULL. There is nothing to release.
+RT3_API rt3_status_t rt3_state_init(const rt3_model_t *model, void *memory, size_t memory_size,
+                                    rt3_state_t **out_state);
+
+// Tokens of the text so far.
+int64_t rt3_state_position(const rt3_state_t *state);
+
+// Forgets all tokens but the first `position`: 0 begins a new text, fewer than there
+// are takes some back. Returns RT3_INVALID_ARGUMENT if there are fewer.
+RT3_API rt3_status_t rt3_state_rewind(rt3_state_t *state, int64_t position);
 
 // An English sentence for people, without a period; never NULL.
 const char *rt3_status_string(rt3_status_t status);

@@ -108,10 +108,19 @@ typedef struct rt3_stream_t {
   const uint8_t *pattern_values; // [pattern_count]
 } rt3_stream_t;
 
-// Computes one level. `weights` is the weight section, `length` the free
-// dimension.
-typedef void (*rt3_level_function_t)(const void *const *inputs, void *const *outputs, const void *weights,
-                                     void *workspace, int64_t length);
+// What one run gets; all has been checked.
+typedef struct rt3_call_t {
+  const void *const *inputs;
+  void *const *outputs;
+  const void *weights; // The weight section.
+  void *workspace;
+  void *state;      // Of `state_size` bytes, behind the head of rt3_state_t.
+  int64_t length;   // The free dimension.
+  int64_t position; // Tokens that the state holds.
+} rt3_call_t;
+
+// Computes one level.
+typedef void (*rt3_level_function_t)(const rt3_call_t *call);
 
 struct rt3_program_t {
   uint32_t struct_size;       // sizeof(struct rt3_program_t).
@@ -119,7 +128,9 @@ struct rt3_program_t {
   uint8_t model_id[16];
   uint64_t weights_size;   // Bytes of the weight section, at least.
   uint64_t workspace_size; // Bytes, the largest of all levels.
+  uint64_t state_size;     // Bytes that runs of one text share; 0: none.
   int64_t max_length;      // Of the free dimension; 1 if there is none.
+  int64_t context_length;  // Tokens that a state holds; 0 if there is none.
   uint32_t level_count;
   uint32_t input_count;
   uint32_t output_count;

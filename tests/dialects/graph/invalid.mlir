@@ -314,7 +314,7 @@ func.func @int8_sums_that_overflow(%x: tensor<4x65537xf32>) {
 // -----
 // attention C1
 func.func @keys_of_another_type(%q: tensor<1x4x8xf32>, %k: tensor<1x5x8xf32>) {
-  // expected-error@+1 {{expected one B x S x F}}
+  // expected-error@+1 {{expected B x S x F, k and v alike}}
   %y = rt3_graph.attention %q, %k, %k heads = 2 scale = 1.0
       : (tensor<1x4x8xf32>, tensor<1x5x8xf32>, tensor<1x5x8xf32>) -> tensor<1x4x8xf32>
   return
@@ -333,5 +333,34 @@ func.func @mask_of_another_length(%q: tensor<1x4x8xf32>, %m: tensor<1x1x1x5xf32>
   // expected-error@+1 {{does not broadcast to [1, 2, 4, 4]}}
   %y = rt3_graph.attention %q, %q, %q mask %m heads = 2 scale = 1.0
       : (tensor<1x4x8xf32>, tensor<1x4x8xf32>, tensor<1x4x8xf32>, tensor<1x1x1x5xf32>) -> tensor<1x4x8xf32>
+  return
+}
+// -----
+// attention C4
+func.func @cache_without_causal(%q: tensor<1x?x8xf32>) {
+  // expected-error@+1 {{has a cache, but is not causal}}
+  %y = rt3_graph.attention %q, %q, %q heads = 2 scale = 1.0 cache = 0
+      : (tensor<1x?x8xf32>, tensor<1x?x8xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
+  return
+}
+// -----
+// rotary C1
+func.func @rotary_of_two_axes(%x: tensor<4x8xf32>, %c: tensor<4x4xf32>) {
+  // expected-error@+1 {{expected B x S x F}}
+  %y = rt3_graph.rotary %x, %c, %c heads = 2 : (tensor<4x8xf32>, tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x8xf32>
+  return
+}
+// -----
+// rotary C2
+func.func @rotary_of_odd_heads(%x: tensor<1x4x9xf32>, %c: tensor<4x3xf32>) {
+  // expected-error@+1 {{3 heads do not cut 9 features into pairs of halves}}
+  %y = rt3_graph.rotary %x, %c, %c heads = 3 : (tensor<1x4x9xf32>, tensor<4x3xf32>, tensor<4x3xf32>) -> tensor<1x4x9xf32>
+  return
+}
+// -----
+// rotary C3
+func.func @angles_of_other_tokens(%x: tensor<1x4x8xf32>, %c: tensor<5x4xf32>) {
+  // expected-error@+1 {{angles have shape}}
+  %y = rt3_graph.rotary %x, %c, %c heads = 2 : (tensor<1x4x8xf32>, tensor<5x4xf32>, tensor<5x4xf32>) -> tensor<1x4x8xf32>
   return
 }

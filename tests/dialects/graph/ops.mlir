@@ -67,5 +67,19 @@ func.func @layers(%x: tensor<1x?x8xf32>, %m: tensor<1x1x1x?xf32>) -> tensor<1x?x
   // CHECK: rt3_graph.attention %{{.*}}, %{{.*}}, %{{.*}} mask %{{.*}} heads = 2 scale = 5.000000e-01 causal
   %y = rt3_graph.attention %l, %l, %l mask %m heads = 2 scale = 0.5 causal
       : (tensor<1x?x8xf32>, tensor<1x?x8xf32>, tensor<1x?x8xf32>, tensor<1x1x1x?xf32>) -> tensor<1x?x8xf32>
+  // CHECK: rt3_graph.layer_norm %{{.*}}, %{{.*}}, %{{.*}} epsilon = 9.99999974E-6 rms
+  %rms = rt3_graph.layer_norm %y, %v, %v epsilon = 1.0e-5 rms : tensor<1x?x8xf32>, tensor<8xf32>, tensor<8xf32> -> tensor<1x?x8xf32>
+  return %y : tensor<1x?x8xf32>
+}
+
+// CHECK-LABEL: func.func @text
+func.func @text(%q: tensor<1x?x8xf32>, %k: tensor<1x?x4xf32>, %c: tensor<?x4xf32>) -> tensor<1x?x8xf32> {
+  // CHECK: rt3_graph.iota 0 step 1 positions : tensor<?xi64>
+  %i = rt3_graph.iota 0 step 1 positions : tensor<?xi64>
+  // CHECK: rt3_graph.rotary %{{.*}}, %{{.*}}, %{{.*}} heads = 2 :
+  %r = rt3_graph.rotary %q, %c, %c heads = 2 : (tensor<1x?x8xf32>, tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<1x?x8xf32>
+  // CHECK: rt3_graph.attention %{{.*}}, %{{.*}}, %{{.*}} heads = 2 scale = 1.000000e+00 causal cache = 3 :
+  %y = rt3_graph.attention %r, %k, %k heads = 2 scale = 1.0 causal cache = 3
+      : (tensor<1x?x8xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>) -> tensor<1x?x8xf32>
   return %y : tensor<1x?x8xf32>
 }

@@ -236,3 +236,43 @@ func.func @scratch_in_panels() {
   %s = rt3_kernel.scratch : <tensor<4x8xf32>, 24>
   return
 }
+// -----
+// pack C2
+func.func @panels_of_many_tokens_repacked(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>) {
+  // expected-error@+1 {{does not pack}}
+  %y = rt3_kernel.pack %x : <tensor<4x8xf32>, 24> -> <tensor<4x8xf32>, 12>
+  return
+}
+// -----
+// append C1
+func.func @append_of_other_features(%x: !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>) {
+  // expected-error@+1 {{appends}}
+  %y = rt3_kernel.append %x slot = 0 : <tensor<1x?x8xf32>, 24> -> <tensor<1x64x16xf32>, 24>
+  return
+}
+// -----
+// append C2
+func.func @append_without_end(%x: !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>) {
+  // expected-error@+1 {{keeps}}
+  %y = rt3_kernel.append %x slot = 0 : <tensor<1x?x8xf32>, 24> -> <tensor<1x?x8xf32>, 24>
+  return
+}
+// -----
+// rotary C1
+func.func @row_major_angles(%x: !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>, %c: !rt3_kernel.buffer<tensor<?x4xf32>, 0>) {
+  // expected-error@+1 {{turns}}
+  %y = rt3_kernel.rotary %x, %c, %c heads = 2
+      : (!rt3_kernel.buffer<tensor<1x?x8xf32>, 24>, !rt3_kernel.buffer<tensor<?x4xf32>, 0>, !rt3_kernel.buffer<tensor<?x4xf32>, 0>)
+      -> !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>
+  return
+}
+// -----
+// attention C3
+func.func @token_without_keys_of_earlier_runs(%q: !rt3_kernel.buffer<tensor<1x1x8xf32>, 1>, %k: !rt3_kernel.buffer<tensor<1x64x8xf32>, 24>,
+                                              %s: !rt3_kernel.buffer<tensor<72x1xf32>, 0>) {
+  // expected-error@+1 {{has no keys of earlier runs}}
+  %y = rt3_kernel.attention %q, %k, %k scratch %s heads = 2 scale = 1.0 causal tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2">
+      : (!rt3_kernel.buffer<tensor<1x1x8xf32>, 1>, !rt3_kernel.buffer<tensor<1x64x8xf32>, 24>, !rt3_kernel.buffer<tensor<1x64x8xf32>, 24>,
+         !rt3_kernel.buffer<tensor<72x1xf32>, 0>) -> !rt3_kernel.buffer<tensor<1x1x8xf32>, 1>
+  return
+}

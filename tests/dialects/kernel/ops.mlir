@@ -66,3 +66,23 @@ func.func @row_major(%x: !rt3_kernel.buffer<tensor<2x4xf32>, 0>, %i: !rt3_kernel
   %n = rt3_kernel.iota 0 step 2 : <tensor<?xi64>, 0>
   return
 }
+
+// CHECK-LABEL: func.func @text
+func.func @text(%x: !rt3_kernel.buffer<tensor<1x1x8xf32>, 1>, %c: !rt3_kernel.buffer<tensor<1x4xf32>, 1>) {
+  // CHECK: rt3_kernel.iota 0 step 1 positions : <tensor<1xi64>, 0>
+  %i = rt3_kernel.iota 0 step 1 positions : <tensor<1xi64>, 0>
+  // CHECK: rt3_kernel.pack %{{.*}} : <tensor<1x1x8xf32>, 1> -> <tensor<1x1x8xf32>, 3>
+  %w = rt3_kernel.pack %x : <tensor<1x1x8xf32>, 1> -> <tensor<1x1x8xf32>, 3>
+  // CHECK: rt3_kernel.rotary %{{.*}}, %{{.*}}, %{{.*}} heads = 2 :
+  %r = rt3_kernel.rotary %x, %c, %c heads = 2
+      : (!rt3_kernel.buffer<tensor<1x1x8xf32>, 1>, !rt3_kernel.buffer<tensor<1x4xf32>, 1>, !rt3_kernel.buffer<tensor<1x4xf32>, 1>)
+      -> !rt3_kernel.buffer<tensor<1x1x8xf32>, 1>
+  // CHECK: rt3_kernel.append %{{.*}} slot = 1 at <state, 0> : <tensor<1x1x8xf32>, 1> -> <tensor<1x64x8xf32>, 24>
+  %k = rt3_kernel.append %r slot = 1 at <state, 0> : <tensor<1x1x8xf32>, 1> -> <tensor<1x64x8xf32>, 24>
+  %s = rt3_kernel.scratch : <tensor<72x1xf32>, 0>
+  // CHECK: rt3_kernel.attention %{{.*}} scratch %{{.*}} heads = 2 scale = 1.000000e+00 causal cached tile
+  %a = rt3_kernel.attention %r, %k, %k scratch %s heads = 2 scale = 1.0 causal cached tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2">
+      : (!rt3_kernel.buffer<tensor<1x1x8xf32>, 1>, !rt3_kernel.buffer<tensor<1x64x8xf32>, 24>, !rt3_kernel.buffer<tensor<1x64x8xf32>, 24>,
+         !rt3_kernel.buffer<tensor<72x1xf32>, 0>) -> !rt3_kernel.buffer<tensor<1x1x8xf32>, 1>
+  return
+}
