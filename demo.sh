@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, compiles the sample model for this x86-64
 # machine and for AArch64, in f32 and int8, runs all at every level and prints one
-# table.
+# table; then lets it write a text, whose level falls on the way.
 set -euo pipefail
 cd "$(dirname "$0")"
 third_party/install.sh
@@ -23,6 +23,13 @@ for type in f32 int8; do
     "${cc[@]}" -O2 -std=gnu11 -Iruntime/include -I$folder runtime/examples/run_model.c runtime/src/*.c \
       $folder/libbyte_lm.a -lm -o $folder/run_model
     "${run[@]}" $folder/run_model $folder/byte_lm.rt3 $model/held-out.txt > $folder/levels.txt
+    folder=$out/$type/$target-text
+    mkdir -p $folder
+    build/release/bin/rt3c $model/byte-lm.onnx --shape ids=1x1..16 --kv-cache 128 --target $target \
+      --levels $model/levels.json --type $type --name byte_lm -o $folder > $folder.txt 2>&1 || { cat $folder.txt; exit 1; }
+    "${cc[@]}" -O2 -std=gnu11 -Iruntime/include -I$folder runtime/examples/generate.c runtime/src/*.c \
+      $folder/libbyte_lm.a -lm -o $folder/generate
+    "${run[@]}" $folder/generate $folder/byte_lm.rt3 "The people of this country " 96 > $folder/text.txt
   done
   benchmarks/arm/count.py $model/byte-lm.onnx --shape ids=1x1..128 --levels $model/levels.json --type $type --target $arm \
     --models $arm --without-onnxruntime --json > $out/$type/counts.json
@@ -50,3 +57,8 @@ for type in ("f32", "int8"):
     print(f"bundles, {type}: {sizes[0]} bytes ({host}), {sizes[1]} bytes ({arm})")
 print(f"* whole model: blocks counted under qemu, cycles by llvm-mca's {arm}, perfect caches: an estimate, nothing was timed on Arm")
 END
+for target in $host $arm; do
+  echo
+  echo "a text from $target, f32; its level falls twice (high, mid, low):"
+  case $target in x86*) cat -v $out/f32/$target-text/text.txt ;; *) head -1 $out/f32/$target-text/text.txt | cat -v ;; esac
+done

@@ -39,7 +39,7 @@ using namespace mlir;
 using namespace mlir::rt3;
 
 static constexpr int64_t kChainBytes = 48 << 20, kMaxTokens = 384;
-static constexpr int64_t kTokens[] = {8, 32, 128, 384};
+static constexpr int64_t kTokens[] = {1, 8, 32, 128, 384};
 
 namespace {
 
@@ -90,13 +90,14 @@ std::vector<Layer> makeChain(int64_t k, int64_t n) {
   return chain;
 }
 
-OwningOpRef<ModuleOp> makeModule(MLIRContext *context, const std::vector<Layer> &chain, bool isInt8) {
+// For a single token, which has kernels of its own, or for up to kMaxTokens.
+OwningOpRef<ModuleOp> makeModule(MLIRContext *context, const std::vector<Layer> &chain, bool isInt8, bool isToken) {
   ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
   module.get()->setAttr(graph::kMaxLengthAttr, b.getI64IntegerAttr(kMaxTokens));
   auto typeOf = [&](int64_t features) {
-    return RankedTensorType::get({ShapedType::kDynamic, features}, b.getF32Type());
+    return RankedTensorType::get({isToken ? 1 : ShapedType::kDynamic, features}, b.getF32Type());
   };
   auto function = func::FuncOp::create(b, "main", b.getFunctionType({typeOf(chain[0].inputs)}, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
@@ -185,22 +186,27 @@ private:
     options.device = orStop(hostDevice());
     options.levels = makePlan();
     options.keepsSparse = true;
-    OwningOpRef<ModuleOp> module = makeModule(&context, chain, isInt8);
-    if (llvm::Error error = pruneLevels(*module, options.levels))
-      stop(llvm::toString(std::move(error)));
-    OwningOpRef<ModuleOp> copy(module->clone());
-    CompileResult result = orStop(compilePruned(*copy, options));
-    llvm::SmallString<128> folder;
-    if (llvm::sys::fs::createUniqueDirectory("rt3-linear", folder))
-      stop("no temporary folder");
-    if (llvm::Error error = writeFiles(folder.str().str(), orStop(libraryFiles(result, options))))
-      stop(llvm::toString(std::move(error)));
-    models.push_back(orStop(LoadedModel::load(folder.str().str())));
-    llvm::sys::fs::remove_directories(folder);
-    LoadedModel *model = models.back().get();
+    OwningOpRef<ModuleOp> module;
+    LoadedModel *own[2]; // For a single token, for more.
+    for (bool isToken : {true, false}) {
+      module = makeModule(&context, chain, isInt8, isToken);
+      if (llvm::Error error = pruneLevels(*module, options.levels))
+        stop(llvm::toString(std::move(error)));
+      OwningOpRef<ModuleOp> copy(module->clone());
+      CompileResult result = orStop(compilePruned(*copy, options));
+      llvm::SmallString<128> folder;
+      if (llvm::sys::fs::createUniqueDirectory("rt3-linear", folder))
+        stop("no temporary folder");
+      if (llvm::Error error = writeFiles(folder.str().str(), orStop(libraryFiles(result, options))))
+        stop(llvm::toString(std::move(error)));
+      models.push_back(orStop(LoadedModel::load(folder.str().str())));
+      llvm::sys::fs::remove_directories(folder);
+      own[!isToken] = models.back().get();
+    }
     for (uint32_t i = 0; i < options.levels.levels.size(); ++i) {
       Candidate candidate{"rt3_" + options.name + "_" + options.levels.levels[i].name, {}, buffers[0].data()};
-      candidate.run = [this, model, i](int64_t tokens) {
+      candidate.run = [this, token = own[0], many = own[1], i](int64_t tokens) {
+        LoadedModel *model = tokens == 1 ? token : many;
         (void)!rt3_model_set_level(model->model(), i);
         if (llvm::Error error = model->run({input.data()}, {buffers[0].data()}, tokens))
           stop(llvm::toString(std::move(error)));
@@ -213,8 +219,12 @@ private:
 
   // Against OpenBLAS on the masked weights, or all weights without a module.
   void check(const Candidate &candidate, ModuleOp module, size_t level, double tolerance) {
-    constexpr int64_t kCheckedTokens = 13;
-    std::vector<float> x(input.begin(), input.begin() + kCheckedTokens * chain[0].inputs), y;
+    for (int64_t tokens : {1, 13})
+      check(candidate, module, level, tolerance, tokens);
+  }
+
+  void check(const Candidate &candidate, ModuleOp module, size_t level, double tolerance, int64_t tokens) {
+    std::vector<float> x(input.begin(), input.begin() + tokens * chain[0].inputs), y;
     std::vector<graph::LinearOp> ops;
     if (module)
       module.walk([&](graph::LinearOp op) { ops.push_back(op); });
@@ -226,11 +236,11 @@ private:
           for (size_t w = 0; w < weights.size(); ++w)
             weights[w] = kept[w] ? weights[w] : 0;
         }
-      y.resize(kCheckedTokens * chain[i].outputs);
-      multiply(x.data(), chain[i], weights.data(), kCheckedTokens, y.data());
+      y.resize(tokens * chain[i].outputs);
+      multiply(x.data(), chain[i], weights.data(), tokens, y.data());
       x = y;
     }
-    candidate.run(kCheckedTokens);
+    candidate.run(tokens);
     double difference = 0, size = 0;
     for (size_t i = 0; i < y.size(); ++i) {
       difference += std::pow(double(candidate.output[i]) - y[i], 2);

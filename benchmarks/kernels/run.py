@@ -111,7 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     lines = (ROOT / "benchmarks/kernels/shapes.txt").read_text().splitlines()
     parser.add_argument("--shapes", default=",".join(line for line in lines if line and not line.startswith("#")))
-    parser.add_argument("--tokens", default="8,32,128,384")
+    parser.add_argument("--tokens", default="1,8,32,128,384")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.05, help="per repetition")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/linear")

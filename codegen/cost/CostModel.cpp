@@ -61,6 +61,44 @@ template <typename Body> static double sumPanels(const Device &device, int64_t t
   return sum;
 }
 
+// Cycles of one trip of a kernel of a single token: `columns` inputs, each times up to
+// eight weights, which vectors hold.
+static double tokenTrip(const Device &device, double columns, double vectors, double indices) {
+  double fmas = vectors, loads = columns + vectors + indices, others = 4;
+  return std::max(
+      {fmas / device.fmaPerCycle, loads / device.loadsPerCycle, (fmas + loads + others) / device.issuePerCycle});
+}
+
+static double predictTokenDenseCycles(const Device &device, int64_t inputs, int64_t padded) {
+  double vectors = std::max<double>(1, double(device.tileRows) / device.lanes);
+  double compute = tokenTrip(device, 1, vectors, 0) * inputs * padded / device.tileRows;
+  return std::max(compute, 4.0 * inputs * padded / device.streamBytesPerCycle);
+}
+
+static double predictTokenCycles(const Device &device, const PackedStream &stream) {
+  const StreamShape &shape = stream.shape;
+  double compute = 0, exits = 0;
+  for (auto [p, pattern] : llvm::enumerate(stream.patterns))
+    for (int64_t row = 0; row < shape.rows; row += shape.pass) {
+      double columns = 0, vectors = 0;
+      for (int64_t c = 0; c < shape.columns; ++c) {
+        uint64_t rows = pattern >> (c * shape.rows + row) & ((uint64_t(1) << shape.pass) - 1);
+        if (rows == 0)
+          continue;
+        ++columns;
+        vectors += std::max<double>(1, (llvm::popcount(rows) <= 4 ? 4.0 : 8.0) / device.lanes);
+      }
+      if (columns == 0)
+        continue;
+      compute += tokenTrip(device, columns, vectors, shape.gathered ? columns : 1) * stream.blockCounts[p];
+      exits += device.loopExitCycles * std::min(stream.blockCounts[p], stream.segmentCount);
+    }
+  double bytes = stream.size / device.streamBytesPerCycle;
+  // Measured: one long loop per group overlaps with its stream of weights, many short
+  // ones, whose ends are not foreseen, do not.
+  return (stream.patterns.size() == 1 ? std::max(compute, bytes) : compute + bytes) + exits;
+}
+
 Device mlir::rt3::costDevice(const Device &device, std::optional<kernel::Dot> dot) {
   Device result = device;
   if (dot == kernel::Dot::Pmaddwd) { // And an addition.
@@ -73,6 +111,8 @@ Device mlir::rt3::costDevice(const Device &device, std::optional<kernel::Dot> do
 double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens) {
   int64_t padded = llvm::alignTo(outputs, kernel::kFeatureMultiple);
   int64_t rows = device.tileRows;
+  if (tokens == 1)
+    return predictTokenDenseCycles(device, inputs, padded);
   return sumPanels(device, tokens, [&](int64_t vectors) {
     Trip trip;
     trip.fmas = rows * vectors;
@@ -90,6 +130,8 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
   const StreamShape &shape = stream.shape;
   if (stream.patterns.empty())
     return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens);
+  if (tokens == 1)
+    return predictTokenCycles(device, stream);
   return sumPanels(device, tokens, [&](int64_t vectors) {
     double compute = 0;
     for (auto [p, pattern] : llvm::enumerate(stream.patterns))

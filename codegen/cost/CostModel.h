@@ -20,7 +20,7 @@ Device costDevice(const Device &device, std::optional<kernel::Dot> dot);
 // Cycles of a linear layer for `tokens` tokens. Per block the largest of: FMAs
 // by FMA rate, loads by load rate, instructions by issue rate, and the longest
 // chain on one accumulator by latency; per loop its exit; per panel at least the
-// stream's bytes by bandwidth.
+// stream's bytes by bandwidth. A single token has kernels of its own.
 double predictLinearCycles(const Device &device, const PackedStream &stream, int64_t inputs, int64_t tokens);
 
 // What predictLinearCycles gives for dense weights, without packing them.

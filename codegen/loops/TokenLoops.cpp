@@ -18,6 +18,8 @@ using namespace mlir::rt3;
 
 // Products on one sum would wait for each other: so many sums side by side.
 static constexpr int64_t kChains = 4;
+// Bytes of a cache line, and how far ahead weights are asked for.
+static constexpr int64_t kLineSize = 64, kPrefetchDistance = 8192;
 
 namespace {
 
@@ -140,44 +142,41 @@ private:
         indices = b.offset(indices, b.mul(header.counts[p], 2 * entries));
         continue;
       }
-      int64_t stored = 0, times = llvm::divideCeil(kChains, int64_t(columns.size()));
+      int64_t stored = 0, turns = llvm::divideCeil(kChains, int64_t(columns.size()));
       for (const KeptColumn &column : columns)
         stored += column.rows.size();
-      // Sums of the kept rows alone, without gaps: [time][column]. Lanes behind them
-      // add up what lies behind the values, and are dropped.
+      // Sums of the kept rows alone, without gaps: [turn][column]. Lanes behind them
+      // add up what lies behind the values, and are dropped. Blocks take turns, so that
+      // none waits for the one before; a loop of several blocks would end in another,
+      // and each end is a branch that is not foreseen.
       SmallVector<Value> carried{indices, values};
-      for (int64_t t = 0; t < times; ++t)
+      for (int64_t t = 0; t < turns; ++t)
         for (const KeptColumn &column : columns)
           carried.push_back(zero(vectorOf(column.rows.size() <= 4 ? 4 : 8, element)));
-      auto step = [&](ValueRange state, int64_t count) {
-        SmallVector<Value> next(state);
-        size_t sum = 2;
-        for (int64_t t = 0; t < count; ++t) {
-          Value index, source;
-          int64_t used = t * stored;
-          for (auto [c, column] : llvm::enumerate(columns)) {
-            if (stream.getGathered() || c == 0) {
-              index = b.loadU16(b.offset(state[0], 2 * (t * entries + (stream.getGathered() ? column.column : 0))));
-              source = b.offset(x, b.mul(index, 4));
-            }
-            Value input = stream.getGathered() ? source : b.offset(source, column.column * inputSize);
-            next[sum] = multiply(b.offset(state[1], 4 * used), input, state[sum]);
-            ++sum;
-            used += column.rows.size();
+      carried = b.loop(b.integer(0), header.counts[p], 1, carried, [&](Value, ValueRange state) {
+        SmallVector<Value> next{b.offset(state[0], 2 * entries), b.offset(state[1], 4 * stored)};
+        llvm::append_range(next, state.drop_front(2 + columns.size()));
+        // Mispredicted ends of loops hold up the loads behind them, not these.
+        for (int64_t line = 0; line < 4 * stored; line += kLineSize)
+          b.prefetch(b.offset(state[1], line + kPrefetchDistance));
+        Value source;
+        int64_t used = 0;
+        for (auto [c, column] : llvm::enumerate(columns)) {
+          if (stream.getGathered() || c == 0) {
+            Value index = b.loadU16(b.offset(state[0], stream.getGathered() ? 2 * column.column : 0));
+            source = b.offset(x, b.mul(index, 4));
           }
+          Value input = stream.getGathered() ? source : b.offset(source, column.column * inputSize);
+          next.push_back(multiply(b.offset(state[1], 4 * used), input, state[2 + c]));
+          used += column.rows.size();
         }
-        next[0] = b.offset(state[0], 2 * entries * count);
-        next[1] = b.offset(state[1], 4 * stored * count);
         return next;
-      };
-      Value count = header.counts[p], whole = b.mul(b.divide(count, times), times);
-      carried = b.loop(b.integer(0), whole, times, carried, [&](Value, ValueRange s) { return step(s, times); });
-      carried = b.loop(whole, count, 1, carried, [&](Value, ValueRange s) { return step(s, 1); });
+      });
       indices = carried[0];
       values = carried[1];
       for (auto [c, column] : llvm::enumerate(columns)) {
         Value sum = carried[2 + c];
-        for (int64_t t = 1; t < times; ++t)
+        for (int64_t t = 1; t < turns; ++t)
           sum = add(sum, carried[2 + t * columns.size() + c]);
         sums = add(sums, spread(sum, column.rows, pass));
       }

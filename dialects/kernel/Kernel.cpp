@@ -300,9 +300,9 @@ LogicalResult AttentionOp::verify() {
   int64_t panel = getTile().getVectors() * getTile().getLanes();
   bool isToken = type.getPanel() == 1;
   auto tokens = [](BufferType buffer) { return buffer.getTensor().getShape().drop_back(); };
-  bool hasAllKeys = getCached() || tokens(type) == tokens(typeOf(getK()));
-  if (!hasAllKeys || (!isToken && type.getPanel() != panel) || getType() != type || typeOf(getK()).getPanel() != panel ||
-      getK().getType() != getV().getType()) // C1
+  bool hasAllKeys = getCached() || isToken || tokens(type) == tokens(typeOf(getK()));
+  if (!hasAllKeys || (!isToken && type.getPanel() != panel) || getType() != type ||
+      typeOf(getK()).getPanel() != panel || getK().getType() != getV().getType()) // C1
     return emitOpError("tile has ") << panel << " tokens, buffers are " << type << ", " << getK().getType() << ", "
                                     << getV().getType() << " and " << getType();
   if (getMask() && (!isRowMajor(getMask()) || typeOf(getMask()).getTensor().getRank() != 4)) // C2

@@ -96,7 +96,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   types.append({text, fewHeads, angles});
   // A mask, and values that poison what comes after them, have no cache.
   if (!hasCache)
-    types.append({sequence, mask, special, specialSequence, specialSequence});
+    types.append({sequence, mask, special, specialSequence, specialSequence, angles});
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
@@ -160,7 +160,9 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   results.push_back(graph::AttentionOp::create(b, specialSequence, q, q, v, mlir::Value(), b.getI64IntegerAttr(3),
                                                b.getF32FloatAttr(0.3), UnitAttr(), IntegerAttr()));
   for (uint32_t kind = 0; kind <= graph::getMaxEnumValForUnaryKind(); ++kind)
-    if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
+    if (graph::UnaryKind(kind) == graph::UnaryKind::Sin || graph::UnaryKind(kind) == graph::UnaryKind::Cos)
+      results.push_back(graph::UnaryOp::create(b, angles, graph::UnaryKind(kind), argument(8)));
+    else if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
       results.push_back(graph::UnaryOp::create(b, special, graph::UnaryKind(kind), s));
   func::ReturnOp::create(b, results);
   SmallVector<Type> resultTypes(mlir::ValueRange(results).getTypes());
@@ -199,6 +201,9 @@ static std::vector<HostTensor> makeInputs(int64_t length, bool hasCache) {
   inputs.back().elements[(length - 1) * 24 + 9] = NAN;       // In head 1 of 3.
   inputs.back().elements[(length - 1) * 24 + 17] = infinity; // In head 2.
   add({1, length, 24}, 2);                                   // ... and of values.
+  add({length, kTextFeatures / 4}, 8192);                    // Angles; larger ones lose bits.
+  inputs.back().elements[0] = NAN;
+  inputs.back().elements[1] = infinity;
   return inputs;
 }
 

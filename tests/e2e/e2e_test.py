@@ -368,7 +368,7 @@ TORCH = subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_outpu
 
 @unittest.skipUnless(TORCH, "no python3-torch here")
 class ExportedModelsTest(unittest.TestCase):
-    def test_pytorchs_gpt2_and_distilbert_match_the_interpreter(self):
+    def test_pytorchs_gpt2_distilbert_and_llama_match_the_interpreter(self):
         models, out = folder("exported"), folder("exported-out")
         for opset in ("11", "13", "16"):
             subprocess.run(["/usr/bin/python3", ROOT / "tests/models/exported/export.py", models, opset], check=True,
@@ -382,6 +382,74 @@ class ExportedModelsTest(unittest.TestCase):
                     self.assertEqual(checked["attentions"], attentions)
                     rt3c(model, "--shape", shape, "--target", "x86-64-v3", "--name", "exported", "-o", out)
                     rt3c("compare", model, "--shape", shape, "--with", out, "--length", length, "--tolerance", "1e-5")
+            # As a whole, and token by token.
+            llama = [models / "llama.onnx", "--shape", "input_ids=1x1..64", "--kv-cache", "100"]
+            self.assertEqual(json.loads(rt3c("check", *llama, "--json").stdout)["attentions"], 2)
+            rt3c(*llama, "--target", "x86-64-v3", "--name", "exported", "-o", out)
+            rt3c("compare", *llama, "--with", out, "--length", "37", "--tolerance", "1e-5")
+
+
+class GenerationTest(unittest.TestCase):
+    """The sample model, compiled with a cache."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.model = [MODEL, "--shape", "ids=1x1..16", "--kv-cache", "100", "--levels", levels_file(NESTED)]
+        cls.out = folder("generation")
+        rt3c(*cls.model, "--name", "byte_lm", "-o", cls.out)
+
+    def generate(self, *arguments, code=0):
+        return rt3c("generate", self.out, *arguments, code=code)
+
+    def test_token_by_token_is_as_a_whole(self):
+        rt3c("compare", *self.model, "--with", self.out)
+
+    def test_a_text_of_one_level_does_not_depend_on_where_the_prompt_ends(self):
+        whole = self.generate("--prompt", "The United ", "--tokens", "30", "--level", "high").stdout
+        again = self.generate("--prompt", whole[:25], "--tokens", "16", "--level", "high").stdout
+        self.assertEqual(whole, again)
+
+    def test_levels_change_between_two_tokens(self):
+        arguments = ["--ids", " ".join(map(str, b"The United ")), "--tokens", "40"]
+        high, low = (self.generate(*arguments, "--level", level).stdout.split() for level in ("high", "low"))
+        mixed = self.generate(*arguments, "--level", "high", "--switch", "20=low")
+        tokens = mixed.stdout.split()
+        self.assertEqual(tokens[:21], high[:21])
+        self.assertTrue(tokens != high and tokens != low)
+        self.assertIn("level low", mixed.stderr)
+        self.assertIn("level high", mixed.stderr)
+
+    def test_errors(self):
+        full = self.generate("--prompt", "x" * 60, "--tokens", "41", code=5)
+        self.assertIn("do not fit the 100", full.stderr)
+        self.generate("--prompt", "x", "--ids", "1", code=2)
+        self.generate("--ids", "256", code=2)
+        self.generate("--ids", "1", "--switch", "999=low", code=2)
+        without = folder("without-cache")
+        rt3c(MODEL, "--shape", "ids=1x1..16", "-o", without)
+        self.assertIn("without --kv-cache", rt3c("generate", without, "--ids", "1", code=2).stderr)
+        self.assertIn("is less than", rt3c("check", MODEL, "--shape", "ids=1x1..16", "--kv-cache", "15", code=2).stderr)
+        self.assertIn("needs a free dimension", rt3c("check", MODEL, "--shape", "ids=1x16", "--kv-cache", "16", code=2).stderr)
+        # The table of positions ends.
+        self.assertIn("128 rows", rt3c("check", MODEL, "--shape", "ids=1x1..16", "--kv-cache", "129", code=4).stderr)
+
+
+STORIES = ROOT.parent / "shared/data/models/stories260k/stories260K.bin"
+
+
+@unittest.skipUnless(STORIES.exists(), "no ../shared/data here")
+class LlamaTest(unittest.TestCase):
+    def test_stories260k_writes_what_plain_numpy_writes(self):
+        script, model, out = ROOT / "tests/models/stories260k/write.py", SCRATCH / "stories.onnx", folder("stories")
+        expected = subprocess.run(["/usr/bin/python3", script, STORIES, model, "--generate", "50"], check=True,
+                                  capture_output=True, text=True).stdout
+        options = [model, "--shape", "ids=1x1..64", "--kv-cache", "512"]
+        for target in TARGETS:
+            rt3c(*options, "--target", target, "-o", out)
+            self.assertEqual(rt3c("generate", out, "--ids", "1", "--tokens", "50").stdout, expected)
+            # 70 tokens do not fit one run.
+            rt3c("generate", out, "--ids", " ".join(["1", "403"] * 35), "--tokens", "2")
+        rt3c("compare", *options, "--with", out, "--length", "20")
 
 
 @unittest.skipUnless(MINILM.exists(), "no ../shared/data here")

@@ -7,7 +7,7 @@
 gpt2.onnx: Conv1D on flattened tokens, Q, K and V split from one product, a causal
 mask by where, tanh GELU, a head tied to the embedding. distilbert.onnx: a mask
 filled in over scores, erf GELU, the first token's hidden state to a classifier.
-Random weights. Needs Debian's python3-torch.
+llama.onnx: RMSNorm, rotary embedding, grouped queries, SwiGLU. Random weights. Needs Debian's python3-torch.
 """
 
 import math
@@ -99,14 +99,83 @@ class DistilBert(nn.Module):
         return self.classifier(functional.relu(self.pooler(x[:, 0]))), x
 
 
+class RmsNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(width) + 0.5)
+
+    def forward(self, x):
+        variance = x.to(torch.float32).pow(2).mean(-1, keepdim=True)
+        return self.weight * (x * torch.rsqrt(variance + 1e-6))
+
+
+def rotate_half(x):
+    return torch.cat((-x[..., x.shape[-1] // 2 :], x[..., : x.shape[-1] // 2]), dim=-1)
+
+
+class LlamaBlock(nn.Module):
+    def __init__(self, width, heads, key_heads):
+        super().__init__()
+        self.heads, self.key_heads, self.size = heads, key_heads, width // heads
+        self.norm1, self.norm2 = RmsNorm(width), RmsNorm(width)
+        self.q, self.o = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+        self.k, self.v = (nn.Linear(width, key_heads * self.size, bias=False) for _ in range(2))
+        self.gate, self.up = (nn.Linear(width, 2 * width, bias=False) for _ in range(2))
+        self.down = nn.Linear(2 * width, width, bias=False)
+
+    def repeat(self, x):
+        batch, heads, length, size = x.shape
+        x = x[:, :, None, :, :].expand(batch, heads, self.heads // heads, length, size)
+        return x.reshape(batch, self.heads, length, size)
+
+    def forward(self, x, cos, sin, mask):
+        batch, length, width = x.size()
+        y = self.norm1(x)
+        q = self.q(y).view(batch, length, self.heads, self.size).transpose(1, 2)
+        k = self.k(y).view(batch, length, self.key_heads, self.size).transpose(1, 2)
+        v = self.v(y).view(batch, length, self.key_heads, self.size).transpose(1, 2)
+        q, k = q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+        scores = torch.matmul(q, self.repeat(k).transpose(2, 3)) / math.sqrt(self.size) + mask
+        y = torch.matmul(functional.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype), self.repeat(v))
+        x = x + self.o(y.transpose(1, 2).contiguous().reshape(batch, length, width))
+        y = self.norm2(x)
+        return x + self.down(functional.silu(self.gate(y)) * self.up(y))
+
+
+class Llama(nn.Module):
+    def __init__(self, width=48, heads=4, key_heads=2):
+        super().__init__()
+        self.tokens = nn.Embedding(VOCABULARY, width)
+        self.blocks = nn.ModuleList(LlamaBlock(width, heads, key_heads) for _ in range(2))
+        self.norm, self.head = RmsNorm(width), nn.Linear(width, VOCABULARY, bias=False)
+        size = width // heads
+        self.register_buffer("frequencies", 1.0 / 10000 ** (torch.arange(0, size, 2).float() / size))
+
+    def forward(self, input_ids):
+        length = input_ids.shape[1]
+        positions = torch.arange(length).unsqueeze(0)
+        angles = (self.frequencies[None, :, None] @ positions[:, None, :].float()).transpose(1, 2)
+        angles = torch.cat((angles, angles), dim=-1)
+        cos, sin = angles.cos().unsqueeze(1), angles.sin().unsqueeze(1)
+        column = torch.arange(length)
+        mask = torch.full((length, length), torch.finfo(torch.float32).min)
+        mask = mask.masked_fill(column < (column + 1).view(length, 1), 0.0)[None, None, :, :]
+        x = self.tokens(input_ids)
+        for block in self.blocks:
+            x = block(x, cos, sin, mask)
+        return self.head(self.norm(x))
+
+
 def main():
     folder, opset = sys.argv[1], int(sys.argv[2])
-    for name, model, outputs in (("gpt2", Gpt2, ["logits"]), ("distilbert", DistilBert, ["logits", "hidden"])):
+    both, ids = ["input_ids", "attention_mask"], ["input_ids"]
+    for name, model, names, outputs in (("gpt2", Gpt2, both, ["logits"]), ("distilbert", DistilBert, both, ["logits", "hidden"]),
+                                        ("llama", Llama, ids, ["logits"])):
         torch.manual_seed(1)
-        inputs = (torch.zeros(1, 16, dtype=torch.long), torch.ones(1, 16, dtype=torch.long))
-        axes = {name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")}
+        inputs = (torch.zeros(1, 16, dtype=torch.long), torch.ones(1, 16, dtype=torch.long))[: len(names)]
+        axes = {name: {0: "batch", 1: "sequence"} for name in names}
         torch.onnx.export(model().eval(), inputs, f"{folder}/{name}.onnx", opset_version=opset, output_names=outputs,
-                          input_names=["input_ids", "attention_mask"], dynamic_axes=axes)
+                          input_names=names, dynamic_axes=axes)
 
 
 if __name__ == "__main__":
