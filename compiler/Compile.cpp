@@ -168,6 +168,12 @@ static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr 
   result.lastIndexLimit = limit(last);
   for (int64_t pattern : stream.getPatterns().asArrayRef())
     result.patternValues.push_back(llvm::popcount(uint64_t(pattern)));
+  if (auto parts = stream.getParts()) {
+    int64_t eights = llvm::divideCeil(outputs, kernel::kFeatureMultiple), count = parts.size() / ranges;
+    for (int64_t part = 0; part < count; ++part)
+      result.partGroups.push_back(eights * part / count * kernel::kFeatureMultiple / stream.getRows());
+    result.partOffsets.assign(parts.asArrayRef().begin(), parts.asArrayRef().end());
+  }
   return result;
 }
 

@@ -3,6 +3,7 @@
 // rt3c: parses options and calls a verb. A model without a verb is compiled.
 
 #include "compiler/verbs/Verbs.h"
+#include "rt3/rt3_pool.h"
 
 #include <CLI/CLI.hpp>
 
@@ -92,6 +93,9 @@ int main(int argc, char **argv) {
   benchApp->add_option("--length", bench.length, "free dimension; none: its maximum");
   benchApp->add_option("--position", bench.position, "tokens before, of a model compiled with --kv-cache")
       ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  benchApp->add_option("--threads", bench.threads, "of large layers; times are then wall-clock")
+      ->check(CLI::Range(1, RT3_POOL_MAX_THREADS))
       ->capture_default_str();
   benchApp->add_option("--seconds", bench.seconds, "per level")->capture_default_str();
   benchApp->add_option("--vs", bench.rivalModel, "ONNX file that ONNX Runtime times beside it");

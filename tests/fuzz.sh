@@ -19,11 +19,11 @@ if [ "$1" = build ]; then
   # Debian ships it.
   flags=(-O1 -g -std=c++20 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-unused-parameter
     -I. -Ibuild/release -isystem /usr/lib/llvm-22/include)
-  for file in compiler/onnx/{Import,ImportInputs,ImportMoves,ImportOps,ImportQuantized,ImportShapes,KnownTensor,Model}.cpp compiler/interpreter/{FoldConstants,Interpreter}.cpp; do
+  for file in compiler/onnx/{Import,ImportInputs,ImportMoves,ImportOps,ImportQuantized,ImportShapes,KnownTensor,Model}.cpp compiler/interpreter/{FoldConstants,FoldPositions,Interpreter}.cpp; do
     ccache clang++-22 "${flags[@]}" -c "$file" -o "$out/$(basename "$file").o"
   done
   clang++-22 "${flags[@]}" -fsanitize=fuzzer tests/compiler/onnx/import_fuzz.cc \
-    $out/{Import,ImportInputs,ImportMoves,ImportOps,ImportQuantized,ImportShapes,KnownTensor,Model,FoldConstants,Interpreter}.cpp.o \
+    $out/{Import,ImportInputs,ImportMoves,ImportOps,ImportQuantized,ImportShapes,KnownTensor,Model,FoldConstants,FoldPositions,Interpreter}.cpp.o \
     build/release/compiler/librt3_{compiler,prune}.a build/release/codegen/librt3_codegen.a \
     build/release/dialects/{graph/librt3_graph,kernel/librt3_kernel}.a build/release/compiler/librt3_onnx_proto.a \
     -lprotobuf-lite -L/usr/lib/llvm-22/lib -Wl,-rpath,/usr/lib/llvm-22/lib -lMLIR -lLLVM -o $out/import_fuzz

@@ -37,6 +37,13 @@ public:
                                     value, ".rt3");
   }
 
+  // A private array of numbers and its address; null for none.
+  template <typename T> llvm::Constant *numbers(const std::vector<T> &list) {
+    if (list.empty())
+      return llvm::ConstantPointerNull::get(llvm::PointerType::get(context, 0));
+    return data(llvm::ConstantDataArray::get(context, list));
+  }
+
   llvm::Constant *tensors(const std::vector<TensorDescription> &list) {
     std::vector<llvm::Constant *> rows;
     for (const TensorDescription &tensor : list) {
@@ -55,7 +62,8 @@ public:
       rows.push_back(
           structOf({u64(stream.offset), u64(stream.length), u32(stream.rangeCount), u32(stream.groupCount),
                     u32(stream.patternValues.size()), u32(stream.entries), u32(stream.indexLimit),
-                    u32(stream.lastIndexLimit), data(llvm::ConstantDataArray::get(context, stream.patternValues))}));
+                    u32(stream.lastIndexLimit), data(llvm::ConstantDataArray::get(context, stream.patternValues)),
+                    u32(stream.partGroups.size()), numbers(stream.partGroups), numbers(stream.partOffsets)}));
     return table(rows);
   }
 

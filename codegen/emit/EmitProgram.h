@@ -29,6 +29,8 @@ struct StreamDescription {
   uint64_t offset, length;
   uint32_t rangeCount, groupCount, entries, indexLimit, lastIndexLimit;
   std::vector<uint8_t> patternValues;
+  std::vector<uint32_t> partGroups;
+  std::vector<uint64_t> partOffsets;
 
   bool operator==(const StreamDescription &) const = default;
 };

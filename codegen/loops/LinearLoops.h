@@ -15,6 +15,13 @@ struct TileArguments {
   Value x, y, weights, start;
   Value inputs, groups, isFirst;
   Value isLast, scales, bias; // Of int8.
+  // Where the groups begin in each range: bytes, as i64, `partStride` bytes apart.
+  Value parts, partStride;
+
+  // The weights of range `r`; `next` is where the last range ended.
+  Value weightsOf(LoopBuilder &b, Value r, Value next) const {
+    return parts ? b.offset(weights, b.load(b.getI64Type(), b.offset(parts, b.mul(r, partStride)))) : next;
+  }
 };
 
 // The beginning of a sparse segment; see rt3_kernel.stream.

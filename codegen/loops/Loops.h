@@ -17,6 +17,7 @@ struct CallSite {
   ModuleOp module;
   Value length;      // The free dimension, i64.
   Value position;    // Tokens of earlier runs, i64.
+  Value parallel;    // The caller's threads, rt3_parallel_t or null.
   int64_t maxLength; // Its largest value.
   kernel::TileAttr tile;
   // Where a buffer lies.

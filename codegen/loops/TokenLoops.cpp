@@ -45,7 +45,7 @@ public:
       if (dot)
         g.isEnd = arith::AndIOp::create(b, a.isLast, b.isEqual(r, b.sub(ranges, b.integer(1))));
       g.tokenScale = tokenScale;
-      return b.loop(b.integer(0), a.groups, 1, carried, [&](Value group, ValueRange next) {
+      return b.loop(b.integer(0), a.groups, 1, {a.weightsOf(b, r, carried[0])}, [&](Value group, ValueRange next) {
         Value place = b.mul(group, 4 * stream.getRows());
         g.y = b.offset(a.y, place);
         g.start = b.offset(a.start, place);

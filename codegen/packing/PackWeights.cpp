@@ -39,11 +39,12 @@ static void finish(PackedStream &stream) {
 static int64_t paddedOutputs(int64_t outputs) { return llvm::alignTo(outputs, kernel::kFeatureMultiple); }
 
 PackedStream mlir::rt3::packDense(const MaskedWeights &weights, const StreamShape &shape) {
-  PackedStream stream{shape, {}, {}, 0, 0, {}, 0, 0};
+  PackedStream stream{shape, {}, {}, 0, 0, {}, {}, 0, 0};
   int64_t outputs = paddedOutputs(weights.outputs);
   for (int64_t begin = 0; begin < weights.inputs; begin += shape.range) {
     int64_t end = std::min(begin + shape.range, weights.inputs);
     for (int64_t group = 0; group < outputs; group += shape.rows) {
+      stream.segmentOffsets.push_back(stream.bytes.size());
       for (int64_t k = begin; k < end; ++k)
         for (int64_t n = group; n < group + shape.rows; ++n) {
           bool isKept = n < weights.outputs && weights.isKept(k, n);
@@ -79,8 +80,10 @@ public:
     else
       takePatterns();
     stream.blockCounts.assign(stream.patterns.size(), 0);
-    for (const std::vector<Block> &segment : segments)
+    for (const std::vector<Block> &segment : segments) {
+      stream.segmentOffsets.push_back(stream.bytes.size());
       packSegment(segment);
+    }
     stream.shape = shape;
     stream.segmentCount = segments.size();
     finish(stream);

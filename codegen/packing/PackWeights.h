@@ -39,9 +39,10 @@ struct PackedStream {
                                  // loaded four at a time.
   int64_t size;                  // Bytes without that padding.
   int64_t segmentCount;
-  std::vector<int64_t> blockCounts; // Per pattern, over all segments.
-  int64_t keptCount;                // Words that the mask keeps.
-  int64_t storedCount;              // Words stored; the difference is fill-in.
+  std::vector<int64_t> segmentOffsets; // Where each begins; by range, then group.
+  std::vector<int64_t> blockCounts;    // Per pattern, over all segments.
+  int64_t keptCount;                   // Words that the mask keeps.
+  int64_t storedCount;                 // Words stored; the difference is fill-in.
 };
 
 // At most this many patterns that occur are given a loop each.

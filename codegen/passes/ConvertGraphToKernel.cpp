@@ -73,6 +73,19 @@ std::vector<char> constantBytes(ElementsAttr elements) {
   return bytes;
 }
 
+// Where the parts of a stream begin; see rt3_kernel.stream.
+std::vector<int64_t> partsOf(const PackedStream &stream, int64_t outputs) {
+  int64_t eights = llvm::divideCeil(outputs, kernel::kFeatureMultiple);
+  int64_t count = kernel::partCount(eights * kernel::kFeatureMultiple);
+  int64_t groups = eights * kernel::kFeatureMultiple / stream.shape.rows;
+  std::vector<int64_t> parts;
+  for (int64_t first = 0; first < stream.segmentCount; first += groups)
+    for (int64_t part = 0; part < count; ++part)
+      parts.push_back(
+          stream.segmentOffsets[first + eights * part / count * kernel::kFeatureMultiple / stream.shape.rows]);
+  return parts;
+}
+
 class FunctionConverter {
 public:
   FunctionConverter(func::FuncOp source, const Device &device, WeightStore &store)
@@ -367,7 +380,8 @@ private:
     for (PackedStream &stream : packed.streams)
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
-          stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns)));
+          stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns),
+          DenseI64ArrayAttr::get(op.getContext(), partsOf(stream, shape.back()))));
     kernel::FunctionAttr activation;
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),

@@ -97,7 +97,8 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
         return b.load(pointer, b.offset(outputs, 8 * place.getOffset()));
       return b.offset(place.getMemory() == kernel::Memory::State ? state : workspace, place.getOffset());
     };
-    CallSite site{b, module, length, position, maxLength, tile, pointerOf, weightsOf};
+    Value parallel = field(pointer, offsetof(rt3_call_t, parallel));
+    CallSite site{b, module, length, position, parallel, maxLength, tile, pointerOf, weightsOf};
     for (Operation &op : source.getBody().front()) {
       if (op.getNumResults() == 1 && !isa<kernel::ViewOp, kernel::ConstantOp>(op) && !op.hasAttr("place"))
         return op.emitOpError("has no place; run rt3-plan-memory first");

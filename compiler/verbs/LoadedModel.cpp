@@ -118,7 +118,21 @@ llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string
   return loaded;
 }
 
+llvm::Error LoadedModel::setThreads(uint32_t count) {
+  rt3_pool_finish(pool);
+  pool = nullptr;
+  if (count == 1)
+    return llvm::Error::success();
+  poolMemory = allocateAligned(rt3_pool_memory_size());
+  rt3_status_t status = rt3_pool_init(count, poolMemory.get(), rt3_pool_memory_size(), &pool);
+  if (status != RT3_OK)
+    return createStringError(llvm::Twine(count) + " threads: " + rt3_status_string(status));
+  parallel = rt3_pool_parallel(pool);
+  return llvm::Error::success();
+}
+
 LoadedModel::~LoadedModel() {
+  rt3_pool_finish(pool);
   if (library)
     dlclose(library);
 }
@@ -135,7 +149,13 @@ llvm::Expected<uint32_t> LoadedModel::findLevel(const std::string &text) const {
 
 llvm::Error LoadedModel::run(const std::vector<const void *> &inputs, const std::vector<void *> &outputs,
                              int64_t length, int64_t position) {
-  rt3_run_t run{inputs.data(), outputs.data(), length, workspace.get(), size_t(code->workspace_size), state};
+  rt3_run_t run{inputs.data(),
+                outputs.data(),
+                length,
+                workspace.get(),
+                size_t(code->workspace_size),
+                state,
+                pool ? &parallel : nullptr};
   if (state && rt3_state_rewind(state, position) != RT3_OK)
     return createStringError("the text has fewer than " + llvm::Twine(position) + " tokens");
   rt3_status_t status = rt3_model_run(handle, &run);

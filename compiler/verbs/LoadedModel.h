@@ -7,6 +7,7 @@
 
 #include "rt3/rt3.h"
 #include "rt3/rt3_bundle.h"
+#include "rt3/rt3_pool.h"
 
 #include "llvm/Support/Error.h"
 
@@ -37,6 +38,9 @@ public:
   double loadMilliseconds() const { return loadTime; }
   rt3_model_t *model() { return handle; }
 
+  // Later runs use so many threads; an error if they cannot be started.
+  llvm::Error setThreads(uint32_t count);
+
   // The number of a level given by name or number.
   llvm::Expected<uint32_t> findLevel(const std::string &text) const;
 
@@ -53,6 +57,9 @@ private:
   size_t bundleBytes = 0;
   std::vector<rt3_bundle_level_t> levelTable;
   rt3_model_t *handle = nullptr;
+  AlignedMemory poolMemory;
+  rt3_pool_t *pool = nullptr; // Of more threads than the caller's.
+  rt3_parallel_t parallel{};
   rt3_state_t *state = nullptr; // Of models with a cache.
   double loadTime = 0;
 };

@@ -68,7 +68,8 @@ struct GenerateVerb {
 struct BenchVerb {
   std::string folder;
   int64_t length = 0;
-  int64_t position = 0;   // Tokens before, of models with a cache.
+  int64_t position = 0; // Tokens before, of models with a cache.
+  uint32_t threads = 1;
   double seconds = 1;     // Per level.
   std::string rivalModel; // ONNX file for ONNX Runtime; empty: none.
   bool asJson = false;

@@ -75,6 +75,10 @@ LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, R
   return success();
 }
 
+int64_t mlir::rt3::kernel::partCount(int64_t features) {
+  return std::clamp<int64_t>(features / (8 * kFeatureMultiple), 1, 8);
+}
+
 bool mlir::rt3::kernel::isSingleToken(RankedTensorType type) {
   return type.getRank() >= 2 && llvm::all_of(type.getShape().drop_back(), [](int64_t size) { return size == 1; });
 }
@@ -259,11 +263,18 @@ LogicalResult LinearOp::verify() {
       return emitOpError("stream has passes of ") << stream.getPass() << " rows for groups of " << stream.getRows()
                                                   << " and a tile of " << getTile().getRows();
   }
+  int64_t features = llvm::alignTo(result.getTensor().getShape().back(), kFeatureMultiple);
+  int64_t inputs = x.getTensor().getShape().back() - (getDot() ? 1 : 0);
+  for (auto stream : getStreams().getAsRange<StreamAttr>())
+    if (auto parts = stream.getParts())
+      if (int64_t(parts.size()) != int64_t(llvm::divideCeil(inputs, stream.getRange())) * partCount(features)) // C6
+        return emitOpError("stream has ")
+               << parts.size() << " parts, expected " << partCount(features) << " for each range of inputs";
   if (getResidual() && getResidual().getType() != getType()) // C4
     return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
   bool isInt8 = getDot().has_value();
   if (x.getTensor().getElementType().isF32() == isInt8 || isInt8 != bool(getScales()) ||
-      isInt8 != bool(getOffsets())) // C6
+      isInt8 != bool(getOffsets())) // C7
     return emitOpError(isInt8 ? "multiplies int8" : "multiplies f32")
            << ", x is " << x << (getScales() ? " with" : " without") << " scales";
   return success();

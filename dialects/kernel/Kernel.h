@@ -48,6 +48,9 @@ int64_t elementSize(Type elementType);
 // Bytes of a buffer when the free dimension is `maxLength`.
 int64_t bufferSize(BufferType type, int64_t maxLength);
 
+// Parts of a layer's outputs that threads may take: at least 64 outputs each.
+int64_t partCount(int64_t features);
+
 // Whether a tensor of tokens x features has one token: all axes before the last are 1.
 bool isSingleToken(RankedTensorType type);
 

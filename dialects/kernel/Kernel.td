@@ -155,12 +155,17 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
     order that the tile reads them: for each `pass` rows of the group, by
     pattern, block, input, then output.
 
+    Threads take parts of the outputs: of E = outputs / 8 rounded up, part p of P
+    begins with output 8 (E p / P). `parts` has, by range, then part, the byte where
+    it begins; without it a stream is read as one.
+
     Example: `#rt3_kernel.stream<weights = @w, rows = 8, columns = 1, range = 192,
     pass = 4, gathered = false, patterns = array<i64: 255>>`
   }];
   let parameters = (ins "::mlir::FlatSymbolRefAttr":$weights, "int64_t":$rows,
                     "int64_t":$columns, "int64_t":$range, "int64_t":$pass,
-                    "bool":$gathered, "::mlir::DenseI64ArrayAttr":$patterns);
+                    "bool":$gathered, "::mlir::DenseI64ArrayAttr":$patterns,
+                    OptionalParameter<"::mlir::DenseI64ArrayAttr">:$parts);
 }
 
 //===-- Ops ---------------------------------------------------------------===//
@@ -439,7 +444,8 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
       not larger than the rows of the tile.
     - C4: residual has the type of the result.
     - C5: streams name weights.
-    - C6: with `dot`, x is i32 and there are scales and offsets; without, x is f32
+    - C6: the parts of all streams are of one number, for each range.
+    - C7: with `dot`, x is i32 and there are scales and offsets; without, x is f32
       and there are neither.
 
     Example: `%y = rt3_kernel.linear "q" %x tile = #rt3_kernel.tile<rows = 4,

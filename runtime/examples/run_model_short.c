@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
   float logits[4][256];
   const void *inputs[] = {ids};
   void *outputs[] = {logits};
-  rt3_run_t run = {inputs, outputs, 4, workspace, RT3_BYTE_LM_WORKSPACE_SIZE, NULL};
+  rt3_run_t run = {inputs, outputs, 4, workspace, RT3_BYTE_LM_WORKSPACE_SIZE, NULL, NULL};
   if (rt3_model_run(model, &run) != RT3_OK)
     return 1;
   int best = 0;

@@ -32,7 +32,14 @@ static int stream_is_sound(const rt3_stream_t *stream, const uint8_t *weights,
   for (uint32_t range = 0; range < stream->range_count; ++range) {
     uint32_t limit = range + 1 == stream->range_count ? stream->last_index_limit
                                                       : stream->index_limit;
+    uint32_t part = 0;
     for (uint32_t group = 0; group < stream->group_count; ++group) {
+      // Where the code will look for it.
+      if (part < stream->part_count && group == stream->part_groups[part] &&
+          (uint64_t)(next - weights) - stream->offset !=
+              stream->part_offsets[(uint64_t)range * stream->part_count +
+                                   part++])
+        return 0;
       uint64_t counts_size = 2 * (uint64_t)stream->pattern_count;
       if (left < counts_size)
         return 0;

@@ -171,7 +171,7 @@ rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run) {
   rt3_call_t call = {run->inputs, run->outputs, model->bundle.weights,
                      run->workspace,
                      run->state == NULL ? NULL : (char *)run->state + kStateHead,
-                     run->length, position};
+                     run->length, position, run->parallel};
   // Read once: a switch during this run does not concern it.
   uint32_t level = atomic_load_explicit(&model->level, memory_order_acquire);
   program->levels[level](&call);

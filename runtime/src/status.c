@@ -31,6 +31,8 @@ const char *rt3_status_string(rt3_status_t status) {
            "recompile the model for this CPU";
   case RT3_FILE_ERROR:
     return "the file cannot be opened or read";
+  case RT3_SYSTEM_ERROR:
+    return "a thread cannot be started";
   }
   return "unknown status";
 }

@@ -20,12 +20,14 @@ using namespace mlir;
 using namespace mlir::rt3;
 
 // Around groups of 8 outputs and tiles of 4, and primes.
-static const int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
+static constexpr int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
 // Around blocks of 4 inputs and ranges (112 to 440 inputs, by device), primes.
-static const int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461, 769};
+static constexpr int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461, 769};
 static constexpr int64_t kMaxLength = 101, kContext = 211;
 static constexpr int64_t kSpecialFeatures = 31;
 static constexpr int64_t kTextFeatures = 40; // Of 4 heads.
+static constexpr size_t kWideIndex = 9;      // Of kInputs.
+static constexpr int64_t kWideInputs = kInputs[kWideIndex], kWideOutputs = 157;
 
 static std::mt19937 generator(20261121); // Printed with every failure: fixed.
 
@@ -121,6 +123,12 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
                                                  b.getF32FloatAttr(1e-5), i % 2 ? b.getUnitAttr() : UnitAttr()));
     results.push_back(graph::SoftmaxOp::create(b, typeOf(k), function.getArgument(i), 1));
   }
+  // One that threads share: parts of 7 and 6 groups of outputs.
+  mlir::Value wide = graph::ConstantOp::create(b, randomConstant(b, {kWideInputs, kWideOutputs}, 0.05));
+  results.push_back(graph::LinearOp::create(b, typeOf(kWideOutputs), function.getArgument(kWideIndex), wide,
+                                            mlir::Value(), mlir::Value(), b.getStringAttr("wide"),
+                                            graph::UnaryKindAttr::get(context, graph::UnaryKind::Relu), ArrayAttr(),
+                                            isInt8 ? b.getUnitAttr() : UnitAttr()));
   // Causal attention of one text: each head with keys of its own, and all with those of
   // one; and heads turned by angles.
   auto argument = [&](size_t i) { return function.getArgument(std::size(kInputs) + i); };

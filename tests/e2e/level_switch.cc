@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Eight threads run byte-lm while two switch its level: every output must be
-// that of exactly one level, bit for bit.
+// Eight threads run byte-lm, two of them with pools of their own, while two switch its
+// level: every output must be that of exactly one level, bit for bit.
 //
 //   level_switch BUNDLE SECONDS
 
 #include "byte_lm.h"
-#include "rt3/rt3.h"
+#include "rt3/rt3_pool.h"
 
 #include <atomic>
 #include <chrono>
@@ -24,13 +24,13 @@ struct Runner {
   float logits[kLength][256];
   void *workspace = allocate(RT3_BYTE_LM_WORKSPACE_SIZE);
 
-  void run(const rt3_model_t *model) {
+  void run(const rt3_model_t *model, const rt3_parallel_t *parallel = nullptr) {
     int64_t ids[kLength];
     for (int64_t i = 0; i < kLength; ++i)
       ids[i] = "The State"[i];
     const void *inputs[] = {ids};
     void *outputs[] = {logits};
-    rt3_run_t run = {inputs, outputs, kLength, workspace, RT3_BYTE_LM_WORKSPACE_SIZE, nullptr};
+    rt3_run_t run = {inputs, outputs, kLength, workspace, RT3_BYTE_LM_WORKSPACE_SIZE, nullptr, parallel};
     if (rt3_model_run(model, &run) != RT3_OK)
       abort();
   }
@@ -56,17 +56,22 @@ int main(int argc, char **argv) {
   std::atomic<long> runs{0}, mixed{0}, switches{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i)
-    threads.emplace_back([&] {
+    threads.emplace_back([&, i] {
       Runner runner;
+      rt3_pool_t *pool = nullptr;
+      if (i < 2 && rt3_pool_init(3, allocate(rt3_pool_memory_size()), rt3_pool_memory_size(), &pool) != RT3_OK)
+        abort();
+      rt3_parallel_t parallel = rt3_pool_parallel(pool);
       while (!isDone) {
         memset(runner.logits, 0, sizeof runner.logits);
-        runner.run(model);
+        runner.run(model, pool ? &parallel : nullptr);
         bool isGolden = false;
         for (Runner &level : golden)
           isGolden |= memcmp(level.logits, runner.logits, sizeof runner.logits) == 0;
         mixed += !isGolden;
         ++runs;
       }
+      rt3_pool_finish(pool);
     });
   for (uint32_t i = 0; i < 2; ++i)
     threads.emplace_back([&, i] {

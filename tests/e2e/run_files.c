@@ -6,7 +6,8 @@
  * expected outputs FOLDER/<name>.out<i>, floats within TOLERANCE relative to the
  * largest expected one. The program's symbol is given as RT3_TEST_PROGRAM.
  *
- * Inputs, outputs and workspace end at a page that may not be touched. */
+ * Inputs, outputs and workspace end at a page that may not be touched. Every run is
+ * made again in parts, the last first: the outputs must be equal to the bit. */
 #define _GNU_SOURCE
 #include "rt3/rt3.h"
 #include "rt3/rt3_bundle.h"
@@ -27,9 +28,19 @@ static void *guarded(size_t size, size_t alignment) {
   size_t rounded = (size + alignment - 1) / alignment * alignment;
   size_t pages = (rounded + page - 1) / page * page;
   char *start = mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (start == MAP_FAILED || mprotect(start + pages, page, PROT_NONE) != 0)
+  if (start == MAP_FAILED || mprotect(start + pages, page, PROT_NONE) != 0) {
+    perror("mmap");
     exit(1);
+  }
   return start + pages - rounded;
+}
+
+/* Gives back what guarded() gave for the same size. */
+static void release(const void *memory, size_t size, size_t alignment) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  size_t rounded = (size + alignment - 1) / alignment * alignment;
+  size_t pages = (rounded + page - 1) / page * page;
+  munmap((char *)memory + rounded - pages, pages + page);
 }
 
 static size_t tensor_size(const rt3_tensor_t *tensor, int64_t length) {
@@ -59,6 +70,13 @@ static double difference(const float *found, const float *expected, size_t count
       largest = fabs((double)found[i] - expected[i]);
   }
   return largest / scale;
+}
+
+/* What a caller with threads might do at worst. */
+static void run_backwards(void *pool, size_t count, rt3_task_t task, void *context) {
+  ++*(size_t *)pool;
+  while (count > 0)
+    task(context, --count);
 }
 
 int main(int argc, char **argv) {
@@ -95,6 +113,8 @@ int main(int argc, char **argv) {
   long length;
   unsigned level;
   int failed = 0, count = 0;
+  size_t jobs = 0;
+  const rt3_parallel_t parallel = {run_backwards, &jobs};
   while (cases && fscanf(cases, "%ld %u %199s", &length, &level, word) == 3) {
     int is_continued = word[0] == '+';
     const char *name = word + is_continued;
@@ -113,7 +133,7 @@ int main(int argc, char **argv) {
       outputs[i] = guarded(tensor_size(&RT3_TEST_PROGRAM.outputs[i], length), 8);
     /* Memory without content holds the worst: NaN. */
     memset(workspace, 0xff, workspace_size);
-    rt3_run_t run = {inputs, outputs, length, workspace, workspace_size, state};
+    rt3_run_t run = {inputs, outputs, length, workspace, workspace_size, state, NULL};
     status = rt3_model_set_level(model, level);
     if (status == RT3_OK)
       status = rt3_model_run(model, &run);
@@ -138,7 +158,29 @@ int main(int argc, char **argv) {
       }
       free(expected);
     }
+    void *again[256];
+    for (uint32_t i = 0; i < RT3_TEST_PROGRAM.output_count; ++i)
+      again[i] = guarded(tensor_size(&RT3_TEST_PROGRAM.outputs[i], length), 8);
+    if (state != NULL && rt3_state_rewind(state, rt3_state_position(state) - length) != RT3_OK)
+      return 1;
+    memset(workspace, 0xff, workspace_size);
+    run.outputs = again;
+    run.parallel = &parallel;
+    if (rt3_model_run(model, &run) != RT3_OK)
+      return 1;
+    for (uint32_t i = 0; i < RT3_TEST_PROGRAM.output_count; ++i)
+      if (memcmp(outputs[i], again[i], tensor_size(&RT3_TEST_PROGRAM.outputs[i], length)) != 0) {
+        fprintf(stderr, "%s (length %ld, level %u), output %u: differs when run in parts\n", name, length, level, i);
+        ++failed;
+      }
+    for (uint32_t i = 0; i < RT3_TEST_PROGRAM.input_count; ++i)
+      release(inputs[i], tensor_size(&RT3_TEST_PROGRAM.inputs[i], length), 8);
+    for (uint32_t i = 0; i < RT3_TEST_PROGRAM.output_count; ++i) {
+      release(outputs[i], tensor_size(&RT3_TEST_PROGRAM.outputs[i], length), 8);
+      release(again[i], tensor_size(&RT3_TEST_PROGRAM.outputs[i], length), 8);
+    }
   }
-  printf("%d outputs compared, %d over %g, largest difference %g\n", count, failed, tolerance, worst);
+  printf("%d outputs compared, %d over %g, largest difference %g; %zu layers in parts\n", count, failed, tolerance, worst,
+         jobs);
   return failed != 0 || count == 0;
 }

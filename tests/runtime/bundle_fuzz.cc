@@ -14,7 +14,7 @@ static void checkAndRun(const std::string &bundle) {
   float input[8] = {}, output[8];
   const void *inputs[] = {input};
   void *outputs[] = {output};
-  rt3_run_t run = {inputs, outputs, 8, workspace.get(), 64, nullptr};
+  rt3_run_t run = {inputs, outputs, 8, workspace.get(), 64, nullptr, nullptr};
   if (rt3_model_run(model, &run) != RT3_OK)
     abort();
 }

@@ -21,7 +21,7 @@ rt3_status_t checkAndRun(const std::string &bundle) {
   float input[8] = {}, output[8];
   const void *inputs[] = {input};
   void *outputs[] = {output};
-  rt3_run_t run = {inputs, outputs, 8, workspace.get(), 64, nullptr};
+  rt3_run_t run = {inputs, outputs, 8, workspace.get(), 64, nullptr, nullptr};
   for (uint32_t level = 0; status == RT3_OK && level < 2; ++level) {
     EXPECT_EQ(rt3_model_set_level(model, level), RT3_OK);
     EXPECT_EQ(rt3_model_run(model, &run), RT3_OK);

@@ -5,3 +5,4 @@
 #include "rt3/rt3_bundle.h"
 
 #include "rt3/rt3.h"
+#include "rt3/rt3_pool.h"

@@ -29,7 +29,7 @@ protected:
   float input[8] = {1, 2, 3, 4, 5, 6, 7, 8}, output[8] = {};
   const void *inputs[1] = {input};
   void *outputs[1] = {output};
-  rt3_run_t run{inputs, outputs, 8, workspace.get(), 64, nullptr};
+  rt3_run_t run{inputs, outputs, 8, workspace.get(), 64, nullptr, nullptr};
 };
 
 TEST_F(ModelTest, RunsAtTheLevelThatIsSet) {
@@ -128,7 +128,7 @@ TEST_F(ModelTest, RunsNeverMixLevels) {
       Memory own = alignedCopy(std::string(64, 0));
       float result[8];
       void *places[] = {result};
-      rt3_run_t mine{inputs, places, 8, own.get(), 64, nullptr};
+      rt3_run_t mine{inputs, places, 8, own.get(), 64, nullptr, nullptr};
       while (!isDone)
         if (rt3_model_run(model, &mine) != RT3_OK || result[0] - input[0] != result[7] - input[7])
           ++mixed;
@@ -162,6 +162,106 @@ TEST(FileTest, ReadsAWholeFileOrSaysWhyNot) {
   EXPECT_EQ(rt3_file_read("/tmp", memory, 10, &size), RT3_FILE_ERROR);
   EXPECT_EQ(rt3_file_read(nullptr, memory, 10, &size), RT3_INVALID_ARGUMENT);
   remove(path.c_str());
+}
+
+// A program that keeps a text: each run writes its position to the first output and
+// its input behind the tokens before.
+void appendToText(const rt3_call_t *call) {
+  float *text = static_cast<float *>(call->state);
+  const float *x = static_cast<const float *>(call->inputs[0]);
+  float *y = static_cast<float *>(call->outputs[0]);
+  for (int64_t i = 0; i < call->length; ++i) {
+    text[call->position + i] = x[i];
+    y[i] = float(call->position) + text[0];
+  }
+}
+
+class TextTest : public ModelTest {
+protected:
+  void SetUp() override {
+    program = kSmallProgram;
+    program.state_size = 20 * sizeof(float);
+    program.context_length = 20;
+    program.levels = levels;
+    ASSERT_EQ(rt3_model_init(&program, bundle.get(), size, memory.get(), rt3_model_memory_size(), &model), RT3_OK);
+    stateSize = rt3_model_state_size(model);
+    state = alignedCopy(std::string(stateSize, '\xff'));
+    ASSERT_EQ(rt3_state_init(model, state.get(), stateSize, &run.state), RT3_OK);
+  }
+
+  const rt3_level_function_t levels[2] = {appendToText, appendToText};
+  rt3_program_t program;
+  size_t stateSize;
+  Memory state = alignedCopy("");
+};
+
+TEST_F(TextTest, RunsContinueTheText) {
+  EXPECT_EQ(rt3_model_context_length(model), 20);
+  EXPECT_EQ(rt3_state_position(run.state), 0);
+  ASSERT_EQ(rt3_model_run(model, &run), RT3_OK);
+  EXPECT_EQ(rt3_state_position(run.state), 8);
+  input[0] = 100;
+  run.length = 3;
+  ASSERT_EQ(rt3_model_set_level(model, 1), RT3_OK);
+  ASSERT_EQ(rt3_model_run(model, &run), RT3_OK);
+  EXPECT_EQ(rt3_state_position(run.state), 11);
+  EXPECT_EQ(output[2], 8 + 1);
+}
+
+TEST_F(TextTest, AFullTextIsAnErrorAndStays) {
+  for (int i = 0; i < 2; ++i)
+    ASSERT_EQ(rt3_model_run(model, &run), RT3_OK);
+  run.length = 5;
+  EXPECT_EQ(rt3_model_run(model, &run), RT3_CONTEXT_FULL);
+  EXPECT_EQ(rt3_state_position(run.state), 16);
+  run.length = 4;
+  EXPECT_EQ(rt3_model_run(model, &run), RT3_OK);
+  run.length = 1;
+  EXPECT_EQ(rt3_model_run(model, &run), RT3_CONTEXT_FULL);
+  ASSERT_EQ(rt3_state_rewind(run.state, 19), RT3_OK);
+  EXPECT_EQ(rt3_model_run(model, &run), RT3_OK);
+}
+
+TEST_F(TextTest, RewindsToAnEarlierToken) {
+  ASSERT_EQ(rt3_model_run(model, &run), RT3_OK);
+  EXPECT_EQ(rt3_state_rewind(run.state, 9), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_state_rewind(run.state, -1), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_state_rewind(nullptr, 0), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_state_position(run.state), 8);
+  ASSERT_EQ(rt3_state_rewind(run.state, 0), RT3_OK);
+  ASSERT_EQ(rt3_model_run(model, &run), RT3_OK);
+  EXPECT_EQ(rt3_state_position(run.state), 8);
+}
+
+TEST_F(TextTest, RefusesStatesThatDoNotFit) {
+  rt3_state_t *other;
+  for (size_t less = 0; less < stateSize; ++less)
+    EXPECT_EQ(rt3_state_init(model, state.get(), less, &other), RT3_MEMORY_TOO_SMALL);
+  EXPECT_EQ(rt3_state_init(model, state.get() + 4, stateSize, &other), RT3_MISALIGNED);
+  EXPECT_EQ(rt3_state_init(model, nullptr, stateSize, &other), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(other, nullptr);
+  rt3_run_t bad = run;
+  bad.state = nullptr;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
+  // Of another program.
+  rt3_program_t program2 = program;
+  rt3_model_t *model2;
+  Memory memory2 = alignedCopy(std::string(rt3_model_memory_size(), 0));
+  ASSERT_EQ(rt3_model_init(&program2, bundle.get(), size, memory2.get(), rt3_model_memory_size(), &model2), RT3_OK);
+  EXPECT_EQ(rt3_model_run(model2, &run), RT3_INVALID_ARGUMENT);
+  // Where outputs go.
+  bad = run;
+  void *places[] = {state.get() + 64};
+  bad.outputs = places;
+  EXPECT_EQ(rt3_model_run(model, &bad), RT3_INVALID_ARGUMENT);
+  EXPECT_EQ(rt3_state_position(run.state), 0);
+}
+
+TEST_F(ModelTest, WithoutACacheThereIsNoState) {
+  rt3_state_t *state;
+  EXPECT_EQ(rt3_model_state_size(model), 0u);
+  EXPECT_EQ(rt3_model_context_length(model), 0);
+  EXPECT_EQ(rt3_state_init(model, workspace.get(), 64, &state), RT3_INVALID_ARGUMENT);
 }
 
 } // namespace

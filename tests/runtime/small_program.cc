@@ -58,7 +58,11 @@ std::string streamBytes() {
   return bytes;
 }
 
-const rt3_stream_t kStream = {64, 40, 2, 1, 2, 1, kIndexLimit, kLastIndexLimit, kValues};
+// One part, of which there is one per segment.
+constexpr uint32_t kPartGroups[] = {0};
+constexpr uint64_t kPartOffsets[] = {0, 28};
+
+const rt3_stream_t kStream = {64, 40, 2, 1, 2, 1, kIndexLimit, kLastIndexLimit, kValues, 1, kPartGroups, kPartOffsets};
 
 } // namespace
 

@@ -60,6 +60,7 @@ typedef enum rt3_status_t {
   // The machine cannot do it.
   RT3_UNSUPPORTED_CPU = 20, // the code needs instructions this CPU lacks
   RT3_FILE_ERROR = 21,      // the file cannot be opened or read
+  RT3_SYSTEM_ERROR = 22,    // a thread cannot be started
 } rt3_status_t;
 
 // Instructions beyond the baseline (x86-64, armv8-a) that code may need.
@@ -81,6 +82,15 @@ typedef struct rt3_model_t rt3_model_t;
 // go on at another.
 typedef struct rt3_state_t rt3_state_t;
 
+// Threads that the caller brings. `run` calls task(context, i) once for each i below
+// `count`, in any order and on any threads, and returns when all calls have; its
+// `pool` is the one beside it. rt3_pool.h has one for who has none.
+typedef void (*rt3_task_t)(void *context, size_t i);
+typedef struct rt3_parallel_t {
+  void (*run)(void *pool, size_t count, rt3_task_t task, void *context);
+  void *pool;
+} rt3_parallel_t;
+
 // One inference.
 typedef struct rt3_run_t {
   // One pointer per input and output, in the order of the generated header,
@@ -95,6 +105,9 @@ typedef struct rt3_run_t {
   // The text that this run continues; NULL for models without a cache. The run adds
   // its `length` tokens. One run at a time.
   rt3_state_t *state;
+  // Threads for large layers; NULL: the calling thread does everything. Results are
+  // the same, to the bit.
+  const rt3_parallel_t *parallel;
 } rt3_run_t;
 
 // What the CPU we run on can do: a union of rt3_cpu_feature_t.

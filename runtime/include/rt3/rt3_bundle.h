@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What compiler and runtime agree on: the layout of a bundle (.rt3 file) and of
-// a compiled program. Stands alone; users need only rt3.h.
+// a compiled program. Users need only rt3.h.
 //
 // A bundle is data, little-endian, aligned to 64 bytes:
 //
@@ -15,6 +15,8 @@
 
 #ifndef RT3_RT3_BUNDLE_H
 #define RT3_RT3_BUNDLE_H
+
+#include "rt3/rt3.h"
 
 #include <stdint.h>
 
@@ -106,6 +108,11 @@ typedef struct rt3_stream_t {
   uint32_t index_limit;          // Indices are at most this in all ranges ...
   uint32_t last_index_limit;     // ... but the last, where this is the limit.
   const uint8_t *pattern_values; // [pattern_count]
+  // Threads begin at group part_groups[p] of each range, at byte part_offsets[r][p]
+  // of the stream.
+  uint32_t part_count;
+  const uint32_t *part_groups;  // [part_count]
+  const uint64_t *part_offsets; // [range_count][part_count]
 } rt3_stream_t;
 
 // What one run gets; all has been checked.
@@ -117,6 +124,7 @@ typedef struct rt3_call_t {
   void *state;      // Of `state_size` bytes, behind the head of rt3_state_t.
   int64_t length;   // The free dimension.
   int64_t position; // Tokens that the state holds.
+  const rt3_parallel_t *parallel;
 } rt3_call_t;
 
 // Computes one level.
