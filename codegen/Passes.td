@@ -237,11 +237,12 @@ def PlanMemoryPass : Pass<"rt3-plan-memory", "ModuleOp"> {
 }
 
 def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
-  let summary = "Makes linear layers int8";
+  let summary = "Makes linear layers int8 or f16";
   let description = [{
-    Sets `int8` on layers whose weights are constant, of at most 65536 inputs. Layers that `keep-f32` names
-    (`*` at the end stands for any rest) stay as they are; a name that no layer has
-    is an error.
+    Sets `int8` on layers whose weights are constant, of at most 65536 inputs; or
+    with `type=f16` rounds constant weights to f16 and sets `f16`. Layers that
+    `keep-f32` names (`*` at the end stands for any rest) stay as they are; a name
+    that no layer has is an error, and so is a weight that f16 cannot hold.
 
     ```mlir
     rt3_graph.linear "q" %x, %w
@@ -254,6 +255,7 @@ def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
     ```
   }];
   let options = [
+    Option<"type", "type", "std::string", "\"int8\"", "int8 or f16">,
     ListOption<"keepF32", "keep-f32", "std::string", "Layers that stay f32">,
   ];
 }

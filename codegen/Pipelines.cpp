@@ -28,8 +28,9 @@ void mlir::rt3::buildFusePipeline(OpPassManager &passManager) {
   passManager.nest<func::FuncOp>().addPass(createAddCachePass());
 }
 
-void mlir::rt3::buildQuantizePipeline(OpPassManager &passManager, ArrayRef<std::string> keepF32) {
+void mlir::rt3::buildQuantizePipeline(OpPassManager &passManager, StringRef type, ArrayRef<std::string> keepF32) {
   QuantizeLinearPassOptions options;
+  options.type = type.str();
   options.keepF32.assign(keepF32.begin(), keepF32.end());
   passManager.nest<func::FuncOp>().addPass(createQuantizeLinearPass(options));
 }

@@ -96,7 +96,9 @@ Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
 Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {
   if (options.type == WeightType::F32)
     return Error::success();
-  return runPasses(module, [&](OpPassManager &pm) { buildQuantizePipeline(pm, options.keepF32); });
+  return runPasses(module, [&](OpPassManager &pm) {
+    buildQuantizePipeline(pm, options.type == WeightType::F16 ? "f16" : "int8", options.keepF32);
+  });
 }
 
 Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, StringRef path,
@@ -157,6 +159,7 @@ static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr 
   int64_t last = inputs - (ranges - 1) * stream.getRange();
   result.rangeCount = ranges;
   result.groupCount = llvm::alignTo(outputs, kernel::kFeatureMultiple) / stream.getRows();
+  result.valueSize = stream.getValueSize();
   result.entries = stream.getGathered() ? stream.getColumns() : 1;
   // A block reads `columns` inputs from its index on, a gathered one a single
   // input per index. A block may begin before the last input and end behind it:

@@ -15,7 +15,7 @@
 
 namespace mlir::rt3 {
 
-enum class WeightType { F32, Int8 };
+enum class WeightType { F32, F16, Int8 };
 
 enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
 
@@ -24,7 +24,7 @@ struct CompileOptions {
   Device device;
   LevelPlan levels;
   onnx::ImportOptions import;
-  // What weights and activations of linear layers become; layers named in keepF32
+  // What weights of linear layers become, of int8 activations too; layers named in keepF32
   // (`*` at the end for any rest) stay f32.
   WeightType type = WeightType::F32;
   std::vector<std::string> keepF32;
@@ -39,7 +39,7 @@ struct LayerReport {
   int64_t inputs, outputs, tokens;    // K, N, M at the largest length.
   int64_t kept;                       // Weights that are not pruned.
   int64_t storedSize;                 // Bytes of its streams.
-  std::string type;                   // f32 or int8.
+  std::string type;                   // f32, f16 or int8.
   std::string scheme, kernel, reason; // `reason`: why it is dense, else empty.
   double cycles, denseCycles;         // Predicted.
 };

@@ -26,6 +26,15 @@ struct Trip {
 
 } // namespace
 
+// f16 weights that are loaded and converted at once.
+static constexpr double kHalvesPerLoad = 4;
+
+// Instructions that make f16 weights ready to multiply, besides loads: a conversion for
+// four, and where lanes cannot be multiplied by, one for each.
+static double conversions(const Device &device, double weights) {
+  return weights / kHalvesPerLoad + (device.weightsPerLoad == 1 ? weights : 0);
+}
+
 static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t pattern, int64_t firstRow,
                    int64_t vectors) {
   Trip trip;
@@ -43,11 +52,15 @@ static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t patt
     usedColumns += isUsed;
   }
   trip.fmas = weights * vectors;
-  trip.loads = usedColumns * vectors + weights / device.weightsPerLoad + (shape.gathered ? usedColumns : 1);
+  bool isHalf = shape.valueSize == 2;
+  trip.loads = usedColumns * vectors + weights / (isHalf ? kHalvesPerLoad : device.weightsPerLoad) +
+               (shape.gathered ? usedColumns : 1);
   int64_t panelBytes = 4 * device.lanes * device.tileVectors;
   if (shape.range * panelBytes > device.l1Size)
     trip.l2Bytes = 4.0 * usedColumns * vectors * device.lanes;
   trip.others = 6; // Address arithmetic, pointer bumps and the branch.
+  if (isHalf)
+    trip.others += conversions(device, weights);
   trip.chain = *std::max_element(perRow.begin(), perRow.end());
   return trip;
 }
@@ -69,10 +82,10 @@ static double tokenTrip(const Device &device, double columns, double vectors, do
       {fmas / device.fmaPerCycle, loads / device.loadsPerCycle, (fmas + loads + others) / device.issuePerCycle});
 }
 
-static double predictTokenDenseCycles(const Device &device, int64_t inputs, int64_t padded) {
+static double predictTokenDenseCycles(const Device &device, int64_t inputs, int64_t padded, int64_t valueSize) {
   double vectors = std::max<double>(1, double(device.tileRows) / device.lanes);
   double compute = tokenTrip(device, 1, vectors, 0) * inputs * padded / device.tileRows;
-  return std::max(compute, 4.0 * inputs * padded / device.streamBytesPerCycle);
+  return std::max(compute, double(valueSize) * inputs * padded / device.streamBytesPerCycle);
 }
 
 static double predictTokenCycles(const Device &device, const PackedStream &stream) {
@@ -108,19 +121,20 @@ Device mlir::rt3::costDevice(const Device &device, std::optional<kernel::Dot> do
   return result;
 }
 
-double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens) {
+double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens,
+                                     int64_t valueSize) {
   int64_t padded = llvm::alignTo(outputs, kernel::kFeatureMultiple);
   int64_t rows = device.tileRows;
   if (tokens == 1)
-    return predictTokenDenseCycles(device, inputs, padded);
+    return predictTokenDenseCycles(device, inputs, padded, valueSize);
   return sumPanels(device, tokens, [&](int64_t vectors) {
     Trip trip;
     trip.fmas = rows * vectors;
-    trip.loads = vectors + rows / device.weightsPerLoad;
-    trip.others = 3;
+    trip.loads = vectors + rows / (valueSize == 2 ? kHalvesPerLoad : device.weightsPerLoad);
+    trip.others = 3 + (valueSize == 2 ? conversions(device, rows) : 0);
     trip.chain = 1;
     double compute = trip.cycles(device) * inputs * padded / rows;
-    double stream = 4.0 * inputs * padded / device.streamBytesPerCycle;
+    double stream = double(valueSize) * inputs * padded / device.streamBytesPerCycle;
     return std::max(compute, stream);
   });
 }
@@ -129,7 +143,7 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
                                       int64_t tokens) {
   const StreamShape &shape = stream.shape;
   if (stream.patterns.empty())
-    return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens);
+    return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens, shape.valueSize);
   if (tokens == 1)
     return predictTokenCycles(device, stream);
   return sumPanels(device, tokens, [&](int64_t vectors) {

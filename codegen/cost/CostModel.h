@@ -24,7 +24,8 @@ Device costDevice(const Device &device, std::optional<kernel::Dot> dot);
 double predictLinearCycles(const Device &device, const PackedStream &stream, int64_t inputs, int64_t tokens);
 
 // What predictLinearCycles gives for dense weights, without packing them.
-double predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens);
+// `valueSize`: bytes of a weight.
+double predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens, int64_t valueSize);
 
 } // namespace mlir::rt3
 

@@ -39,6 +39,13 @@ SegmentHeader::SegmentHeader(LoopBuilder &b, kernel::StreamAttr stream, Value se
   values = b.offset(segment, b.mul(b.divide(size, 4), 4));
 }
 
+Value mlir::rt3::loadWords(LoopBuilder &b, kernel::StreamAttr stream, VectorType type, Value pointer) {
+  if (stream.getValueSize() == 4)
+    return b.load(type, pointer);
+  auto halves = VectorType::get(type.getShape(), b.getF16Type());
+  return arith::ExtFOp::create(b, type, b.load(halves, pointer));
+}
+
 SmallVector<KeptColumn> mlir::rt3::keptColumns(kernel::StreamAttr stream, int64_t pattern, int64_t firstRow) {
   SmallVector<KeptColumn> columns;
   for (int64_t column = 0; column < stream.getColumns(); ++column) {
@@ -193,14 +200,15 @@ private:
 
   // `count` weights at `pointer`, each in all lanes. NEON multiplies by a lane
   // of a register, so four weights are loaded at once there (reading up to 12
-  // bytes past the last: streams are padded); x86 broadcasts from memory.
+  // bytes past the last: streams are padded); x86 broadcasts from memory. Four f16
+  // are converted at once everywhere.
   SmallVector<Value> loadWeights(Value pointer, int64_t count) {
     SmallVector<Value> weights;
-    if (tile.getIsa() == "neon") {
+    if (tile.getIsa() == "neon" || stream.getValueSize() == 2) {
       Value four;
       for (int64_t i = 0; i < count; ++i) {
         if (i % 4 == 0)
-          four = b.load(vector, b.offset(pointer, 4 * i));
+          four = loadWords(b, stream, VectorType::get(4, element), b.offset(pointer, stream.getValueSize() * i));
         weights.push_back(b.splat(vector, vector::ExtractOp::create(b, four, i % 4)));
       }
       return weights;
@@ -212,15 +220,15 @@ private:
 
   // Returns where the next segment begins.
   Value buildDenseSegment(const Group &g, Value x, Value count, Value weights) {
-    int64_t rows = stream.getRows();
+    int64_t rows = stream.getRows(), size = stream.getValueSize();
     // Carried: x, weights, then the sums.
     auto step = [&](ValueRange values, int64_t times) {
       SmallVector<Value> next(values);
       for (int64_t i = 0; i < times; ++i) {
-        if (i * 4 * rows % kLineSize == 0)
-          b.prefetch(b.offset(values[1], i * 4 * rows + kPrefetchDistance));
+        if (i * size * rows % kLineSize == 0)
+          b.prefetch(b.offset(values[1], i * size * rows + kPrefetchDistance));
         SmallVector<Value> inputs = loadInputs(b.offset(values[0], i * rowSize));
-        SmallVector<Value> factors = loadWeights(b.offset(values[1], i * 4 * rows), rows);
+        SmallVector<Value> factors = loadWeights(b.offset(values[1], i * size * rows), rows);
         for (int64_t row = 0; row < rows; ++row)
           for (int64_t v = 0; v < vectors; ++v) {
             Value &sum = next[2 + row * vectors + v];
@@ -228,7 +236,7 @@ private:
           }
       }
       next[0] = b.offset(values[0], times * rowSize);
-      next[1] = b.offset(values[1], times * 4 * rows);
+      next[1] = b.offset(values[1], times * size * rows);
       return next;
     };
     SmallVector<Value> carried{x, weights};
@@ -252,7 +260,7 @@ private:
   // The rows from `firstRow` on: all blocks, pattern after pattern.
   Value buildPass(const Group &g, int64_t firstRow, Value x, const SegmentHeader &header, Value values) {
     Sums sums = loadSums(g, firstRow, stream.getPass());
-    int64_t entries = header.entries;
+    int64_t entries = header.entries, size = stream.getValueSize();
     Value indices = header.indices;
     for (auto [p, pattern] : llvm::enumerate(stream.getPatterns().asArrayRef())) {
       SmallVector<KeptColumn> columns = keptColumns(stream, pattern, firstRow);
@@ -268,7 +276,7 @@ private:
         for (auto &[column, rows] : columns)
           stored += rows.size();
         // Short blocks would ask for each line several times.
-        if (4 * stored >= kLineSize / 2)
+        if (size * stored >= kLineSize / 2)
           b.prefetch(b.offset(state[1], kPrefetchDistance));
         Value base;
         for (auto &[column, rows] : columns) {
@@ -277,7 +285,7 @@ private:
             base = b.offset(x, b.mul(index, vectorSize));
           }
           SmallVector<Value> inputs = loadInputs(stream.getGathered() ? base : b.offset(base, column * rowSize));
-          SmallVector<Value> factors = loadWeights(b.offset(state[1], 4 * used), rows.size());
+          SmallVector<Value> factors = loadWeights(b.offset(state[1], size * used), rows.size());
           for (auto [row, factor] : llvm::zip(rows, factors))
             for (int64_t v = 0; v < vectors; ++v) {
               Value &sum = next[2 + row * vectors + v];
@@ -286,7 +294,7 @@ private:
           used += rows.size();
         }
         next[0] = b.offset(state[0], 2 * entries);
-        next[1] = b.offset(state[1], 4 * used);
+        next[1] = b.offset(state[1], size * used);
         return next;
       });
       indices = done[0];
@@ -316,11 +324,14 @@ func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr t
   std::string description, readable;
   llvm::raw_string_ostream text(description);
   text << tile << form << "," << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << ","
-       << stream.getPass() << "," << stream.getGathered() << bool(stream.getParts()) << (dot ? stringifyDot(*dot) : "");
+       << stream.getPass() << "," << stream.getGathered() << bool(stream.getParts()) << stream.getValueSize()
+       << (dot ? stringifyDot(*dot) : "");
   ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
   for (int64_t pattern : patterns)
     text << "," << pattern;
-  llvm::raw_string_ostream(readable) << (dot ? "linear_f32_qd8_qc8p_" : "linear_f32_f32_f32p_")
+  llvm::raw_string_ostream(readable) << (dot                          ? "linear_f32_qd8_qc8p_"
+                                         : stream.getValueSize() == 2 ? "linear_f32_f32_f16p_"
+                                                                      : "linear_f32_f32_f32p_")
                                      << (patterns.empty() ? "dense" : "p" + std::to_string(patterns.size())) << "_b"
                                      << stream.getRows() << "x" << stream.getColumns()
                                      << (stream.getGathered() ? "g" : "") << "_"

@@ -33,6 +33,9 @@ struct SegmentHeader {
   SegmentHeader(LoopBuilder &b, kernel::StreamAttr stream, Value segment);
 };
 
+// Values of a stream, as f32 or i32; reads as many as `type` has lanes.
+Value loadWords(LoopBuilder &b, kernel::StreamAttr stream, VectorType type, Value pointer);
+
 // A column of a block that a pass reads, and its rows from the pass's first on.
 struct KeptColumn {
   int64_t column;

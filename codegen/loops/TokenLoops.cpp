@@ -97,19 +97,19 @@ private:
   Value multiply(Value pointer, Value x, Value sum) {
     auto type = cast<VectorType>(sum.getType());
     Value input = b.splat(type, b.load(element, x));
-    return buildMultiply(b, dot, b.load(type, pointer), input, sum);
+    return buildMultiply(b, dot, loadWords(b, stream, type, pointer), input, sum);
   }
 
   Value buildDenseSegment(const Group &g, Value x, Value count, Value weights) {
-    int64_t rows = stream.getRows();
+    int64_t rows = stream.getRows(), size = stream.getValueSize();
     auto type = vectorOf(rows, element);
     // Carried: x, weights, sums.
     auto step = [&](ValueRange values, int64_t times) {
       SmallVector<Value> next(values);
       for (int64_t i = 0; i < times; ++i)
-        next[2 + i] = multiply(b.offset(values[1], 4 * rows * i), b.offset(values[0], inputSize * i), values[2 + i]);
+        next[2 + i] = multiply(b.offset(values[1], size * rows * i), b.offset(values[0], inputSize * i), values[2 + i]);
       next[0] = b.offset(values[0], inputSize * times);
-      next[1] = b.offset(values[1], 4 * rows * times);
+      next[1] = b.offset(values[1], size * rows * times);
       return next;
     };
     SmallVector<Value> carried{x, weights, loadSums(g, 0, rows)};
@@ -134,7 +134,7 @@ private:
   }
 
   Value buildPass(const Group &g, int64_t firstRow, Value x, const SegmentHeader &header, Value values) {
-    int64_t pass = stream.getPass(), entries = header.entries;
+    int64_t pass = stream.getPass(), entries = header.entries, size = stream.getValueSize();
     Value sums = loadSums(g, firstRow, pass), indices = header.indices;
     for (auto [p, pattern] : llvm::enumerate(stream.getPatterns().asArrayRef())) {
       SmallVector<KeptColumn> columns = keptColumns(stream, pattern, firstRow);
@@ -154,10 +154,10 @@ private:
         for (const KeptColumn &column : columns)
           carried.push_back(zero(vectorOf(column.rows.size() <= 4 ? 4 : 8, element)));
       carried = b.loop(b.integer(0), header.counts[p], 1, carried, [&](Value, ValueRange state) {
-        SmallVector<Value> next{b.offset(state[0], 2 * entries), b.offset(state[1], 4 * stored)};
+        SmallVector<Value> next{b.offset(state[0], 2 * entries), b.offset(state[1], size * stored)};
         llvm::append_range(next, state.drop_front(2 + columns.size()));
         // Mispredicted ends of loops hold up the loads behind them, not these.
-        for (int64_t line = 0; line < 4 * stored; line += kLineSize)
+        for (int64_t line = 0; line < size * stored; line += kLineSize)
           b.prefetch(b.offset(state[1], line + kPrefetchDistance));
         Value source;
         int64_t used = 0;
@@ -167,7 +167,7 @@ private:
             source = b.offset(x, b.mul(index, 4));
           }
           Value input = stream.getGathered() ? source : b.offset(source, column.column * inputSize);
-          next.push_back(multiply(b.offset(state[1], 4 * used), input, state[2 + c]));
+          next.push_back(multiply(b.offset(state[1], size * used), input, state[2 + c]));
           used += column.rows.size();
         }
         return next;

@@ -81,6 +81,7 @@ public:
     weightInputs = type.getDimSize(0);
     outputs = type.getDimSize(1);
     values = graph::floatElements(graph::constantValue(op.getWeights()));
+    isF16 = op.getF16();
     if (op.getInt8()) {
       dot = device.int8Dot;
       perWord = kernel::inputsPerWord(device.int8Dot);
@@ -101,8 +102,9 @@ public:
         if (!mask[i])
           continue;
         wordMask[word] = 1;
-        words[word] |= dot ? (uint32_t(int32_t(quantized.values[i])) & field) << (k % perWord * bits)
-                           : llvm::bit_cast<uint32_t>(values[i]);
+        words[word] |= dot     ? (uint32_t(int32_t(quantized.values[i])) & field) << (k % perWord * bits)
+                       : isF16 ? graph::toHalf(values[i])
+                               : llvm::bit_cast<uint32_t>(values[i]);
       }
   }
 
@@ -118,6 +120,7 @@ public:
 
   int64_t weightInputs, outputs, inputs, perWord = 1;
   std::optional<kernel::Dot> dot;
+  bool isF16 = false;
   std::vector<float> values;
   graph::QuantizedWeights quantized;
 };
@@ -131,6 +134,7 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
   result.scales = layer.quantized.scales;
   StreamShape base;
   base.vectors = device.tileVectors;
+  base.valueSize = layer.isF16 ? 2 : 4;
   base.range = chooseRange(layer.inputs, device.tileVectors * device.lanes, device.l1Size);
   std::vector<uint8_t> stored(layer.values.size(), 0); // By earlier streams.
   std::vector<uint32_t> words;

@@ -31,6 +31,10 @@ template <typename T> static void append(std::vector<char> &bytes, T value) {
   bytes.insert(bytes.end(), begin, begin + sizeof value);
 }
 
+static void appendWord(std::vector<char> &bytes, uint32_t word, int64_t size) {
+  size == 2 ? append<uint16_t>(bytes, word) : append<uint32_t>(bytes, word);
+}
+
 static void finish(PackedStream &stream) {
   stream.size = stream.bytes.size();
   stream.bytes.resize(stream.bytes.size() + kPadding, 0);
@@ -48,7 +52,7 @@ PackedStream mlir::rt3::packDense(const MaskedWeights &weights, const StreamShap
       for (int64_t k = begin; k < end; ++k)
         for (int64_t n = group; n < group + shape.rows; ++n) {
           bool isKept = n < weights.outputs && weights.isKept(k, n);
-          append<uint32_t>(stream.bytes, isKept ? weights.word(k, n) : 0);
+          appendWord(stream.bytes, isKept ? weights.word(k, n) : 0, shape.valueSize);
           stream.keptCount += isKept;
         }
       ++stream.segmentCount;
@@ -211,7 +215,9 @@ private:
       for (const Block *block : list)
         for (int64_t c = 0; c < (shape.gathered ? shape.columns : 1); ++c)
           append<uint16_t>(stream.bytes, (block->inputs[c] - begin) * shape.vectors);
-    stream.bytes.resize(llvm::alignTo(stream.bytes.size(), 4), 0);
+    // From the segment's beginning, which of f16 may be a multiple of 2.
+    size_t start = stream.segmentOffsets.back();
+    stream.bytes.resize(start + llvm::alignTo(stream.bytes.size() - start, 4), 0);
     for (int64_t pass = 0; pass < shape.rows; pass += shape.pass)
       for (auto [p, list] : llvm::enumerate(byPattern))
         for (const Block *block : list)
@@ -225,7 +231,7 @@ private:
         if (!(pattern & bit))
           continue;
         bool isKept = block.kept & bit;
-        append<uint32_t>(stream.bytes, isKept ? weights.word(block.inputs[c], firstOutput + r) : 0);
+        appendWord(stream.bytes, isKept ? weights.word(block.inputs[c], firstOutput + r) : 0, shape.valueSize);
         ++stream.storedCount;
       }
   }

@@ -13,7 +13,7 @@
 namespace mlir::rt3 {
 
 // A linear layer's weights as 32-bit words, row-major, and which of them are kept:
-// the bits of an f32 weight, or several int8 weights of neighbouring inputs.
+// the bits of an f32 or f16 weight, or several int8 weights of neighbouring inputs.
 struct MaskedWeights {
   int64_t inputs, outputs;            // Words of an output; N.
   const std::vector<uint32_t> &words; // [inputs][N]; 0 is the weight 0.
@@ -27,9 +27,10 @@ struct MaskedWeights {
 struct StreamShape {
   int64_t rows = 8, columns = 1; // Of a block: outputs x inputs.
   bool gathered = false;
-  int64_t range = 0;   // Inputs of a segment.
-  int64_t pass = 8;    // Rows that the tile reads together.
-  int64_t vectors = 1; // Vectors in a panel, by which indices are scaled.
+  int64_t range = 0;     // Inputs of a segment.
+  int64_t pass = 8;      // Rows that the tile reads together.
+  int64_t vectors = 1;   // Vectors in a panel, by which indices are scaled.
+  int64_t valueSize = 4; // Bytes of a word; 2 of f16.
 };
 
 struct PackedStream {

@@ -43,7 +43,7 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
     std::optional<kernel::Dot> dot = op.getInt8() ? std::optional(device.int8Dot) : std::nullopt;
     Device own = costDevice(device, dot);
     int64_t words = llvm::divideCeil(inputs, dot ? kernel::inputsPerWord(*dot) : 1);
-    double denseCycles = predictDenseCycles(own, words, outputs, tokens);
+    double denseCycles = predictDenseCycles(own, words, outputs, tokens, op.getF16() ? 2 : 4);
     double cycles = denseCycles;
     int64_t kept = type.getNumElements();
     StringRef scheme = "dense";
@@ -81,7 +81,9 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
                      builder.getNamedAttr("outputs", builder.getI64IntegerAttr(outputs)),
                      builder.getNamedAttr("tokens", builder.getI64IntegerAttr(tokens)),
                      builder.getNamedAttr("kept", builder.getI64IntegerAttr(kept)),
-                     builder.getNamedAttr("type", builder.getStringAttr(dot ? "int8" : "f32")),
+                     builder.getNamedAttr("type", builder.getStringAttr(dot           ? "int8"
+                                                                        : op.getF16() ? "f16"
+                                                                                      : "f32")),
                      builder.getNamedAttr("scheme", builder.getStringAttr(scheme)),
                      builder.getNamedAttr("reason", builder.getStringAttr(scheme == "dense" ? reason : "")),
                      builder.getNamedAttr("dense_cycles", builder.getF64FloatAttr(denseCycles)),

@@ -73,19 +73,6 @@ std::vector<char> constantBytes(ElementsAttr elements) {
   return bytes;
 }
 
-// Where the parts of a stream begin; see rt3_kernel.stream.
-std::vector<int64_t> partsOf(const PackedStream &stream, int64_t outputs) {
-  int64_t eights = llvm::divideCeil(outputs, kernel::kFeatureMultiple);
-  int64_t count = kernel::partCount(eights * kernel::kFeatureMultiple);
-  int64_t groups = eights * kernel::kFeatureMultiple / stream.shape.rows;
-  std::vector<int64_t> parts;
-  for (int64_t first = 0; first < stream.segmentCount; first += groups)
-    for (int64_t part = 0; part < count; ++part)
-      parts.push_back(
-          stream.segmentOffsets[first + eights * part / count * kernel::kFeatureMultiple / stream.shape.rows]);
-  return parts;
-}
-
 class FunctionConverter {
 public:
   FunctionConverter(func::FuncOp source, const Device &device, WeightStore &store)
@@ -363,6 +350,21 @@ private:
     return kernel::QuantizeOp::create(builder, x.getLoc(), type, device.int8Dot, x, nullptr);
   }
 
+  // Where the parts of a stream begin; see rt3_kernel.stream. Null if there is one.
+  DenseI64ArrayAttr partsOf(const PackedStream &stream, int64_t outputs) {
+    int64_t eights = llvm::divideCeil(outputs, kernel::kFeatureMultiple);
+    int64_t count = kernel::partCount(eights * kernel::kFeatureMultiple);
+    if (count == 1)
+      return {};
+    int64_t groups = eights * kernel::kFeatureMultiple / stream.shape.rows;
+    SmallVector<int64_t> parts;
+    for (int64_t first = 0; first < stream.segmentCount; first += groups)
+      for (int64_t part = 0; part < count; ++part)
+        parts.push_back(
+            stream.segmentOffsets[first + eights * part / count * kernel::kFeatureMultiple / stream.shape.rows]);
+    return builder.getDenseI64ArrayAttr(parts);
+  }
+
   LogicalResult convertLinear(graph::LinearOp op) {
     if (!graph::constantValue(op.getWeights()) || (op.getBias() && !graph::constantValue(op.getBias())))
       return op.emitOpError("has weights that are computed at run time");
@@ -381,7 +383,7 @@ private:
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
           stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns),
-          DenseI64ArrayAttr::get(op.getContext(), partsOf(stream, shape.back()))));
+          partsOf(stream, shape.back()), stream.shape.valueSize));
     kernel::FunctionAttr activation;
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),

@@ -29,7 +29,7 @@ static graph::LinearOp rebuild(PatternRewriter &rewriter, graph::LinearOp op, Va
                                graph::UnaryKindAttr activation) {
   auto result = graph::LinearOp::create(rewriter, op.getLoc(), residual ? residual.getType() : op.getType(), op.getX(),
                                         op.getWeights(), bias, residual, op.getLayerAttr(), activation,
-                                        op.getLevelsAttr(), op.getInt8Attr());
+                                        op.getLevelsAttr(), op.getInt8Attr(), op.getF16Attr());
   return result;
 }
 
@@ -143,9 +143,9 @@ struct SliceOutputs : OpRewritePattern<graph::SliceOp> {
     if (!graph::constantValue(linear.getWeights()) || (linear.getBias() && !graph::constantValue(linear.getBias())))
       return rewriter.notifyMatchFailure(op, "weights are computed");
     auto name = rewriter.getStringAttr(linear.getLayer() + "[" + Twine(start) + ":" + Twine(start + count) + "]");
-    rewriter.replaceOpWithNewOp<graph::LinearOp>(op, to, linear.getX(), part(linear.getWeights()),
-                                                 linear.getBias() ? part(linear.getBias()) : Value(), Value(), name,
-                                                 linear.getActivationAttr(), ArrayAttr(), linear.getInt8Attr());
+    rewriter.replaceOpWithNewOp<graph::LinearOp>(
+        op, to, linear.getX(), part(linear.getWeights()), linear.getBias() ? part(linear.getBias()) : Value(), Value(),
+        name, linear.getActivationAttr(), ArrayAttr(), linear.getInt8Attr(), linear.getF16Attr());
     return success();
   }
 };

@@ -44,13 +44,16 @@ llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions 
 }
 
 llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &out) {
-  if (options.type != "f32" && options.type != "int8")
-    return llvm::createStringError("--type \"" + options.type + "\" is neither f32 nor int8");
-  out.type = options.type == "int8" ? WeightType::Int8 : WeightType::F32;
+  static const std::map<std::string, WeightType> kTypes = {
+      {"f32", WeightType::F32}, {"f16", WeightType::F16}, {"int8", WeightType::Int8}};
+  auto type = kTypes.find(options.type);
+  if (type == kTypes.end())
+    return llvm::createStringError("--type \"" + options.type + "\" is none of f32, f16 and int8");
+  out.type = type->second;
   out.keepF32 = options.keepF32;
   out.keepsSparse = options.keepsSparse;
   if (out.type == WeightType::F32 && !out.keepF32.empty())
-    return llvm::createStringError("--keep-f32 needs --type int8");
+    return llvm::createStringError("--keep-f32 needs --type int8 or f16");
   return llvm::Error::success();
 }
 

@@ -36,7 +36,7 @@ struct ModelOptions {
   int64_t foldBudget = 64 << 20;
   int64_t kvCache = 0; // Tokens; 0: none.
   bool keepsSparse = false;
-  std::string type = "f32"; // Or int8.
+  std::string type = "f32"; // Or f16, int8.
   std::vector<std::string> keepF32;
   bool asJson = false;
 };

@@ -2,7 +2,9 @@
 
 #include "dialects/graph/Quantize.h"
 
+#include "llvm/ADT/bit.h"
 #include <algorithm>
+
 #include <cmath>
 
 using namespace mlir::rt3;
@@ -40,3 +42,7 @@ float graph::quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &
     out[i] = quantum(double(features[i]) * factor); // Exact, so rounded once.
   return largest * (1.0f / kLargestQuantum);
 }
+
+uint16_t mlir::rt3::graph::toHalf(float value) { return llvm::bit_cast<uint16_t>(_Float16(value)); }
+
+float mlir::rt3::graph::fromHalf(uint16_t bits) { return float(llvm::bit_cast<_Float16>(bits)); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The numbers of rt3_graph.linear with `int8`: shared by everything that computes
+// The numbers of rt3_graph.linear with `int8` and `f16`: shared by everything that computes
 // such a layer, so that all results are equal to the bit.
 
 #ifndef RT3_DIALECTS_GRAPH_QUANTIZE_H
@@ -31,6 +31,10 @@ struct QuantizedWeights {
 
 // K x N weights per output n: scale = max over k of |w| / 127.
 QuantizedWeights quantizeWeights(llvm::ArrayRef<float> weights, int64_t inputs, int64_t outputs);
+
+// The f16 nearest to a number (half to even): its bits. Infinite from 65520 on.
+uint16_t toHalf(float value);
+float fromHalf(uint16_t bits);
 
 // A token's features: scale = max |x| / 127 in f32. NaN if a feature is NaN or
 // infinite; 0 if all are 0, or so small that 127 / max |x| is infinite.

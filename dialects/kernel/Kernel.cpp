@@ -265,16 +265,19 @@ LogicalResult LinearOp::verify() {
   }
   int64_t features = llvm::alignTo(result.getTensor().getShape().back(), kFeatureMultiple);
   int64_t inputs = x.getTensor().getShape().back() - (getDot() ? 1 : 0);
-  for (auto stream : getStreams().getAsRange<StreamAttr>())
+  for (auto stream : getStreams().getAsRange<StreamAttr>()) {
+    if (stream.getValueSize() != 4 && (stream.getValueSize() != 2 || getDot())) // C7
+      return emitOpError("stream has values of ") << stream.getValueSize() << " bytes";
     if (auto parts = stream.getParts())
       if (int64_t(parts.size()) != int64_t(llvm::divideCeil(inputs, stream.getRange())) * partCount(features)) // C6
         return emitOpError("stream has ")
                << parts.size() << " parts, expected " << partCount(features) << " for each range of inputs";
+  }
   if (getResidual() && getResidual().getType() != getType()) // C4
     return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
   bool isInt8 = getDot().has_value();
   if (x.getTensor().getElementType().isF32() == isInt8 || isInt8 != bool(getScales()) ||
-      isInt8 != bool(getOffsets())) // C7
+      isInt8 != bool(getOffsets())) // C8
     return emitOpError(isInt8 ? "multiplies int8" : "multiplies f32")
            << ", x is " << x << (getScales() ? " with" : " without") << " scales";
   return success();

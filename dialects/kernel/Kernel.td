@@ -143,7 +143,7 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
     `weights` names the bytes. Outputs are cut into groups of `rows`, inputs
     into ranges of `range`; segments follow each other by range, then group. A
     dense segment (no `patterns`) is `[inputs of the range][rows]` values, which
-    are f32, or words of int8 weights. A sparse
+    are f32, f16 (`value_size` 2), or words of int8 weights. A sparse
     segment is
 
         count u16[patterns] | index u16[sum of counts x entries] | padding to 4
@@ -165,7 +165,8 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
   let parameters = (ins "::mlir::FlatSymbolRefAttr":$weights, "int64_t":$rows,
                     "int64_t":$columns, "int64_t":$range, "int64_t":$pass,
                     "bool":$gathered, "::mlir::DenseI64ArrayAttr":$patterns,
-                    OptionalParameter<"::mlir::DenseI64ArrayAttr">:$parts);
+                    OptionalParameter<"::mlir::DenseI64ArrayAttr">:$parts,
+                    DefaultValuedParameter<"int64_t", "4">:$value_size);
 }
 
 //===-- Ops ---------------------------------------------------------------===//
@@ -445,7 +446,8 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     - C4: residual has the type of the result.
     - C5: streams name weights.
     - C6: the parts of all streams are of one number, for each range.
-    - C7: with `dot`, x is i32 and there are scales and offsets; without, x is f32
+    - C7: values have 4 bytes, or 2 without `dot`.
+    - C8: with `dot`, x is i32 and there are scales and offsets; without, x is f32
       and there are neither.
 
     Example: `%y = rt3_kernel.linear "q" %x tile = #rt3_kernel.tile<rows = 4,

@@ -52,7 +52,7 @@ static int stream_is_sound(const rt3_stream_t *stream, const uint8_t *weights,
       }
       uint64_t index_count = block_count * stream->entries;
       uint64_t header_size = (counts_size + 2 * index_count + 3) / 4 * 4;
-      uint64_t segment_size = header_size + 4 * value_count;
+      uint64_t segment_size = header_size + stream->value_size * value_count;
       if (left < segment_size)
         return 0;
       for (uint64_t i = 0; i < index_count; ++i)

@@ -23,6 +23,27 @@ func.func @main(%x: tensor<1x?x8xf32>) -> tensor<1x?x8xf32> {
   return %c : tensor<1x?x8xf32>
 }
 
+// Threads share 128 outputs in two parts; a single token lies in a panel of 1.
+// CHECK-LABEL: func.func @shared
+// CHECK: rt3_kernel.linear {{.*}} parts = [0, 2048]>] : ({{.*}}) -> !rt3_kernel.buffer<tensor<1x?x128xf32>, 24>
+// CHECK-LABEL: func.func @token
+// CHECK: rt3_kernel.linear {{.*}} : (!rt3_kernel.buffer<tensor<1x8xf32>, 1>, {{.*}}) -> !rt3_kernel.buffer<tensor<1x128xf32>, 1>
+// CHECK: rt3_kernel.pack %{{.*}} : <tensor<1x128xf32>, 1> -> <tensor<1x128xf32>, 3>
+// CHECK: rt3_kernel.linear {{.*}} patterns = [255]
+func.func @shared(%x: tensor<1x?x8xf32>) -> tensor<1x?x128xf32> {
+  %w = rt3_graph.constant dense<0.5> : tensor<8x128xf32>
+  %y = rt3_graph.linear "a" %x, %w : (tensor<1x?x8xf32>, tensor<8x128xf32>) -> tensor<1x?x128xf32>
+  return %y : tensor<1x?x128xf32>
+}
+func.func @token(%x: tensor<1x8xf32>) -> tensor<1x8xf32> {
+  %w = rt3_graph.constant dense<0.5> : tensor<8x128xf32>
+  %v = rt3_graph.constant dense<0.5> : tensor<128x8xf32>
+  %y = rt3_graph.linear "a" %x, %w : (tensor<1x8xf32>, tensor<8x128xf32>) -> tensor<1x128xf32>
+  %z = rt3_graph.linear "b" %y, %v levels [#rt3_graph.block<rows = 8, mask = dense<1> : tensor<128x8xi8>>]
+      : (tensor<1x128xf32>, tensor<128x8xf32>) -> tensor<1x8xf32>
+  return %z : tensor<1x8xf32>
+}
+
 // Row-major ops stay so; a softmax outside attention is four steps.
 // CHECK-LABEL: func.func @row_major
 // CHECK: rt3_kernel.reduce max

@@ -4,7 +4,7 @@
 // with N and K around the edges of tiles and ranges, layer normalisation,
 // attention and functions of elements, at lengths around the edges of panels.
 //
-//   kernel_cases TARGET FOLDER [--nested] [--int8] [--cache]
+//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16] [--cache]
 //
 // With --cache, runs continue each other, and those of one token have kernels of
 // their own.
@@ -236,6 +236,13 @@ int main(int argc, char **argv) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache);
+  if (has("--f16")) {
+    options.type = WeightType::F16;
+    if (llvm::Error error = quantize(*module, options)) {
+      llvm::errs() << llvm::toString(std::move(error)) << "\n";
+      return 1;
+    }
+  }
   // Of one text: single tokens at many positions, and more around the edges of panels.
   int64_t parts[] = {1, 1, 5, 1, 11, 17, 1, 24, 12, 1, 47, 2, 1, 1, 3, 48, 1, 1, 32, 1};
   // Around one, two and three vectors of 4, 8 and 16 lanes, and primes.

@@ -419,6 +419,13 @@ class GenerationTest(unittest.TestCase):
         self.assertIn("level low", mixed.stderr)
         self.assertIn("level high", mixed.stderr)
 
+    def test_f16_weights_halve_the_bundle(self):
+        out = folder("generation-f16")
+        rt3c(*self.model, "--type", "f16", "--name", "byte_lm", "-o", out)
+        rt3c("compare", *self.model, "--type", "f16", "--with", out)
+        sizes = [(path / "byte_lm.rt3").stat().st_size for path in (out, self.out)]
+        self.assertLess(sizes[0], 0.6 * sizes[1])
+
     def test_errors(self):
         full = self.generate("--prompt", "x" * 60, "--tokens", "41", code=5)
         self.assertIn("do not fit the 100", full.stderr)

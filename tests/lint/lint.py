@@ -92,7 +92,7 @@ def check_rules(faults):
     """Every numbered rule of an op is checked in the verifier and has its case."""
     for dialect in ("graph", "kernel"):
         name = dialect.capitalize()
-        text = (ROOT / f"dialects/{dialect}/{name}.td").read_text()
+        text = "\n".join(path.read_text() for path in sorted((ROOT / f"dialects/{dialect}").glob("*.td")))
         code = (ROOT / f"dialects/{dialect}/{name}.cpp").read_text()
         cases = (ROOT / f"tests/dialects/{dialect}/invalid.mlir").read_text()
         for definition in re.split(r"^def ", text, flags=re.M)[1:]:

@@ -97,7 +97,7 @@ typedef struct rt3_tensor_t {
 //
 // Segments follow each other, `range_count` x `group_count` of them; each is
 //   count u16[pattern_count] | index u16[entries x sum of counts]
-//   | zero to the next multiple of 4 | f32 values, pattern_values[p] per block
+//   | zero to the next multiple of 4 | values, pattern_values[p] per block
 typedef struct rt3_stream_t {
   uint64_t offset; // Bytes from the start of the section.
   uint64_t length; // Bytes, all segments.
@@ -105,6 +105,7 @@ typedef struct rt3_stream_t {
   uint32_t group_count;
   uint32_t pattern_count;
   uint32_t entries;              // Indices per block.
+  uint32_t value_size;           // Bytes.
   uint32_t index_limit;          // Indices are at most this in all ranges ...
   uint32_t last_index_limit;     // ... but the last, where this is the limit.
   const uint8_t *pattern_values; // [pattern_count]

@@ -312,6 +312,13 @@ func.func @int8_sums_that_overflow(%x: tensor<4x65537xf32>) {
   return
 }
 // -----
+// linear C9
+func.func @two_types(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>) {
+  // expected-error@+1 {{has weights of both int8 and f16}}
+  %y = rt3_graph.linear "l" %x, %w int8 f16 : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  return
+}
+// -----
 // attention C1
 func.func @keys_of_another_type(%q: tensor<1x4x8xf32>, %k: tensor<1x5x8xf32>) {
   // expected-error@+1 {{expected B x S x F, k and v alike}}

@@ -194,6 +194,26 @@ func.func @weights_that_are_not_there(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24
 }
 // -----
 // linear C6
+rt3_kernel.weights @w dense<0> : tensor<16640xi8>
+func.func @one_part_of_two(%x: !rt3_kernel.buffer<tensor<4x32xf32>, 24>) {
+  // expected-error@+1 {{stream has 1 parts, expected 2 for each range of inputs}}
+  %y = rt3_kernel.linear "l" %x tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2"> streams = [
+      #rt3_kernel.stream<weights = @w, rows = 4, columns = 1, range = 32, pass = 4, gathered = false, patterns = [], parts = [0]>]
+      : (!rt3_kernel.buffer<tensor<4x32xf32>, 24>) -> !rt3_kernel.buffer<tensor<4x128xf32>, 24>
+  return
+}
+// -----
+// linear C7
+rt3_kernel.weights @w dense<0> : tensor<256xi8>
+func.func @values_of_three_bytes(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>) {
+  // expected-error@+1 {{stream has values of 3 bytes}}
+  %y = rt3_kernel.linear "l" %x tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2"> streams = [
+      #rt3_kernel.stream<weights = @w, rows = 4, columns = 1, range = 8, pass = 4, gathered = false, patterns = [], value_size = 3>]
+      : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
+  return
+}
+// -----
+// linear C8
 rt3_kernel.weights @w dense<0> : tensor<256xi8>
 func.func @int8_without_scales(%x: !rt3_kernel.buffer<tensor<4x3xi32>, 24>) {
   // expected-error@+1 {{multiplies int8, x is '!rt3_kernel.buffer<tensor<4x3xi32>, 24>' without scales}}
