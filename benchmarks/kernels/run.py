@@ -88,9 +88,10 @@ def svg(rows, tokens):
         parts.append(f'<line x1="{margin}" y1="{y:.0f}" x2="{width - margin}" y2="{y:.0f}" stroke="#eeeeee"/>')
     parts.append(f'<line x1="{place(0, width)}" y1="{height - place(0, height)}" x2="{place(8, width):.0f}" '
                  f'y2="{height - place(8, height):.0f}" stroke="black" stroke-dasharray="4 4"/>')
+    shown = [m for m in tokens if m >= 32] or tokens
     for row in rows:
         words = row["name"].split("_")
-        if len(words) < 4 or row["tokens"] < 32:
+        if len(words) < 4 or row["tokens"] not in shown:
             continue
         x, y = place(1 / density(row["name"]), width), height - place(min(row["over_best_dense"], largest), height)
         colour, hollow = colours[words[2]], row["type"] == "int8"
@@ -102,7 +103,7 @@ def svg(rows, tokens):
     parts.append(f'<text x="{width / 2}" y="{height - 10}" text-anchor="middle">1 / density</text>')
     parts.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">'
                  "speed-up over the fastest dense kernel</text>")
-    parts.append(f'<text x="{width - margin}" y="20" text-anchor="end">M of {min(m for m in tokens if m >= 32)} and more; '
+    parts.append(f'<text x="{width - margin}" y="20" text-anchor="end">M = {", ".join(map(str, shown))}; '
                  "filled f32, hollow int8</text></svg>")
     return "\n".join(parts)
 

@@ -205,7 +205,7 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--target", "pixel9", says=["pixel9", "cortex-a55"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--name", "9 lives", says=["9 lives"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--emit", "bitcode", says=["bitcode"])
-        self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int4", says=["int4", "neither f32 nor int8"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int4", says=["int4", "none of f32, f16 and int8"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs --type int8"])
         self.refuse(4, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
 

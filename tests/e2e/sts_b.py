@@ -65,7 +65,8 @@ class WordPiece:
 
 class Run(ctypes.Structure):
     _fields_ = [("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p), ("length", ctypes.c_int64),
-                ("workspace", ctypes.c_void_p), ("workspace_size", ctypes.c_size_t)]
+                ("workspace", ctypes.c_void_p), ("workspace_size", ctypes.c_size_t), ("state", ctypes.c_void_p),
+                ("parallel", ctypes.c_void_p)]
 
 
 def aligned(size):
