@@ -315,8 +315,21 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
   return result;
 }
 
+Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options) {
+  if (!options.readCalibration)
+    return pruneLevels(module, options.levels);
+  auto function = *module.getOps<func::FuncOp>().begin();
+  auto samples = options.readCalibration(function);
+  if (!samples)
+    return samples.takeError();
+  auto calibration = calibrate(function, *samples);
+  if (!calibration)
+    return calibration.takeError();
+  return pruneLevels(module, options.levels, &*calibration);
+}
+
 Expected<CompileResult> mlir::rt3::compileGraph(ModuleOp module, const CompileOptions &options) {
-  if (Error error = pruneLevels(module, options.levels))
+  if (Error error = prune(module, options))
     return std::move(error);
   return compilePruned(module, options);
 }

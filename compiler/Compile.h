@@ -9,6 +9,7 @@
 #include "codegen/devices/Device.h"
 #include "codegen/emit/EmitProgram.h"
 #include "compiler/onnx/Import.h"
+#include "compiler/prune/Calibrate.h"
 #include "compiler/prune/Levels.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -30,6 +31,9 @@ struct CompileOptions {
   std::vector<std::string> keepF32;
   // Pruned layers are compiled sparse even where dense is predicted to be faster.
   bool keepsSparse = false;
+  // Reads inputs for the model's function to calibrate pruning with; none: by
+  // magnitude.
+  std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)> readCalibration;
   Stage stage = Stage::Library; // The last stage to run.
 };
 
@@ -80,6 +84,9 @@ llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::Str
 // An error means a bad file, option or a fault of ours; a valid model with
 // unsupported nodes gives problems.
 llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path, const CompileOptions &options);
+
+// Prunes a fused module to the levels of the options, calibrated if they say so.
+llvm::Error prune(ModuleOp module, const CompileOptions &options);
 
 // The stages behind importing, for a module of rt3_graph with one function;
 // levels are those of `options`. The module is used up.

@@ -40,6 +40,9 @@ static void addTargetOptions(CLI::App *app, ModelOptions &options) {
       ->capture_default_str();
   app->add_option("--keep-f32", options.keepF32, "layer that stays f32, `*` at the end for any rest; repeatable")
       ->allow_extra_args(false);
+  app->add_option(
+      "--calib", options.calibration,
+      "folder of inputs to prune by, one folder per sample with NAME.npy of each input; none: by magnitude");
   app->add_flag("--keep-sparse", options.keepsSparse,
                 "pruned layers stay sparse where dense is predicted to be faster");
 }

@@ -76,11 +76,12 @@ namespace {
 // The weights of a layer as words, however many share one.
 class LayerWords {
 public:
-  LayerWords(graph::LinearOp op, const Device &device) {
+  // `own`: the values of the level, or null.
+  LayerWords(graph::LinearOp op, ElementsAttr own, const Device &device) {
     auto type = cast<RankedTensorType>(op.getWeights().getType());
     weightInputs = type.getDimSize(0);
     outputs = type.getDimSize(1);
-    values = graph::floatElements(graph::constantValue(op.getWeights()));
+    values = graph::floatElements(own ? own : graph::constantValue(op.getWeights()));
     isF16 = op.getF16();
     if (op.getInt8()) {
       dot = device.int8Dot;
@@ -128,7 +129,9 @@ public:
 } // namespace
 
 PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device) {
-  LayerWords layer(op, device);
+  // Levels with values of their own are not nested: there is one encoding.
+  LayerWords layer(op, encodings && !encodings.empty() ? graph::encodingWeights(encodings.getValue().back()) : nullptr,
+                   device);
   PackedLayer result;
   result.inputs = layer.inputs;
   result.scales = layer.quantized.scales;

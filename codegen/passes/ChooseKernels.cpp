@@ -64,6 +64,10 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
                             denseCycles, scheme, 100.0 * kept / type.getNumElements(), cycles);
           // The pruned weights stay pruned: zeros, multiplied.
           op->setAttr(graph::kZerosAttr, graph::encodingMask(encoding));
+          if (ElementsAttr own = graph::encodingWeights(encoding)) {
+            OpBuilder before(op);
+            op.getWeightsMutable().assign(graph::ConstantOp::create(before, op.getLoc(), own));
+          }
           op.setLevelsAttr(builder.getArrayAttr(
               graph::DenseEncodingAttr::get(op.getContext(), builder.getStringAttr(reason).getValue())));
           cycles = denseCycles;

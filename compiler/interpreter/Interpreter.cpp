@@ -423,11 +423,21 @@ private:
     return mask ? graph::byteElements(mask) : std::vector<uint8_t>();
   }
 
+  // The weights at the level, before its mask.
+  std::vector<double> weightsOf(graph::LinearOp op) {
+    ArrayAttr levels = op.getLevelsAttr();
+    if (options.level && levels)
+      if (ElementsAttr own = graph::encodingWeights(levels[std::min<size_t>(*options.level, levels.size() - 1)]))
+        return toHostTensor(own).elements;
+    return valueOf(op.getWeights()).elements;
+  }
+
   // The sums, without bias: in double, or exactly in integers.
   void multiplyInt8(graph::LinearOp op, HostTensor &result) {
-    const HostTensor &x = valueOf(op.getX()), &weights = valueOf(op.getWeights());
+    const HostTensor &x = valueOf(op.getX());
+    std::vector<double> weights = weightsOf(op);
     int64_t k = x.shape.back(), n = result.shape.back(), m = x.count() / k;
-    std::vector<float> values(weights.elements.begin(), weights.elements.end());
+    std::vector<float> values(weights.begin(), weights.end());
     graph::QuantizedWeights quantized = graph::quantizeWeights(values, k, n);
     std::vector<uint8_t> mask = maskOf(op);
     for (size_t i = 0; i < mask.size(); ++i)
@@ -449,10 +459,12 @@ private:
   void compute(graph::LinearOp op, HostTensor &result) {
     const HostTensor &x = valueOf(op.getX());
     int64_t k = x.shape.back(), n = result.shape.back(), m = x.count() / k;
+    if (options.onLinear)
+      options.onLinear(op, x);
     if (op.getInt8()) {
       multiplyInt8(op, result);
     } else {
-      std::vector<double> weights = valueOf(op.getWeights()).elements;
+      std::vector<double> weights = weightsOf(op);
       std::vector<uint8_t> mask = maskOf(op);
       for (size_t i = 0; i < mask.size(); ++i)
         weights[i] = mask[i] ? weights[i] : 0;

@@ -11,6 +11,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/Error.h"
 
+#include <functional>
+
 namespace mlir::rt3 {
 
 // A tensor of numbers. Floats are computed in double or rounded to float after
@@ -29,6 +31,8 @@ struct InterpreterOptions {
   int64_t length = 1;
   // The level whose encodings mask the weights; none: all weights.
   std::optional<unsigned> level;
+  // Called before each linear layer with its input.
+  std::function<void(graph::LinearOp, const HostTensor &)> onLinear;
 };
 
 // Runs `function` on `inputs`. Errors name the op that cannot be run.

@@ -30,8 +30,9 @@ namespace {
 struct Layer {
   graph::LinearOp op;
   std::string name;
-  Saliency saliency;        // Of units: weights, or with int8 quads of inputs.
-  int64_t inputs, unit = 1; // K, and inputs of a unit.
+  Saliency saliency;                       // Of units: weights, or with int8 quads of inputs.
+  int64_t inputs, unit = 1;                // K, and inputs of a unit.
+  std::shared_ptr<InverseMoments> inverse; // Of its inputs, if there is a calibration.
   double zeroShare = 0;
   std::vector<Mask> masks;          // Per level; empty: dense.
   std::vector<std::string> reasons; // Per level: why it is dense.
@@ -39,8 +40,9 @@ struct Layer {
 
 class LevelPruner {
 public:
-  LevelPruner(ModuleOp module, const LevelPlan &plan)
-      : module(module), plan(plan), context(module.getContext()), symbols(OpBuilder::atBlockBegin(module.getBody())) {}
+  LevelPruner(ModuleOp module, const LevelPlan &plan, const Calibration *calibration)
+      : module(module), plan(plan), calibration(calibration), context(module.getContext()),
+        symbols(OpBuilder::atBlockBegin(module.getBody())) {}
 
   llvm::Error prune() {
     for (const LevelSpec &level : plan.levels)
@@ -77,6 +79,7 @@ private:
                   {},
                   type.getDimSize(0),
                   op.getInt8() ? graph::kQuad : 1,
+                  inverseOf(op),
                   0,
                   std::vector<Mask>(plan.levels.size()),
                   std::vector<std::string>(plan.levels.size())};
@@ -93,6 +96,9 @@ private:
         zeros += value == 0;
         value = value * value;
       }
+      if (layer.inverse)
+        layer.saliency =
+            layer.inverse->saliency(graph::floatElements(graph::constantValue(op.getWeights())), type.getDimSize(1));
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
       if (layer.unit > 1)
         layer.saliency = sumUnits(layer.saliency, layer.unit);
@@ -103,6 +109,42 @@ private:
         return llvm::createStringError("dense_layers of levels.json: no layer is named \"" + pattern +
                                        "\" (* stands at the end only); the report of a compilation lists all names");
     return llvm::Error::success();
+  }
+
+  // One for all layers that read the same tensor; none for layers that stay dense.
+  std::shared_ptr<InverseMoments> inverseOf(graph::LinearOp op) {
+    auto found = calibration ? calibration->find(op) : Calibration::const_iterator();
+    bool isPruned = llvm::any_of(plan.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; });
+    auto type = cast<RankedTensorType>(op.getWeights().getType());
+    if (!calibration || found == calibration->end() || !isPruned || type.getNumElements() < plan.minWeights ||
+        isNamed(op.getLayer(), plan.denseLayers))
+      return {};
+    std::shared_ptr<InverseMoments> &inverse = inverses[found->second.get()];
+    if (!inverse)
+      inverse = std::make_shared<InverseMoments>(*found->second);
+    return inverse;
+  }
+
+  // Values of a layer under `mask` (K x N, per weight), or null for its own.
+  ElementsAttr rebuiltWeights(const Layer &layer, ArrayRef<char> mask) {
+    if (!layer.inverse)
+      return {};
+    graph::LinearOp op = layer.op;
+    std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights())), masked = weights;
+    Mask kept(mask.begin(), mask.end());
+    for (size_t i = 0; i < masked.size(); ++i)
+      masked[i] = kept[i] ? masked[i] : 0;
+    int64_t outputs = layer.saliency.outputs;
+    std::vector<float> rebuilt = layer.inverse->rebuild(weights, outputs, kept);
+    const InputMoments &moments = *calibration->find(op)->second;
+    // Rounding of a matrix that is close to singular could make it worse.
+    if (!(outputError(moments, weights, rebuilt, outputs) < outputError(moments, weights, masked, outputs)))
+      return {};
+    for (float &value : rebuilt)
+      value = op.getF16() ? graph::fromHalf(graph::toHalf(value)) : value;
+    auto type = cast<RankedTensorType>(op.getWeights().getType());
+    return graph::makeResource(type, "rebuilt",
+                               ArrayRef(reinterpret_cast<const char *>(rebuilt.data()), 4 * rebuilt.size()));
   }
 
   // Inputs in units; the last may have fewer.
@@ -243,14 +285,17 @@ private:
     ElementsAttr elements = graph::makeResource(type, "mask", bytes);
     const LevelSpec &level = plan.levels[index];
     if (level.scheme == Scheme::Dense) // Zeros without structure.
-      return graph::BlockEncodingAttr::get(context, 1, elements);
+      return graph::BlockEncodingAttr::get(context, 1, elements, nullptr);
+    ElementsAttr weights = rebuiltWeights(layer, bytes);
     if (level.scheme == Scheme::Block)
-      return graph::BlockEncodingAttr::get(context, 8, elements);
-    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements);
+      return graph::BlockEncodingAttr::get(context, 8, elements, weights);
+    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements, weights);
   }
 
   ModuleOp module;
   const LevelPlan &plan;
+  const Calibration *calibration;
+  std::map<const InputMoments *, std::shared_ptr<InverseMoments>> inverses;
   MLIRContext *context;
   OpBuilder symbols;
   std::vector<Layer> layers;
@@ -259,7 +304,13 @@ private:
 
 } // namespace
 
-llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan) { return LevelPruner(module, plan).prune(); }
+llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const Calibration *calibration) {
+  if (calibration && plan.isNested)
+    return llvm::createStringError(
+        "levels.json: \"nested\" levels share their values, a calibration gives each its own; "
+        "set it to false or leave out --calib");
+  return LevelPruner(module, plan, calibration).prune();
+}
 
 LevelPlan mlir::rt3::levelsOfModelAsIs() {
   LevelPlan plan;

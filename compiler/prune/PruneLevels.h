@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Writes levels into a model: one weight encoding per level on every linear
-// layer, by magnitude.
+// layer, by magnitude or by what calibration inputs say.
 
 #ifndef RT3_COMPILER_PRUNE_PRUNELEVELS_H
 #define RT3_COMPILER_PRUNE_PRUNELEVELS_H
 
+#include "compiler/prune/Calibrate.h"
 #include "compiler/prune/Levels.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -16,8 +17,12 @@ namespace mlir::rt3 {
 //
 // Zeros that the weights contain already stay zeros and go first. A layer stays
 // dense, with a reason, if the plan says so or if it is too small to gain.
-// Errors: weights that are NaN or infinite, with layer and place.
-llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan);
+// With a calibration of the module's layers, saliency is of second order, and each
+// level gets values of its own that make up for what is gone; levels are then not
+// nested.
+// Errors: weights that are NaN or infinite, with layer and place; a calibration of
+// nested levels.
+llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const Calibration *calibration = nullptr);
 
 // One dense level, for a model that is compiled as it is: layers with many
 // zeros are stored without them, all others dense.

@@ -404,7 +404,7 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   if (llvm::Error error = quantize(*fused, options))
     return fail(kExitBadInput, llvm::toString(std::move(error)));
   comparison.setTolerance(*fused);
-  if (llvm::Error error = pruneLevels(*fused, *levels))
+  if (llvm::Error error = prune(*fused, options))
     return fail(kExitBadInput, llvm::toString(std::move(error)));
   if (llvm::Error error = comparison.compareLevels(**loaded, function))
     return fail(kExitInternal, llvm::toString(std::move(error)));

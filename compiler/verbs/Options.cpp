@@ -52,6 +52,7 @@ llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &
   out.type = type->second;
   out.keepF32 = options.keepF32;
   out.keepsSparse = options.keepsSparse;
+  out.readCalibration = calibrationReader(options);
   if (out.type == WeightType::F32 && !out.keepF32.empty())
     return llvm::createStringError("--keep-f32 needs --type int8 or f16");
   return llvm::Error::success();

@@ -38,6 +38,7 @@ struct ModelOptions {
   bool keepsSparse = false;
   std::string type = "f32"; // Or f16, int8.
   std::vector<std::string> keepF32;
+  std::string calibration; // A folder; empty: none.
   bool asJson = false;
 };
 
@@ -109,6 +110,10 @@ llvm::Expected<onnx::ImportOptions> importOptions(const ModelOptions &options);
 
 // --type, --keep-f32 and --keep-sparse.
 llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out);
+
+// What reads the samples of --calib; null without it.
+std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>
+calibrationReader(const ModelOptions &options);
 
 // The device of --target; says on stderr which one was taken if none was named.
 llvm::Expected<Device> chooseDevice(const ModelOptions &options);

@@ -74,6 +74,14 @@ ElementsAttr mlir::rt3::graph::encodingMask(Attribute encoding) {
   return {};
 }
 
+ElementsAttr mlir::rt3::graph::encodingWeights(Attribute encoding) {
+  if (auto block = dyn_cast<BlockEncodingAttr>(encoding))
+    return block.getWeights();
+  if (auto pattern = dyn_cast<PatternEncodingAttr>(encoding))
+    return pattern.getWeights();
+  return {};
+}
+
 int64_t mlir::rt3::graph::keyHeads(AttentionOp op) {
   auto features = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); };
   return features(op.getK()) / (features(op.getQ()) / op.getHeads());
@@ -407,6 +415,9 @@ LogicalResult LinearOp::verify() {
     ElementsAttr mask = encodingMask(level);
     if (mask && (mask.getShapedType().getShape() != w || !mask.getElementType().isInteger(8))) // C6
       return emitOpError("mask is ") << mask.getShapedType() << " for weights [" << w << "]";
+    ElementsAttr own = encodingWeights(level);
+    if (own && (own.getShapedType().getShape() != w || !own.getElementType().isF32())) // C6
+      return emitOpError("weights of a level are ") << own.getShapedType() << " for weights [" << w << "]";
   }
   if (getInt8() && cast<RankedTensorType>(getWeights().getType()).getDimSize(0) > kMaxInt8Inputs) // C8
     return emitOpError("has ") << getWeights().getType() << " of int8 weights, at most " << kMaxInt8Inputs << " inputs";

@@ -63,8 +63,10 @@ std::vector<uint8_t> byteElements(ElementsAttr elements);
 // the context.
 ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name, llvm::ArrayRef<char> bytes);
 
-// The mask of a weight encoding, null for a dense one.
+// The mask of a weight encoding, null for a dense one; and the values that it has of
+// its own, null if they are those of the layer.
 ElementsAttr encodingMask(Attribute encoding);
+ElementsAttr encodingWeights(Attribute encoding);
 
 // How many heads k and v of an attention have.
 int64_t keyHeads(AttentionOp op);

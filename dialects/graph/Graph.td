@@ -98,11 +98,13 @@ def Graph_BlockEncodingAttr : Graph_Attr<"BlockEncoding", "block"> {
   let summary = "Block pruning: each group of outputs keeps its own inputs";
   let description = [{
     Outputs are cut into groups of `rows`; a group keeps whole columns (inputs).
-    `mask` is a K x N tensor of i8 with 1 where the weight is kept.
+    `mask` is a K x N tensor of i8 with 1 where the weight is kept. `weights` (K x N
+    of f32) are the values at this level; without them those of the layer.
 
     Example: `#rt3_graph.block<rows = 8, mask = dense<1> : tensor<16x8xi8>>`
   }];
-  let parameters = (ins "int64_t":$rows, "::mlir::ElementsAttr":$mask);
+  let parameters = (ins "int64_t":$rows, "::mlir::ElementsAttr":$mask,
+                    OptionalParameter<"::mlir::ElementsAttr">:$weights);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
@@ -114,13 +116,15 @@ def Graph_PatternEncodingAttr : Graph_Attr<"PatternEncoding", "pattern"> {
     (patterns inside block-pruned columns); without it they are neighbours. The
     set holds the patterns that the level's blocks have, or with nested levels
     those of what they add to the level below.
-    `mask` is a K x N tensor of i8 with 1 where the weight is kept.
+    `mask` is a K x N tensor of i8 with 1 where the weight is kept; `weights` as in
+    a block encoding.
 
     Example:
     `#rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<16x8xi8>>`
   }];
   let parameters = (ins "::mlir::FlatSymbolRefAttr":$set, "bool":$gathered,
-                    "::mlir::ElementsAttr":$mask);
+                    "::mlir::ElementsAttr":$mask,
+                    OptionalParameter<"::mlir::ElementsAttr">:$weights);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

@@ -71,7 +71,7 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     - C3: bias has N elements.
     - C4: residual has the type of the result.
     - C5: `levels` holds weight encodings.
-    - C6: a mask is a K x N tensor of i8.
+    - C6: a mask is a K x N tensor of i8, weights of a level one of f32.
     - C7: a pattern encoding names a pattern set.
     - C8: with `int8`, K is at most 65536, so that sums fit 32 bits.
     - C9: there is not both `int8` and `f16`.

@@ -389,6 +389,74 @@ class ExportedModelsTest(unittest.TestCase):
             rt3c("compare", *llama, "--with", out, "--length", "37", "--tolerance", "1e-5")
 
 
+class CalibrationTest(unittest.TestCase):
+    """The sample model pruned by what its layers see."""
+
+    @classmethod
+    def setUpClass(cls):
+        text = (ROOT / "tests/models/byte-lm/held-out.txt").read_bytes()
+        cls.samples, cls.levels = folder("samples"), folder("calibration-levels") / "levels.json"
+        cls.levels.write_text(json.dumps(INDEPENDENT))
+        for i in range(12):
+            part = text[100 * i : 100 * i + 60 + i]
+            (cls.samples / f"{i:02}").mkdir()
+            numpy.save(cls.samples / f"{i:02}/ids.npy", numpy.array([list(part)], numpy.int64))
+        cls.model = [MODEL, "--shape", "ids=1x1..128", "--levels", cls.levels]
+
+    def logits(self, out, level):
+        ids = folder("calibrated-ids") / "ids.npy"
+        text = (ROOT / "tests/models/byte-lm/held-out.txt").read_bytes()[4000:4128]
+        numpy.save(ids, numpy.array([list(text)], numpy.int64))
+        rt3c("run", out, "--input", f"ids={ids}", "--level", level, "-o", out)
+        return numpy.load(out / "logits.npy")
+
+    def test_levels_match_the_interpreter_and_are_closer_to_dense(self):
+        out, plain = folder("calibrated"), folder("by-magnitude")
+        rt3c(*self.model, "--calib", self.samples, "-o", out)
+        rt3c("compare", *self.model, "--calib", self.samples, "--with", out, "--length", "50")
+        rt3c(*self.model, "-o", plain)
+        dense = self.logits(plain, "high")
+        self.assertTrue((self.logits(out, "high") == dense).all())
+        for level in ("mid", "bp"):
+            calibrated, magnitude = (((self.logits(each, level) - dense) ** 2).mean() for each in (out, plain))
+            self.assertLess(calibrated, 0.8 * magnitude, level)
+
+    def test_types_match_too(self):
+        for kind in ("int8", "f16"):
+            out = folder(f"calibrated-{kind}")
+            options = [*self.model, "--calib", self.samples, "--type", kind]
+            rt3c(*options, "-o", out)
+            rt3c("compare", *options, "--with", out, "--length", "20")
+
+    def test_same_samples_give_the_same_bytes(self):
+        first, second = folder("calibrated-1"), folder("calibrated-2")
+        for out in (first, second):
+            rt3c(*self.model, "--calib", self.samples, "--name", "byte_lm", "-o", out)
+        self.assertEqual((first / "byte_lm.rt3").read_bytes(), (second / "byte_lm.rt3").read_bytes())
+
+    def test_bad_samples(self):
+        def refused(says, levels=None):
+            out = SCRATCH / "bad-calibration-out"
+            options = [MODEL, "--shape", "ids=1x1..128", "--levels", levels or self.levels, "--calib", bad, "-o", out]
+            self.assertIn(says, rt3c(*options, code=4).stderr)
+            self.assertFalse(out.exists())
+
+        bad = folder("bad-samples")
+        refused("has no folder")
+        (bad / "0").mkdir()
+        refused("ids.npy")
+        numpy.save(bad / "0/ids.npy", numpy.zeros((1, 129), numpy.int64))
+        refused("expected 1 to 128")
+        numpy.save(bad / "0/ids.npy", numpy.zeros((1, 4), numpy.float32))
+        refused("another type")
+        numpy.save(bad / "0/ids.npy", numpy.zeros((4,), numpy.int64))
+        refused("1 axes, expected 2")
+        numpy.save(bad / "0/ids.npy", numpy.zeros((1, 4), numpy.int64))
+        refused("nested", levels_file(NESTED))
+        bad = SCRATCH / "nowhere"
+        refused("cannot be read")
+
+
 class GenerationTest(unittest.TestCase):
     """The sample model, compiled with a cache."""
 

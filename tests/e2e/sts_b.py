@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spearman of all-MiniLM-L6-v2 on the first half of STS-B dev, per level.
 
-  sts_b.py RT3C SHARED_DATA SCRATCH [LEVELS.json] [--int8]
+  sts_b.py RT3C SHARED_DATA SCRATCH [LEVELS.json] [--int8] [--calib SENTENCES]
 
 Compiles the model for this machine, embeds all sentences at every level and with
 ONNX Runtime (mean pooling, cosine), and prints one line each. Fails if the dense
-level does not give what ONNX Runtime gives in f32; with --int8, within 0.5 %.
+level does not give what ONNX Runtime gives in f32; with --int8, within 0.5 %. With
+--calib, pruning is calibrated with so many sentences of STS-B's training part.
 """
 
 import array
@@ -14,9 +15,12 @@ import ctypes
 import json
 import math
 import pathlib
+import random
 import subprocess
 import sys
 import unicodedata
+
+import numpy
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAX_LENGTH = 128
@@ -135,10 +139,27 @@ def spearman(a, b):
     return cosine(x, y)
 
 
+def write_samples(tokenizer, path, count, folder):
+    """Sentences for rt3c's --calib, one folder each."""
+    sentences = [text for line in path.read_text().splitlines()[1:] for text in line.split("\t")[-3:-1]]
+    random.Random(1).shuffle(sentences)
+    for i, text in enumerate(sentences[:count]):
+        ids = tokenizer.encode(text)
+        sample = folder / f"{i:05}"
+        sample.mkdir(parents=True, exist_ok=True)
+        for name, values in (("input_ids", ids), ("attention_mask", [1] * len(ids)), ("token_type_ids", [0] * len(ids))):
+            numpy.save(sample / f"{name}.npy", numpy.array([values], numpy.int64))
+
+
 def main():
     is_int8 = "--int8" in sys.argv
     if is_int8:
         sys.argv.remove("--int8")
+    sample_count = 0
+    if "--calib" in sys.argv:
+        place = sys.argv.index("--calib")
+        sample_count = int(sys.argv[place + 1])
+        del sys.argv[place : place + 2]
     rt3c, shared, scratch = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     levels = sys.argv[4] if len(sys.argv) > 4 else str(ROOT / "benchmarks/models/minilm-levels.json")
     folder = shared / "models/minilm-l6-v2"
@@ -150,7 +171,11 @@ def main():
         *_, first, second, score = line.split("\t")
         pairs.append([tokenizer.encode(first), tokenizer.encode(second)])
         scores.append(float(score))
-    subprocess.run([rt3c, folder / "model.onnx", "--shape", f"input_ids=1x1..{MAX_LENGTH}", "--levels", levels, "--type",
+    calibration = []
+    if sample_count:
+        write_samples(tokenizer, shared / "glue/STS-B/train.tsv", sample_count, scratch / "samples")
+        calibration = ["--calib", scratch / "samples"]
+    subprocess.run([rt3c, folder / "model.onnx", *calibration, "--shape", f"input_ids=1x1..{MAX_LENGTH}", "--levels", levels, "--type",
                     "int8" if is_int8 else "f32", "-o", scratch / "model"], check=True, capture_output=True)
     names = [level["name"] for level in json.load(open(levels))["levels"]]
     model, found = Model(scratch / "model", scratch), {}

@@ -21,7 +21,7 @@ MAY_INCLUDE = {
     "codegen": ["dialects/", "codegen/", "rt3/"],
     "compiler/onnx": ["dialects/graph/", "compiler/onnx/"],
     "compiler/interpreter": ["dialects/graph/", "compiler/interpreter/"],
-    "compiler/prune": ["dialects/graph/", "compiler/prune/"],
+    "compiler/prune": ["dialects/graph/", "compiler/interpreter/", "compiler/prune/"],
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
     "tests": ["dialects/", "codegen/", "compiler/", "rt3/", "tests/", "bundle.h", "byte_lm.h"],
@@ -34,6 +34,7 @@ ONLY_IN = {
     "llvm/Target/": ["codegen/emit"],
     "lld/": ["codegen/emit"],
     "CLI/": ["compiler/rt3c.cpp"],
+    "Eigen/": ["compiler/prune"],
 }
 MAX_LINES, MAX_SIZE = 600, 2_000_000
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/prune/Calibrate.h"
+
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+
+#include <chrono>
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+static constexpr double kDampening = 0.01;
+
+namespace {
+
+// A line on a terminal that says how far long work is.
+class Progress {
+public:
+  Progress(const char *what, size_t count)
+      : what(what), count(count), isShown(llvm::sys::Process::StandardErrIsDisplayed()) {}
+  ~Progress() {
+    if (isShown)
+      llvm::errs() << "\r\033[K";
+  }
+
+  void show(size_t done) {
+    if (!isShown || done == 0)
+      return;
+    double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    llvm::errs() << llvm::formatv("\r{0}: {1} of {2}, {3:f0} s left  ", what, done, count,
+                                  elapsed / done * (count - done));
+  }
+
+private:
+  const char *what;
+  size_t count;
+  bool isShown;
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+};
+
+} // namespace
+
+llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples) {
+  if (samples.empty())
+    return llvm::createStringError("there is no calibration sample");
+  Calibration result;
+  llvm::DenseMap<mlir::Value, std::shared_ptr<InputMoments>> byInput;
+  llvm::DenseMap<mlir::Value, Operation *> first; // The layer that counts a tensor.
+  function.walk([&](graph::LinearOp op) {
+    std::shared_ptr<InputMoments> &moments = byInput[op.getX()];
+    if (!moments) {
+      int64_t inputs = cast<RankedTensorType>(op.getX().getType()).getShape().back();
+      moments = std::make_shared<InputMoments>(InputMoments{inputs, 0, std::vector<double>(inputs * inputs, 0)});
+      first[op.getX()] = op;
+    }
+    result[op] = moments;
+  });
+  std::string wrong;
+  Progress progress("calibrating", samples.size());
+  for (auto [i, sample] : llvm::enumerate(samples)) {
+    InterpreterOptions options;
+    options.length = sample.length;
+    options.onLinear = [&](graph::LinearOp op, const HostTensor &x) {
+      if (first[op.getX()] != op)
+        return;
+      InputMoments &moments = *result[op];
+      Eigen::Map<const Matrix> tokens(x.elements.data(), x.count() / moments.inputs, moments.inputs);
+      if (!tokens.allFinite() && wrong.empty())
+        wrong =
+            llvm::formatv("calibration sample {0} makes an input of layer \"{1}\" NaN or infinite", i, op.getLayer());
+      Eigen::Map<Matrix> sums(moments.sums.data(), moments.inputs, moments.inputs);
+      sums.selfadjointView<Eigen::Upper>().rankUpdate(tokens.transpose());
+      moments.tokens += tokens.rows();
+    };
+    auto outputs = interpret(function, sample.inputs, options);
+    if (!outputs)
+      return outputs.takeError();
+    if (!wrong.empty())
+      return llvm::createStringError(wrong);
+    progress.show(i + 1);
+  }
+  for (auto &[input, moments] : byInput) {
+    Eigen::Map<Matrix> sums(moments->sums.data(), moments->inputs, moments->inputs);
+    sums.triangularView<Eigen::StrictlyLower>() = sums.transpose();
+  }
+  return result;
+}
+
+InverseMoments::InverseMoments(const InputMoments &given)
+    : inputs(given.inputs), moments(given.sums), diagonal(inputs), factor(inputs * inputs) {
+  Eigen::Map<Matrix> h(moments.data(), inputs, inputs);
+  double mean = h.diagonal().mean();
+  // Inputs that are all 0: any weights are as good.
+  h.diagonal().array() += mean > 0 ? kDampening * mean : 1;
+  Matrix inverse = h.llt().solve(Matrix::Identity(inputs, inputs));
+  Eigen::Map<Eigen::VectorXd>(diagonal.data(), inputs) = inverse.diagonal();
+  // inverse = L Lᵀ, and U = Lᵀ.
+  Eigen::Map<Matrix>(factor.data(), inputs, inputs) = Matrix(inverse.llt().matrixU());
+}
+
+Saliency InverseMoments::saliency(llvm::ArrayRef<float> weights, int64_t outputs) const {
+  Saliency result{inputs, outputs, std::vector<float>(weights.size())};
+  for (size_t i = 0; i < weights.size(); ++i)
+    result.values[i] = double(weights[i]) * weights[i] / diagonal[i / outputs];
+  return result;
+}
+
+static constexpr int kSweeps = 3;
+
+// Lowers the dampened error of `w`, or of the masked weights where theirs is lower.
+static void descend(const Eigen::Map<const Matrix> &h, const Matrix &dense, const Mask &mask, Matrix &w) {
+  int64_t inputs = w.rows(), outputs = w.cols();
+  Matrix masked = dense;
+  for (int64_t i = 0; i < masked.size(); ++i)
+    masked.data()[i] = mask[i] ? masked.data()[i] : 0;
+  // Half the gradient is H times the difference.
+  Matrix change = w - dense, maskedChange = masked - dense;
+  Matrix gradient = h * change, maskedGradient = h * maskedChange;
+  for (int64_t n = 0; n < outputs; ++n)
+    if (maskedChange.col(n).dot(maskedGradient.col(n)) < change.col(n).dot(gradient.col(n))) {
+      w.col(n) = masked.col(n);
+      gradient.col(n) = maskedGradient.col(n);
+    }
+  Eigen::RowVectorXd step(outputs);
+  for (int sweep = 0; sweep < kSweeps; ++sweep)
+    for (int64_t k = 0; k < inputs; ++k) {
+      for (int64_t n = 0; n < outputs; ++n)
+        step[n] = mask[k * outputs + n] ? -gradient(k, n) / h(k, k) : 0;
+      w.row(k) += step;
+      gradient.noalias() += h.col(k) * step;
+    }
+}
+
+std::vector<float> InverseMoments::rebuild(llvm::ArrayRef<float> weights, int64_t outputs, const Mask &mask) const {
+  Matrix w = Eigen::Map<const Weights>(weights.data(), inputs, outputs).cast<double>();
+  Eigen::Map<const Matrix> u(factor.data(), inputs, inputs);
+  Eigen::RowVectorXd error(outputs);
+  for (int64_t k = 0; k < inputs; ++k) {
+    for (int64_t n = 0; n < outputs; ++n) {
+      bool isKept = mask[k * outputs + n];
+      error[n] = isKept ? 0 : w(k, n) / u(k, k);
+      w(k, n) = isKept ? w(k, n) : 0;
+    }
+    int64_t left = inputs - k - 1;
+    w.bottomRows(left).noalias() -= u.row(k).tail(left).transpose() * error;
+  }
+  Matrix dense = Eigen::Map<const Weights>(weights.data(), inputs, outputs).cast<double>();
+  descend(Eigen::Map<const Matrix>(moments.data(), inputs, inputs), dense, mask, w);
+  std::vector<float> result(weights.size());
+  Eigen::Map<Weights>(result.data(), inputs, outputs) = w.cast<float>();
+  return result;
+}
+
+double mlir::rt3::outputError(const InputMoments &moments, llvm::ArrayRef<float> a, llvm::ArrayRef<float> b,
+                              int64_t outputs) {
+  auto matrix = [&](llvm::ArrayRef<float> values) {
+    return Eigen::Map<const Weights>(values.data(), moments.inputs, outputs).cast<double>();
+  };
+  Matrix difference = matrix(a) - matrix(b);
+  Eigen::Map<const Matrix> h(moments.sums.data(), moments.inputs, moments.inputs);
+  return difference.cwiseProduct(h * difference).sum();
+}

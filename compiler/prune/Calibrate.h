@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What calibration inputs say of a model's layers, and how that keeps more of what a
+// layer computes when weights go.
+
+#ifndef RT3_COMPILER_PRUNE_CALIBRATE_H
+#define RT3_COMPILER_PRUNE_CALIBRATE_H
+
+#include "compiler/interpreter/Interpreter.h"
+#include "compiler/prune/Masks.h"
+
+#include <memory>
+
+namespace mlir::rt3 {
+
+// One run of the model.
+struct CalibrationSample {
+  int64_t length;                 // The free dimension; 1 if there is none.
+  std::vector<HostTensor> inputs; // As the function takes them.
+};
+
+// The second moments of a layer's inputs x over all tokens: H = sum of xᵀ x.
+struct InputMoments {
+  int64_t inputs, tokens = 0;
+  std::vector<double> sums; // [K][K]
+};
+
+// Moments by layer; layers that read the same tensor share theirs.
+using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
+
+// Runs `function`, dense, on all samples. Shows its progress on a terminal.
+//
+// Errors: no sample, inputs that make a layer's NaN or infinite.
+llvm::Expected<Calibration> calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples);
+
+// The inverse of H with its diagonal raised by 1 % of its mean, so that inputs that
+// are always 0 or depend on each other do no harm.
+class InverseMoments {
+public:
+  explicit InverseMoments(const InputMoments &moments);
+
+  // How much the squared output error grows when weight w[k, n] goes and the others
+  // are set anew: w^2 / H^-1[k, k] (Hassibi and Stork, Optimal Brain Surgeon, 1993).
+  Saliency saliency(llvm::ArrayRef<float> weights, int64_t outputs) const;
+
+  // The weights under `mask` (K x N). First input by input: what goes is made up for by
+  // the inputs behind it (Frantar and Alistarh, SparseGPT, 2023, without its blocks).
+  // Then sweeps of coordinate descent over all kept weights, towards least squares,
+  // from there or from the masked weights, whichever is nearer: never worse than those.
+  std::vector<float> rebuild(llvm::ArrayRef<float> weights, int64_t outputs, const Mask &mask) const;
+
+private:
+  int64_t inputs;
+  std::vector<double> moments;  // [K][K], H with its diagonal raised.
+  std::vector<double> diagonal; // Of the inverse.
+  std::vector<double> factor;   // [K][K], upper U with UᵀU = the inverse.
+};
+
+// The squared output error, summed over tokens: trace of (A - B)ᵀ H (A - B).
+double outputError(const InputMoments &moments, llvm::ArrayRef<float> a, llvm::ArrayRef<float> b, int64_t outputs);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_PRUNE_CALIBRATE_H

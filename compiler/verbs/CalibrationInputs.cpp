@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The samples of --calib: a folder for each, with a .npy file per input of the model.
+
+#include "compiler/verbs/Npy.h"
+#include "compiler/verbs/SampleInputs.h"
+#include "compiler/verbs/Verbs.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+// Input `i` of `function` from a file; sets `length`, or keeps to it if it is not 0.
+static llvm::Expected<HostTensor> readInput(func::FuncOp function, unsigned i, const std::string &folder,
+                                            int64_t &length) {
+  auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
+  auto name = cast<StringAttr>(function.getArgAttr(i, "rt3_graph.name"));
+  std::string path = folder + "/" + name.str() + ".npy";
+  auto bytes = readFile(path);
+  if (!bytes)
+    return bytes.takeError();
+  auto wrong = [&](const llvm::Twine &what) { return llvm::createStringError(path + ": " + what); };
+  auto array = parseNpy(*bytes);
+  if (!array)
+    return wrong(llvm::toString(array.takeError()));
+  Type element = type.getElementType();
+  uint32_t expected = element.isF32()         ? RT3_FLOAT32
+                      : element.isInteger(64) ? RT3_INT64
+                      : element.isInteger(32) ? RT3_INT32
+                                              : RT3_BOOL;
+  if (array->elementType != expected)
+    return wrong("its elements are of another type than the model's input");
+  if (int64_t(array->shape.size()) != type.getRank())
+    return wrong(llvm::Twine(array->shape.size()) + " axes, expected " + llvm::Twine(type.getRank()));
+  int64_t maxLength = 1;
+  if (auto largest = function->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr))
+    maxLength = largest.getInt();
+  for (int64_t axis = 0; axis < type.getRank(); ++axis) {
+    int64_t size = array->shape[axis];
+    if (type.isDynamicDim(axis) && length == 0 && size >= 1 && size <= maxLength)
+      length = size;
+    int64_t wanted = type.isDynamicDim(axis) ? length : type.getDimSize(axis);
+    if (size != wanted)
+      return wrong("size " + llvm::Twine(size) + " of axis " + llvm::Twine(axis) + ", expected " +
+                   (wanted ? llvm::Twine(wanted) : "1 to " + llvm::Twine(maxLength)));
+  }
+  rt3_tensor_t tensor{};
+  tensor.element_type = array->elementType;
+  tensor.rank = 1;
+  tensor.dims[0] = array->bytes.size() / elementSize(array->elementType);
+  return HostTensor{array->shape, fromMemory(tensor, array->bytes.data(), 1)};
+}
+
+static llvm::Expected<std::vector<CalibrationSample>> readSamples(func::FuncOp function, const std::string &folder) {
+  std::vector<std::string> folders;
+  std::error_code code;
+  for (llvm::sys::fs::directory_iterator entry(folder, code), end; entry != end && !code; entry.increment(code))
+    if (llvm::sys::fs::is_directory(entry->path()))
+      folders.push_back(entry->path());
+  if (code)
+    return llvm::createStringError(code, "--calib " + folder + ": cannot be read: " + code.message());
+  if (folders.empty())
+    return llvm::createStringError("--calib " + folder +
+                                   ": has no folder; each sample is one, with NAME.npy of each input");
+  llvm::sort(folders); // The same sums on every machine.
+  std::vector<CalibrationSample> samples;
+  for (const std::string &path : folders) {
+    CalibrationSample sample{0, {}};
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      auto input = readInput(function, i, path, sample.length);
+      if (!input)
+        return input.takeError();
+      sample.inputs.push_back(std::move(*input));
+    }
+    sample.length = std::max<int64_t>(sample.length, 1);
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>
+mlir::rt3::calibrationReader(const ModelOptions &options) {
+  if (options.calibration.empty())
+    return nullptr;
+  return [folder = options.calibration](func::FuncOp function) { return readSamples(function, folder); };
+}

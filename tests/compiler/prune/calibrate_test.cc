@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/prune/Calibrate.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+using namespace mlir::rt3;
+
+namespace {
+
+// Tokens whose inputs depend on each other, as activations do.
+InputMoments makeMoments(int64_t inputs, int64_t tokens, std::mt19937 &random) {
+  std::normal_distribution<double> normal;
+  InputMoments moments{inputs, tokens, std::vector<double>(inputs * inputs, 0)};
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<double> x(inputs);
+    double common = normal(random);
+    for (int64_t k = 0; k < inputs; ++k)
+      x[k] = common * (k % 3) + normal(random);
+    for (int64_t i = 0; i < inputs; ++i)
+      for (int64_t j = 0; j < inputs; ++j)
+        moments.sums[i * inputs + j] += x[i] * x[j];
+  }
+  return moments;
+}
+
+struct Layer {
+  std::vector<float> weights, masked;
+  Mask mask;
+};
+
+Layer makeLayer(int64_t inputs, int64_t outputs, double density, std::mt19937 &random) {
+  std::normal_distribution<float> normal;
+  Layer layer;
+  for (int64_t i = 0; i < inputs * outputs; ++i) {
+    layer.weights.push_back(normal(random));
+    layer.mask.push_back(random() / 4294967296.0 < density);
+    layer.masked.push_back(layer.mask.back() ? layer.weights.back() : 0);
+  }
+  return layer;
+}
+
+TEST(Rebuild, NeverRaisesTheOutputError) {
+  std::mt19937 random(7);
+  for (int64_t inputs : {1, 2, 3, 16, 61})
+    for (int64_t outputs : {1, 5, 24})
+      for (double density : {0.1, 0.5, 0.9}) {
+        InputMoments moments = makeMoments(inputs, 4 * inputs + 3, random);
+        Layer layer = makeLayer(inputs, outputs, density, random);
+        std::vector<float> rebuilt = InverseMoments(moments).rebuild(layer.weights, outputs, layer.mask);
+        double before = outputError(moments, layer.weights, layer.masked, outputs);
+        double after = outputError(moments, layer.weights, rebuilt, outputs);
+        // What falls is the dampened error, by 1 % of the mean moment.
+        EXPECT_LE(after, before * 1.02 + 1e-9) << inputs << " x " << outputs << " at " << density;
+        for (size_t i = 0; i < rebuilt.size(); ++i)
+          if (!layer.mask[i])
+            ASSERT_EQ(rebuilt[i], 0);
+      }
+}
+
+TEST(Rebuild, GainsMuchWhereInputsDependOnEachOther) {
+  std::mt19937 random(8);
+  InputMoments moments = makeMoments(48, 400, random);
+  Layer layer = makeLayer(48, 32, 0.5, random);
+  std::vector<float> rebuilt = InverseMoments(moments).rebuild(layer.weights, 32, layer.mask);
+  EXPECT_LT(outputError(moments, layer.weights, rebuilt, 32),
+            0.7 * outputError(moments, layer.weights, layer.masked, 32));
+}
+
+TEST(Rebuild, LeavesAFullLayerAsItIs) {
+  std::mt19937 random(9);
+  InputMoments moments = makeMoments(13, 60, random);
+  Layer layer = makeLayer(13, 8, 2, random);
+  EXPECT_EQ(InverseMoments(moments).rebuild(layer.weights, 8, layer.mask), layer.weights);
+}
+
+// A number that is always 0, a copy of another, and all zeros: no NaN comes out.
+TEST(Rebuild, StandsInputsThatSayNothing) {
+  std::mt19937 random(10);
+  for (bool isAllZero : {false, true}) {
+    InputMoments moments = makeMoments(8, 3, random); // Fewer tokens than inputs, too.
+    for (int64_t i = 0; i < 8; ++i) {
+      moments.sums[i * 8] = moments.sums[i] = 0;
+      for (int64_t j = 0; j < 8 && isAllZero; ++j)
+        moments.sums[i * 8 + j] = 0;
+    }
+    Layer layer = makeLayer(8, 4, 0.5, random);
+    InverseMoments inverse(moments);
+    for (float value : inverse.rebuild(layer.weights, 4, layer.mask))
+      EXPECT_TRUE(std::isfinite(value));
+    for (float value : inverse.saliency(layer.weights, 4).values)
+      EXPECT_TRUE(std::isfinite(value) && value >= 0);
+  }
+}
+
+// Against the least squares solution: the weight that goes is made up for exactly.
+TEST(Rebuild, OfTwoInputsIsLeastSquares) {
+  InputMoments moments{2, 10, {4, 2, 2, 3}};
+  std::vector<float> rebuilt = InverseMoments(moments).rebuild({1, 1}, 1, {0, 1});
+  // min over w of H11 + 2 H12 (1 - w) + H22 (1 - w)^2: w = 1 + H12 / H22, H22 dampened
+  // by 1 % of the mean diagonal.
+  EXPECT_EQ(rebuilt[0], 0);
+  EXPECT_NEAR(rebuilt[1], 1 + 2 / (3 + 0.035), 1e-5);
+}
+
+} // namespace
