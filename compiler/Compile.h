@@ -40,7 +40,7 @@ struct CompileOptions {
 // One linear layer at one level, for reports.
 struct LayerReport {
   std::string layer, level;
-  int64_t inputs, outputs, tokens;    // K, N, M at the largest length.
+  int64_t inputs, outputs, tokens;    // K, N, M at the largest length; 1 with a cache.
   int64_t kept;                       // Weights that are not pruned.
   int64_t storedSize;                 // Bytes of its streams.
   std::string type;                   // f32, f16 or int8.

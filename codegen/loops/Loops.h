@@ -16,9 +16,9 @@ struct CallSite {
   LoopBuilder &b;
   ModuleOp module;
   Value length;      // The free dimension, i64.
+  int64_t maxLength; // Its largest value.
   Value position;    // Tokens of earlier runs, i64.
   Value parallel;    // The caller's threads, rt3_parallel_t or null.
-  int64_t maxLength; // Its largest value.
   kernel::TileAttr tile;
   // Where a buffer lies.
   llvm::function_ref<Value(Value)> pointerOf;

@@ -46,7 +46,7 @@ struct Floats {
 // because exp(r) < 1.
 static constexpr double kLargestExponent = 88.7228;
 
-// Angles beyond it are taken for it: their last bits are whole turns.
+// Angles beyond it are taken for it; positions do not come so far.
 static constexpr double kLargestAngle = 4194304;
 
 // exp(x) = 2^n exp(r), |r| <= ln 2 / 2, with the polynomial of the Cephes

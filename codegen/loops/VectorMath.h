@@ -19,7 +19,8 @@ Value buildBoundedExp(LoopBuilder &b, Value x);
 // The function of one to three operands of equal f32, integer or i1 type
 // (scalar or vector). NaN gives NaN; exp overflows to infinity. Absolute errors
 // of erf, tanh, gelu and sigmoid are below 5e-7 (gelu, silu: times |x|), those of sin
-// and cos below 1e-6 for angles up to 8192, beyond which they lose bits.
+// and cos below 1e-6 for angles up to 8192; larger ones lose bits, and from 2^22 on
+// all are taken for 2^22.
 // `resultElement` is the element type that cast goes to.
 Value buildFunction(LoopBuilder &b, kernel::Function function, ValueRange operands, Type resultElement);
 

@@ -15,16 +15,45 @@ using namespace mlir::rt3;
 
 static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
-// The iota that `value` says again; null if it is something else.
-static graph::IotaOp iotaOf(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (auto iota = dyn_cast<graph::IotaOp>(op))
-      return iota;
-    if (!isa<graph::CastOp, graph::ReshapeOp, graph::ExpandOp>(op))
-      break;
-    value = op->getOperand(0);
+namespace {
+// The numbers first, first + step, ... of tokens.
+struct Positions {
+  int64_t first, step;
+};
+} // namespace
+
+// The one integer of a constant, if it has one.
+static std::optional<int64_t> integerConstant(Value value) {
+  ElementsAttr elements = graph::constantValue(value);
+  if (!elements || elements.getNumElements() != 1 || !elements.getElementType().isInteger(64))
+    return std::nullopt;
+  int64_t number;
+  ArrayRef<char> raw = graph::rawBytes(elements);
+  if (raw.size() != sizeof number)
+    return std::nullopt;
+  memcpy(&number, raw.data(), sizeof number);
+  return number;
+}
+
+// What `value` says of the positions of tokens, if it is iota, shifted perhaps.
+static std::optional<Positions> positionsOf(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (auto iota = dyn_cast_or_null<graph::IotaOp>(op)) {
+    if (!typeOf(value).isDynamicDim(0))
+      return std::nullopt;
+    return Positions{int64_t(iota.getStart()), int64_t(iota.getStep())};
   }
-  return {};
+  if (auto binary = dyn_cast_or_null<graph::BinaryOp>(op); binary && binary.getKind() == graph::BinaryKind::Add)
+    for (auto [numbers, shift] :
+         {std::pair(binary.getLhs(), binary.getRhs()), std::pair(binary.getRhs(), binary.getLhs())}) {
+      auto constant = integerConstant(shift);
+      auto positions = constant ? positionsOf(numbers) : std::nullopt;
+      if (positions)
+        return Positions{positions->first + *constant, positions->step};
+    }
+  if (isa_and_nonnull<graph::CastOp, graph::ReshapeOp, graph::ExpandOp>(op))
+    return positionsOf(op->getOperand(0));
+  return std::nullopt;
 }
 
 // The user's model cannot be run token by token; says at which op and what to do.
@@ -33,8 +62,9 @@ static LogicalResult refuse(Operation *op, const Twine &why) {
   if (auto name = dyn_cast<NameLoc>(op->getLoc()))
     error << "node \"" << name.getName().getValue() << "\": ";
   error << why;
-  error.attachNote() << "export a causal decoder without cache inputs and without an attention mask, or leave out "
-                        "--kv-cache";
+  error.attachNote()
+      << "export a causal decoder without cache inputs and without an attention mask; raise --fold-budget "
+         "if its causal mask is too large to be computed here; or leave out --kv-cache";
   return failure();
 }
 
@@ -73,8 +103,8 @@ struct AddCache : rt3::impl::AddCachePassBase<AddCache> {
       if (auto axis = graph::freeAxis(slice.getResult()); axis && *axis >= 0)
         return convertTable(slice, *axis, context);
     if (auto gather = dyn_cast<graph::GatherOp>(op))
-      if (graph::IotaOp iota = iotaOf(gather.getIndices()); iota && typeOf(iota.getResult()).isDynamicDim(0))
-        return checkTable(op, typeOf(gather.getTable()).getDimSize(gather.getAxis()), iota.getStart(), iota.getStep(),
+      if (auto positions = positionsOf(gather.getIndices()))
+        return checkTable(op, typeOf(gather.getTable()).getDimSize(gather.getAxis()), positions->first, positions->step,
                           context);
     if (!graph::isTokenwise(op))
       return refuse(op, "its result for a token depends on other tokens, and it is no causal attention");
@@ -85,7 +115,8 @@ struct AddCache : rt3::impl::AddCachePassBase<AddCache> {
     int64_t last = start + (context - 1) * step;
     if (std::min(start, last) >= 0 && std::max(start, last) < rows)
       return success();
-    return refuse(op, "its table has " + Twine(rows) + " rows, for " + Twine(context) + " positions");
+    return refuse(op, "its table has " + Twine(rows) + " rows, for " + Twine(context) + " positions" +
+                          (start == 0 ? "" : " from " + Twine(start) + " on"));
   }
 
   // The first rows of a table, one per token: those of the tokens' positions.

@@ -413,7 +413,9 @@ private:
 
   LogicalResult convertRotary(graph::RotaryOp op) {
     auto type = typeOf(op.getResult());
-    Value x = getPanels(op.getX()), cos = getPanels(op.getCos()), sin = getPanels(op.getSin());
+    // Of a batch of single tokens, angles alone are a single token.
+    Value x = getPanels(op.getX());
+    Value cos = inWidth(getPanels(op.getCos()), widthOf(type)), sin = inWidth(getPanels(op.getSin()), widthOf(type));
     return setPanels(
         *op, kernel::RotaryOp::create(builder, op.getLoc(), panelsOf(type), x, cos, sin, op.getHeads(), nullptr));
   }

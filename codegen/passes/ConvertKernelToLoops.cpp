@@ -98,7 +98,7 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
       return b.offset(place.getMemory() == kernel::Memory::State ? state : workspace, place.getOffset());
     };
     Value parallel = field(pointer, offsetof(rt3_call_t, parallel));
-    CallSite site{b, module, length, position, parallel, maxLength, tile, pointerOf, weightsOf};
+    CallSite site{b, module, length, maxLength, position, parallel, tile, pointerOf, weightsOf};
     for (Operation &op : source.getBody().front()) {
       if (op.getNumResults() == 1 && !isa<kernel::ViewOp, kernel::ConstantOp>(op) && !op.hasAttr("place"))
         return op.emitOpError("has no place; run rt3-plan-memory first");

@@ -80,7 +80,6 @@ static Value withoutRepeats(Value value) {
 // The B x S x F tensor whose heads `value` is, as B x heads x S x D. Constant factors
 // go into `scale`.
 static Value joinedFrom(Value value, double &scale) {
-  value = withoutRepeats(stripScale(value, scale));
   auto transpose = stripScale(value, scale).getDefiningOp<graph::TransposeOp>();
   if (!transpose || transpose.getPermutation() != ArrayRef<int64_t>{0, 2, 1, 3})
     return {};
@@ -96,7 +95,7 @@ static Value joinedKeys(Value value, double &scale) {
   if (transpose.getPermutation() == ArrayRef<int64_t>{0, 2, 3, 1})
     return joinedHeads(stripScale(transpose.getX(), scale));
   if (transpose.getPermutation() == ArrayRef<int64_t>{0, 1, 3, 2})
-    return joinedFrom(transpose.getX(), scale);
+    return joinedFrom(withoutRepeats(stripScale(transpose.getX(), scale)), scale);
   return {};
 }
 
@@ -333,7 +332,10 @@ static bool fuse(graph::SoftmaxOp softmax) {
     return false;
   Value q = joinedFrom(product.getLhs(), scale);
   Value k = joinedKeys(product.getRhs(), scale);
-  Value v = joinedFrom(context.getRhs(), valueScale);
+  Value v = joinedFrom(withoutRepeats(stripScale(context.getRhs(), valueScale)), valueScale);
+  // All heads of one size: then k and v of one type have the same heads.
+  if (typeOf(product.getLhs()).getShape().back() != typeOf(context.getRhs()).getShape().back())
+    return false;
   if (!q || !k || !v || valueScale != 1 || k.getType() != v.getType())
     return false;
   auto type = typeOf(q);

@@ -23,6 +23,10 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
 
   void runOnOperation() override {
     bool isFailed = false;
+    if (type != "int8" && type != "f16") {
+      getOperation().emitError("type \"") << type << "\" is neither int8 nor f16";
+      return signalPassFailure();
+    }
     SmallVector<bool> isUsed(keepF32.size(), false);
     getOperation().walk([&](graph::LinearOp op) {
       auto weights = cast<RankedTensorType>(op.getWeights().getType());

@@ -70,8 +70,7 @@ mlir::Value mlir::rt3::materialize(OpBuilder &builder, Location loc, RankedTenso
   return graph::ConstantOp::create(builder, loc, graph::makeResource(type, "folded", bytes));
 }
 
-// Whether every element is one that double holds and the type has; floats always.
-static bool isExact(mlir::Value value, const HostTensor &tensor) {
+bool mlir::rt3::isExact(mlir::Value value, const HostTensor &tensor) {
   Type element = cast<RankedTensorType>(value.getType()).getElementType();
   if (!element.isInteger())
     return true;
@@ -79,8 +78,7 @@ static bool isExact(mlir::Value value, const HostTensor &tensor) {
   return element.isInteger(1) || llvm::all_of(tensor.elements, [&](double x) { return x > -limit && x < limit; });
 }
 
-// Whether no partial sum or product of a reduction of integers leaves double.
-static bool isExactReduction(Operation &op, const HostTensor &x) {
+bool mlir::rt3::isExactReduction(Operation &op, const HostTensor &x) {
   auto reduce = dyn_cast<graph::ReduceOp>(op);
   if (!reduce || !cast<RankedTensorType>(reduce.getX().getType()).getElementType().isInteger())
     return true;

@@ -24,6 +24,12 @@ constexpr uint64_t kElementWork = 32;
 // what grows with its own weights, which exporters transpose, cast or dequantise.
 FoldLimits foldLimits(ModuleOp module, int64_t budget);
 
+// Whether every element is one that double holds and the value's type has; floats
+// always. And whether no partial sum or product of a reduction of integers `x` leaves
+// double.
+bool isExact(mlir::Value value, const HostTensor &tensor);
+bool isExactReduction(Operation &op, const HostTensor &x);
+
 // Folds until a limit is met, and lowers `limits` by what that took. A result has
 // at most four times the elements of its operands, or 128 Ki, and an op's tensors
 // at most 768 MiB in double. Integers that double does not hold, or that leave

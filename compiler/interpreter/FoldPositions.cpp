@@ -23,6 +23,11 @@ static std::vector<int64_t> freeAxes(mlir::Value value) {
   return axes;
 }
 
+// Of one element.
+static uint64_t bytesOf(mlir::Value value) {
+  return llvm::divideCeil(cast<RankedTensorType>(value.getType()).getElementTypeBitWidth(), 8);
+}
+
 static bool differInOnesOnly(mlir::Value a, mlir::Value b) {
   auto core = [](mlir::Value value) {
     return llvm::to_vector(llvm::make_filter_range(shapeOf(value), [](int64_t size) { return size != 1; }));
@@ -95,22 +100,33 @@ private:
   // Computes the result for all positions, if its operands have theirs and the
   // limits allow it.
   bool evaluate(Operation &op) {
-    uint64_t elements = 1;
-    for (int64_t size : shapeOf(op.getResult(0)))
-      elements = llvm::SaturatingMultiply<uint64_t>(elements, ShapedType::isDynamic(size) ? count : size);
-    uint64_t work = llvm::SaturatingMultiply(elements, kElementWork);
-    if (work > limits.work || elements > limits.resultBytes / sizeof(double))
-      return false;
-    limits.work -= work;
     std::vector<HostTensor> operands;
     for (mlir::Value operand : op.getOperands()) {
       auto found = values.find(operand.getDefiningOp());
       if (found == values.end())
         return false;
       operands.push_back(found->second);
+      if (!isExact(operand, operands.back()) || !isExactReduction(op, operands.back()))
+        return false;
+    }
+    uint64_t elements = 1, inner = 1;
+    for (int64_t size : shapeOf(op.getResult(0)))
+      elements = llvm::SaturatingMultiply<uint64_t>(elements, ShapedType::isDynamic(size) ? count : size);
+    // Sums of products; what an element of another op costs is kElementWork.
+    if (isa<graph::MatmulOp, graph::LinearOp>(op))
+      inner = operands[0].shape.back();
+    uint64_t work = llvm::SaturatingMultiply(elements, std::max(inner, kElementWork));
+    if (work > limits.work || elements > limits.resultBytes / bytesOf(op.getResult(0)))
+      return false;
+    limits.work -= work;
+    // The interpreter would take the nearest row.
+    if (auto gather = dyn_cast<graph::GatherOp>(op)) {
+      int64_t rows = shapeOf(gather.getTable())[gather.getAxis()];
+      if (llvm::any_of(operands[1].elements, [&](double index) { return index < -rows || index >= rows; }))
+        return false;
     }
     auto result = interpretOp(op, operands, count);
-    return result && values.emplace(&op, std::move(*result)).second;
+    return result && isExact(op.getResult(0), *result) && values.emplace(&op, std::move(*result)).second;
   }
 
   void replace(Operation &op) {
@@ -120,7 +136,7 @@ private:
       return;
     const HostTensor &tensor = values.at(&op);
     auto type = cast<RankedTensorType>(old.getType());
-    uint64_t bytes = tensor.count() * sizeof(float);
+    uint64_t bytes = tensor.count() * bytesOf(old);
     if (bytes > limits.resultBytes)
       return;
     limits.resultBytes -= bytes;
@@ -136,7 +152,8 @@ private:
       std::vector<int64_t> zeros(type.getRank(), 0), ones(type.getRank(), 1);
       result = graph::SliceOp::create(builder, op.getLoc(), type, table, zeros, ones);
     }
-    old.replaceAllUsesWith(result);
+    // Those that are known too are computed from the values here.
+    old.replaceUsesWithIf(result, [&](OpOperand &use) { return !known.contains(use.getOwner()); });
   }
 
   func::FuncOp function;

@@ -208,8 +208,15 @@ private:
     return {outer, inner};
   }
 
+  // The same for every part where no axis is free.
+  static bool hasTokens(const rt3_tensor_t &tensor) {
+    return llvm::is_contained(ArrayRef(tensor.dims, tensor.rank), int64_t(-1));
+  }
+
   static std::vector<double> tokensOf(const rt3_tensor_t &tensor, const std::vector<double> &all, int64_t length,
                                       int64_t position, int64_t count) {
+    if (!hasTokens(tensor))
+      return all;
     auto [outer, inner] = sizesOf(tensor);
     std::vector<double> part;
     for (int64_t o = 0; o < outer; ++o) {
@@ -221,6 +228,10 @@ private:
 
   static void putTokens(const rt3_tensor_t &tensor, const std::vector<double> &part, std::vector<double> &all,
                         int64_t length, int64_t position, int64_t count) {
+    if (!hasTokens(tensor)) {
+      all = part;
+      return;
+    }
     auto [outer, inner] = sizesOf(tensor);
     for (int64_t o = 0; o < outer; ++o)
       std::copy_n(part.begin() + o * count * inner, count * inner, all.begin() + (o * length + position) * inner);

@@ -11,9 +11,10 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <ctime>
 #include <map>
+#include <utility>
 
 using namespace mlir::rt3;
 
@@ -88,8 +89,9 @@ static llvm::Expected<std::vector<int64_t>> promptOf(const GenerateVerb &verb, i
   std::vector<int64_t> ids;
   if (verb.ids.empty() == verb.prompt.empty())
     return llvm::createStringError("give either --prompt TEXT (a token per byte) or --ids \"1 403\"");
-  if (!verb.prompt.empty() && vocabulary < 256)
-    return llvm::createStringError("--prompt needs a token per byte, the model has " + llvm::Twine(vocabulary));
+  if (!verb.prompt.empty() && vocabulary != 256)
+    return llvm::createStringError("--prompt is for models with a token per byte, this one has " +
+                                   llvm::Twine(vocabulary) + " tokens; give --ids with the numbers of its tokenizer");
   for (unsigned char byte : verb.prompt)
     ids.push_back(byte);
   llvm::SmallVector<llvm::StringRef> words;
@@ -97,6 +99,8 @@ static llvm::Expected<std::vector<int64_t>> promptOf(const GenerateVerb &verb, i
   for (llvm::StringRef word : words)
     if (word.getAsInteger(10, ids.emplace_back()) || ids.back() < 0 || ids.back() >= vocabulary)
       return llvm::createStringError("--ids \"" + word + "\" is no token from 0 to " + llvm::Twine(vocabulary - 1));
+  if (ids.empty())
+    return llvm::createStringError("--ids \"" + verb.ids + "\" has no number");
   return ids;
 }
 
@@ -111,7 +115,8 @@ ExitCode mlir::rt3::runGenerate(const GenerateVerb &verb) {
   auto prompt = promptOf(verb, program.outputs[0].dims[2]);
   if (!prompt)
     return fail(kExitUsage, llvm::toString(prompt.takeError()));
-  if (int64_t(prompt->size()) + verb.tokens > program.context_length)
+  // The last token is not read any more.
+  if (verb.tokens > program.context_length - int64_t(prompt->size()) + 1)
     return fail(kExitLimit, "a prompt of " + llvm::Twine(prompt->size()) + " tokens and " + llvm::Twine(verb.tokens) +
                                 " more do not fit the " + llvm::Twine(program.context_length) +
                                 " of --kv-cache with which the model was compiled");

@@ -382,7 +382,7 @@ def IotaOp : Graph_Op<"iota", [Pure]> {
     Computes `result[i] = start + i step`; with `positions`, i counts the tokens
     of earlier runs too. Constraints:
 
-    - C1: the result has one axis, which is free if it has `positions`.
+    - C1: the result has one axis, with `positions` a free one or of a single token.
 
     Example: `%y = rt3_graph.iota 0 step 1 : tensor<?xi64>`
   }];

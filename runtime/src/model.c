@@ -148,6 +148,8 @@ rt3_status_t rt3_model_run(const rt3_model_t *model, const rt3_run_t *run) {
   const rt3_program_t *program = model->program;
   if (run->length < 1 || run->length > program->max_length)
     return RT3_INVALID_ARGUMENT;
+  if (run->parallel != NULL && run->parallel->run == NULL)
+    return RT3_INVALID_ARGUMENT;
   // A state of another model, or none where one is needed.
   if ((run->state == NULL) != (program->state_size == 0) ||
       (run->state != NULL && run->state->program != program))

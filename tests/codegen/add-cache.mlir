@@ -29,6 +29,20 @@ func.func @table_too_short(%x: tensor<1x?x4xf32>) -> tensor<?x4xf32> {
 }
 }
 // -----
+// Positions from 2 on, as some models count them: 8 tokens need 10 rows.
+module attributes {rt3_graph.context = 8 : i64, rt3_graph.max_length = 4 : i64} {
+func.func @shifted_positions(%x: tensor<1x?x4xf32>) -> tensor<?x4xf32> {
+  %table = rt3_graph.constant dense<1.0> : tensor<9x4xf32>
+  %two = rt3_graph.constant dense<2> : tensor<1xi64>
+  %i = rt3_graph.iota 0 step 1 : tensor<?xi64>
+  %p = rt3_graph.binary add %i, %two : (tensor<?xi64>, tensor<1xi64>) -> tensor<?xi64>
+  // expected-error@+2 {{its table has 9 rows, for 8 positions from 2 on}}
+  // expected-note@+1 {{export a causal decoder}}
+  %rows = rt3_graph.gather %table, %p axis = 0 : (tensor<9x4xf32>, tensor<?xi64>) -> tensor<?x4xf32>
+  return %rows : tensor<?x4xf32>
+}
+}
+// -----
 module attributes {rt3_graph.context = 8 : i64, rt3_graph.max_length = 4 : i64} {
 func.func @sees_later_tokens(%x: tensor<1x?x4xf32>) -> tensor<1x?x4xf32> {
   // expected-error@+2 {{attention is not causal}}

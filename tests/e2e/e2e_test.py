@@ -387,6 +387,9 @@ class ExportedModelsTest(unittest.TestCase):
             self.assertEqual(json.loads(rt3c("check", *llama, "--json").stdout)["attentions"], 2)
             rt3c(*llama, "--target", "x86-64-v3", "--name", "exported", "-o", out)
             rt3c("compare", *llama, "--with", out, "--length", "37", "--tolerance", "1e-5")
+            for shape in ("2x1", "3x17"):
+                rt3c(models / "llama.onnx", "--shape", f"input_ids={shape}", "--target", "x86-64-v3", "-o", folder("batch"))
+                rt3c("compare", models / "llama.onnx", "--shape", f"input_ids={shape}", "--with", SCRATCH / "batch")
 
 
 class CalibrationTest(unittest.TestCase):
@@ -495,10 +498,12 @@ class GenerationTest(unittest.TestCase):
         self.assertLess(sizes[0], 0.6 * sizes[1])
 
     def test_errors(self):
-        full = self.generate("--prompt", "x" * 60, "--tokens", "41", code=5)
+        self.generate("--prompt", "x" * 60, "--tokens", "41")
+        full = self.generate("--prompt", "x" * 60, "--tokens", "42", code=5)
         self.assertIn("do not fit the 100", full.stderr)
         self.generate("--prompt", "x", "--ids", "1", code=2)
         self.generate("--ids", "256", code=2)
+        self.generate("--ids", " ", code=2)
         self.generate("--ids", "1", "--switch", "999=low", code=2)
         without = folder("without-cache")
         rt3c(MODEL, "--shape", "ids=1x1..16", "-o", without)
@@ -524,6 +529,7 @@ class LlamaTest(unittest.TestCase):
             self.assertEqual(rt3c("generate", out, "--ids", "1", "--tokens", "50").stdout, expected)
             # 70 tokens do not fit one run.
             rt3c("generate", out, "--ids", " ".join(["1", "403"] * 35), "--tokens", "2")
+            self.assertIn("--ids", rt3c("generate", out, "--prompt", "Once", code=2).stderr)
         rt3c("compare", *options, "--with", out, "--length", "20")
 
 

@@ -257,6 +257,12 @@ TEST_F(TextTest, RefusesStatesThatDoNotFit) {
   EXPECT_EQ(rt3_state_position(run.state), 0);
 }
 
+TEST_F(ModelTest, RefusesThreadsWithoutAFunction) {
+  const rt3_parallel_t none = {nullptr, nullptr};
+  run.parallel = &none;
+  EXPECT_EQ(rt3_model_run(model, &run), RT3_INVALID_ARGUMENT);
+}
+
 TEST_F(ModelTest, WithoutACacheThereIsNoState) {
   rt3_state_t *state;
   EXPECT_EQ(rt3_model_state_size(model), 0u);

@@ -35,7 +35,7 @@ extern "C" {
 #define RT3_VERSION_MAJOR 0
 #define RT3_VERSION_MINOR 1
 
-// Alignment, in bytes, of a bundle, a model's memory and a workspace.
+// Alignment, in bytes, of a bundle, a model's memory, a workspace, a state and a pool.
 #define RT3_MEMORY_ALIGNMENT 64
 
 #if defined(__GNUC__)
@@ -152,7 +152,7 @@ uint32_t rt3_model_level(const rt3_model_t *model);
 // Runs one inference. Inputs are not changed; outputs are written whole.
 //
 // Inputs may overlap each other. Outputs must overlap neither inputs, nor each
-// other, nor the workspace, and inputs not the workspace.
+// other, nor the workspace, and inputs not the workspace; the state none of them.
 //
 // Returns RT3_INVALID_ARGUMENT, RT3_MISALIGNED, RT3_MEMORY_TOO_SMALL or
 // RT3_CONTEXT_FULL; the state then has the tokens it had.

@@ -312,6 +312,13 @@ func.func @int8_sums_that_overflow(%x: tensor<4x65537xf32>) {
   return
 }
 // -----
+// iota C1
+func.func @positions_of_four_tokens() {
+  // expected-error@+1 {{does not have one free axis}}
+  %i = rt3_graph.iota 0 step 1 positions : tensor<4xi64>
+  return
+}
+// -----
 // linear C9
 func.func @two_types(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>) {
   // expected-error@+1 {{has weights of both int8 and f16}}
