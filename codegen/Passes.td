@@ -237,12 +237,12 @@ def PlanMemoryPass : Pass<"rt3-plan-memory", "ModuleOp"> {
 }
 
 def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
-  let summary = "Makes linear layers int8 or f16";
+  let summary = "Gives linear layers a precision";
   let description = [{
-    Sets `int8` on layers whose weights are constant, of at most 65536 inputs; or
-    with `type=f16` rounds constant weights to f16 and sets `f16`. Layers that
+    Sets the precision of layers whose weights are constant; as `int8`, of at most 65536
+    inputs. Weights are rounded if it is one of floats. Layers that
     `keep-f32` names (`*` at the end stands for any rest) stay as they are; a name
-    that no layer has is an error, and so is a weight that f16 cannot hold.
+    that no layer has is an error, and so is a weight that would become infinite.
 
     ```mlir
     rt3_graph.linear "q" %x, %w
@@ -251,11 +251,11 @@ def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
     becomes
 
     ```mlir
-    rt3_graph.linear "q" %x, %w int8
+    rt3_graph.linear "q" %x, %w as int8
     ```
   }];
   let options = [
-    Option<"type", "type", "std::string", "\"int8\"", "int8 or f16">,
+    Option<"type", "type", "std::string", "\"int8\"", "f16, f16_sums, bf16 or int8">,
     ListOption<"keepF32", "keep-f32", "std::string", "Layers that stay f32">,
   ];
 }

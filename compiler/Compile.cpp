@@ -22,6 +22,7 @@
 #include "llvm/Support/SHA256.h"
 
 #include <map>
+#include <set>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -94,11 +95,20 @@ Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
 }
 
 Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {
-  if (options.type == WeightType::F32)
+  if (!options.precision)
     return Error::success();
-  return runPasses(module, [&](OpPassManager &pm) {
-    buildQuantizePipeline(pm, options.type == WeightType::F16 ? "f16" : "int8", options.keepF32);
-  });
+  StringRef name = graph::stringifyPrecision(*options.precision);
+  // f16 weights are multiplied as f32.
+  if (options.precision != graph::Precision::F16 && !findProducts(options.device, options.precision)) {
+    std::string others;
+    for (const Device &device : allDevices())
+      if (findProducts(device, options.precision))
+        others += (others.empty() ? "" : ", ") + device.name;
+    return llvm::make_error<onnx::OptionFault>("target " + options.device.name + " has no products of " + name +
+                                                   "; those that have: " + others,
+                                               llvm::inconvertibleErrorCode());
+  }
+  return runPasses(module, [&](OpPassManager &pm) { buildQuantizePipeline(pm, name, options.keepF32); });
 }
 
 Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, StringRef path,
@@ -148,8 +158,7 @@ static std::vector<TensorDescription> describeTensors(ArrayRef<Type> types, Arra
 
 // The stream as the runtime will check it.
 static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr stream, kernel::WeightsOp weights) {
-  // Of int8, words; the last feature is the scale.
-  auto inputs = cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back() - (op.getDot() ? 1 : 0);
+  auto inputs = kernel::inputWords(op);
   auto outputs = cast<kernel::BufferType>(op.getType()).getTensor().getShape().back();
   StreamDescription result;
   result.offset = *weights.getOffset();
@@ -164,7 +173,7 @@ static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr 
   // A block reads `columns` inputs from its index on, a gathered one a single
   // input per index. A block may begin before the last input and end behind it:
   // features are rounded up to 8, of which every block size is a divisor.
-  int64_t vectors = op.getTile().getVectors();
+  int64_t vectors = kernel::vectorsPerWord(op.getTile(), op.getDot());
   int64_t width = stream.getGathered() ? 1 : stream.getColumns();
   auto limit = [&](int64_t size) { return (llvm::alignTo(size, width) - width) * vectors; };
   result.indexLimit = limit(stream.getRange());
@@ -234,6 +243,7 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
     program.stateSize = size.getInt();
   if (auto context = module->getAttrOfType<IntegerAttr>(graph::kContextAttr))
     program.contextLength = context.getInt();
+  std::set<std::string> features;
   for (auto [index, function] : llvm::enumerate(module.getOps<func::FuncOp>())) {
     program.workspaceSize = std::max<uint64_t>(
         program.workspaceSize, function->getAttrOfType<IntegerAttr>(kernel::kWorkspaceSizeAttr).getInt());
@@ -247,10 +257,11 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
     const LevelSpec &level = options.levels.levels[index];
     function.walk([&](kernel::LinearOp op) {
       result.layers.push_back(reportLayer(op, level.name, symbols));
-      if (op.getDot()) {
-        program.requiredFeatures |= options.device.int8RequiredFeatures;
-        program.targetFeatures = options.device.int8Features;
-      }
+      for (auto &[precision, products] : options.device.products)
+        if (products.dot == op.getDot()) {
+          program.requiredFeatures |= products.requiredFeatures;
+          features.insert(products.features);
+        }
       for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
         if (!stream.getPatterns().asArrayRef().empty()) {
           // Equal bytes may be read by layers with other limits: each is checked.
@@ -268,6 +279,7 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
           ++others[op->getName().stripDialect().str()];
       });
   }
+  program.targetFeatures = llvm::join(features, ",");
   for (auto &[kind, count] : others)
     result.others.push_back({kind, count});
   for (auto weights : module.getOps<kernel::WeightsOp>()) {
@@ -316,8 +328,9 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
 }
 
 Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options) {
+  graph::PruningUnits units = pruningUnits(options.device);
   if (!options.readCalibration)
-    return pruneLevels(module, options.levels);
+    return pruneLevels(module, options.levels, units);
   auto function = *module.getOps<func::FuncOp>().begin();
   auto samples = options.readCalibration(function);
   if (!samples)
@@ -325,7 +338,7 @@ Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options) {
   auto calibration = calibrate(function, *samples);
   if (!calibration)
     return calibration.takeError();
-  return pruneLevels(module, options.levels, &*calibration);
+  return pruneLevels(module, options.levels, units, &*calibration);
 }
 
 Expected<CompileResult> mlir::rt3::compileGraph(ModuleOp module, const CompileOptions &options) {

@@ -16,8 +16,6 @@
 
 namespace mlir::rt3 {
 
-enum class WeightType { F32, F16, Int8 };
-
 enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
 
 struct CompileOptions {
@@ -25,9 +23,9 @@ struct CompileOptions {
   Device device;
   LevelPlan levels;
   onnx::ImportOptions import;
-  // What weights of linear layers become, of int8 activations too; layers named in keepF32
-  // (`*` at the end for any rest) stay f32.
-  WeightType type = WeightType::F32;
+  // What linear layers multiply, none: f32; layers named in keepF32 (`*` at the end for
+  // any rest) stay f32.
+  std::optional<graph::Precision> precision;
   std::vector<std::string> keepF32;
   // Pruned layers are compiled sparse even where dense is predicted to be faster.
   bool keepsSparse = false;
@@ -43,7 +41,7 @@ struct LayerReport {
   int64_t inputs, outputs, tokens;    // K, N, M at the largest length; 1 with a cache.
   int64_t kept;                       // Weights that are not pruned.
   int64_t storedSize;                 // Bytes of its streams.
-  std::string type;                   // f32, f16 or int8.
+  std::string type;                   // f32 or a precision.
   std::string scheme, kernel, reason; // `reason`: why it is dense, else empty.
   double cycles, denseCycles;         // Predicted.
 };

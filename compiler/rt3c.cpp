@@ -36,7 +36,8 @@ static void addTargetOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
   app->add_option("--type", options.type,
-                  "of linear layers: f32, f16 (weights alone), or int8 (activations quantised per token)")
+                  "of linear layers: f32; f16 (weights alone); f16-sums or bf16 (activations too, where the target "
+                  "can); int8 (activations quantised per token)")
       ->capture_default_str();
   app->add_option("--keep-f32", options.keepF32, "layer that stays f32, `*` at the end for any rest; repeatable")
       ->allow_extra_args(false);

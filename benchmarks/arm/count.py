@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--levels", type=pathlib.Path)
     parser.add_argument("--shape", action="append", default=[])
     parser.add_argument("--length", type=int, default=128, help="of the free dimension")
-    parser.add_argument("--type", default="f32", help="f32 or int8")
+    parser.add_argument("--type", default="f32", help="as rt3c --type")
     parser.add_argument("--target", default="neoverse-n1")
     parser.add_argument("--cpu", default="neoverse-n1", help="that qemu plays")
     parser.add_argument("--models", default="neoverse-n1,cortex-a55", help="llvm-mca's models for the cycles")

@@ -108,7 +108,8 @@ OwningOpRef<ModuleOp> makeModule(MLIRContext *context, const std::vector<Layer> 
     mlir::Value w = graph::ConstantOp::create(b, graph::makeResource(type, "w", bytes));
     x = graph::LinearOp::create(b, typeOf(layer.outputs), x, w, mlir::Value(), mlir::Value(),
                                 b.getStringAttr("l" + Twine(i)), graph::UnaryKindAttr(), ArrayAttr(),
-                                isInt8 ? b.getUnitAttr() : UnitAttr());
+                                isInt8 ? graph::PrecisionAttr::get(context, graph::Precision::Int8)
+                                       : graph::PrecisionAttr());
   }
   func::ReturnOp::create(b, x);
   function.setType(b.getFunctionType(function.getArgumentTypes(), x.getType()));
@@ -190,7 +191,7 @@ private:
     LoadedModel *own[2]; // For a single token, for more.
     for (bool isToken : {true, false}) {
       module = makeModule(&context, chain, isInt8, isToken);
-      if (llvm::Error error = pruneLevels(*module, options.levels))
+      if (llvm::Error error = pruneLevels(*module, options.levels, pruningUnits(options.device)))
         stop(llvm::toString(std::move(error)));
       OwningOpRef<ModuleOp> copy(module->clone());
       CompileResult result = orStop(compilePruned(*copy, options));

@@ -50,14 +50,22 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   text("tune_cpu", device.tuneCpu);
   text("isa", device.isa);
   number("required_features", device.requiredFeatures);
-  std::string dot;
-  text("int8_dot", dot);
-  text("int8_features", device.int8Features);
-  number("int8_required_features", device.int8RequiredFeatures);
-  if (auto kind = kernel::symbolizeDot(dot))
-    device.int8Dot = *kind;
-  else
-    missing("int8_dot", "one of vpdpbusd, sdot, pmaddwd, multiply");
+  if (const llvm::json::Object *products = object->getObject("products")) {
+    for (auto &[key, value] : *products) {
+      StringRef field = key;
+      const llvm::json::Object *entry = value.getAsObject();
+      auto precision = graph::symbolizePrecision(field);
+      auto dot = kernel::symbolizeDot(entry ? entry->getString("dot").value_or("") : "");
+      auto features = entry ? entry->getString("features") : std::nullopt;
+      auto required = entry ? entry->getInteger("required_features") : std::nullopt;
+      if (precision && dot && features && required && *required >= 0)
+        device.products[*precision] = {*dot, features->str(), uint32_t(*required)};
+      else
+        missing(("products." + field).str(), "a precision with a dot, features and required_features");
+    }
+  }
+  if (!device.products.count(graph::Precision::Int8))
+    missing("products", "an object with int8");
   number("lanes", device.lanes);
   number("tile_rows", device.tileRows);
   number("tile_vectors", device.tileVectors);
@@ -74,6 +82,29 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   if (error)
     return std::move(error);
   return device;
+}
+
+const Products *mlir::rt3::findProducts(const Device &device, std::optional<graph::Precision> precision) {
+  auto found = precision ? device.products.find(*precision) : device.products.end();
+  return found == device.products.end() ? nullptr : &found->second;
+}
+
+std::optional<kernel::Dot> mlir::rt3::dotOf(const Device &device, graph::LinearOp op) {
+  const Products *products = findProducts(device, op.getPrecision());
+  return products ? std::optional(products->dot) : std::nullopt;
+}
+
+graph::PruningUnits mlir::rt3::pruningUnits(const Device &device) {
+  graph::PruningUnits units;
+  for (auto &[precision, products] : device.products) {
+    graph::PruningUnit &unit = units[precision];
+    unit.inputs = kernel::inputsPerWord(products.dot);
+    // The same model for all that have no instruction of more.
+    if (precision == graph::Precision::Int8)
+      unit.inputs = std::max(unit.inputs, kernel::inputsPerWord(kernel::Dot::Sdot));
+    unit.outputs = products.dot == kernel::Dot::Smmla ? 2 : 1;
+  }
+  return units;
 }
 
 const std::vector<Device> &mlir::rt3::allDevices() {

@@ -6,15 +6,24 @@
 #ifndef RT3_CODEGEN_DEVICES_DEVICE_H
 #define RT3_CODEGEN_DEVICES_DEVICE_H
 
+#include "dialects/graph/Quantize.h"
 #include "dialects/kernel/Kernel.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace mlir::rt3 {
+
+// How a device multiplies numbers of a precision.
+struct Products {
+  kernel::Dot dot;
+  std::string features;      // LLVM's features that this needs ...
+  uint32_t requiredFeatures; // ... and rt3_cpu_feature_t.
+};
 
 struct Device {
   std::string name;
@@ -31,14 +40,20 @@ struct Device {
   double fmaLatency;                                // Cycles.
   double loopExitCycles;                            // What the end of a loop costs: a mispredicted branch.
   double weightsPerLoad;                            // Weights that one load makes ready to multiply.
-  kernel::Dot int8Dot;                              // What int8 layers multiply by ...
-  std::string int8Features;                         // ... LLVM's features for that ...
-  uint32_t int8RequiredFeatures;                    // ... and rt3_cpu_feature_t.
+  std::map<graph::Precision, Products> products;    // Beside f32 and f16; there is always int8.
   int64_t l1Size;                                   // Bytes of first-level data cache.
   int64_t l2Size;                                   // Bytes of second-level cache; activations
   double l2BytesPerCycle;                           // from there cost this besides.
   double streamBytesPerCycle;                       // Bandwidth for weights beyond the caches.
 };
+
+// How `device` multiplies numbers of `precision`: null if as f32, or not at all.
+const Products *findProducts(const Device &device, std::optional<graph::Precision> precision);
+// The instruction of a layer's products; none: multiply-adds of f32.
+std::optional<kernel::Dot> dotOf(const Device &device, graph::LinearOp op);
+
+// What pruning keeps or drops together so that the device's products are whole.
+graph::PruningUnits pruningUnits(const Device &device);
 
 // All devices, by name.
 const std::vector<Device> &allDevices();

@@ -59,77 +59,39 @@ SmallVector<KeptColumn> mlir::rt3::keptColumns(kernel::StreamAttr stream, int64_
   return columns;
 }
 
-// `name` of sum, x and weight as vectors of `operand`; without a sum of the others.
-static Value buildIntrinsic(LoopBuilder &b, StringRef name, Value sum, Value x, Value weight, VectorType operand) {
-  SmallVector<Value> operands;
-  if (sum)
-    operands.push_back(sum);
-  operands.push_back(vector::BitCastOp::create(b, operand, x));
-  operands.push_back(vector::BitCastOp::create(b, operand, weight));
-  return LLVM::CallIntrinsicOp::create(b, weight.getType(), b.getStringAttr(name), operands).getResult(0);
-}
-
-Value mlir::rt3::buildMultiply(LoopBuilder &b, std::optional<kernel::Dot> dot, Value weight, Value x, Value sum) {
-  if (!dot)
-    return b.fma(weight, x, sum);
-  int64_t lanes = cast<VectorType>(sum.getType()).getDimSize(0);
-  auto bytes = [&](int64_t count) { return VectorType::get(4 * count, b.getI8Type()); };
-  switch (*dot) {
-  case kernel::Dot::Vpdpbusd:
-    return buildIntrinsic(b, "llvm.x86.avx512.vpdpbusd." + std::to_string(32 * lanes), sum, x, weight, bytes(lanes));
-  case kernel::Dot::Sdot: {
-    if (lanes == 4)
-      return buildIntrinsic(b, "llvm.aarch64.neon.sdot", sum, x, weight, bytes(4));
-    SmallVector<int64_t> low{0, 1, 2, 3}, high{4, 5, 6, 7}, all{0, 1, 2, 3, 4, 5, 6, 7};
-    auto half = [&](ArrayRef<int64_t> part) {
-      auto cut = [&](Value value) { return vector::ShuffleOp::create(b, value, value, part); };
-      return buildMultiply(b, dot, cut(weight), cut(x), cut(sum));
-    };
-    return vector::ShuffleOp::create(b, half(low), half(high), all);
-  }
-  case kernel::Dot::Pmaddwd: {
-    StringRef name = lanes == 16  ? "llvm.x86.avx512.pmaddw.d.512"
-                     : lanes == 8 ? "llvm.x86.avx2.pmadd.wd"
-                                  : "llvm.x86.sse2.pmadd.wd";
-    auto halves = VectorType::get(2 * lanes, b.getIntegerType(16));
-    return arith::AddIOp::create(b, sum, buildIntrinsic(b, name, Value(), x, weight, halves));
-  }
-  case kernel::Dot::Multiply:
-    return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, weight, x));
-  }
-  llvm_unreachable("every kind is above");
-}
-
 namespace {
 
 // Builds the tile kernel of one stream for panels with `vectors` vectors.
 class TileKernel {
 public:
-  // Without `dot` f32, with it int8: then words of activations and weights are
-  // i32, and so are sums until the last segment of the last stream.
+  // Without `dot` everything is f32. With it, activations and weights are words; sums
+  // are i32 if those are int8, until the last segment of the last stream.
   TileKernel(LoopBuilder &b, kernel::TileAttr tile, kernel::StreamAttr stream, std::optional<kernel::Dot> dot,
              int64_t vectors)
-      : b(b), tile(tile), stream(stream), dot(dot), vectors(vectors),
-        element(dot ? Type(b.getI32Type()) : Type(b.getF32Type())), vector(VectorType::get(tile.getLanes(), element)),
+      : b(b), tile(tile), stream(stream), dot(dot), isInt8(dot && kernel::isInt8(*dot)),
+        isPaired(dot == kernel::Dot::Smmla), isHalf(dot == kernel::Dot::FmlaF16), vectors(vectors),
+        element(dot ? Type(b.getI32Type()) : Type(b.getF32Type())),
+        sumElement(isInt8 ? Type(b.getI32Type()) : Type(b.getF32Type())),
+        words(VectorType::get(tile.getLanes(), element)), sumVector(VectorType::get(tile.getLanes(), sumElement)),
         floats(VectorType::get(tile.getLanes(), b.getF32Type())), rowSize(4 * tile.getLanes() * tile.getVectors()),
-        vectorSize(4 * tile.getLanes()) {}
+        wordRowSize(4 * tile.getLanes() * kernel::vectorsPerWord(tile, dot)), vectorSize(4 * tile.getLanes()) {}
 
   void build(const TileArguments &a) {
     Value ranges = b.divide(b.add(a.inputs, stream.getRange() - 1), stream.getRange());
     SmallVector<Value> tokenScales;
-    if (dot) // The feature behind the words.
+    if (isInt8) // The feature behind the words.
       for (int64_t v = 0; v < vectors; ++v)
-        tokenScales.push_back(b.load(floats, b.offset(b.offset(a.x, b.mul(a.inputs, rowSize)), v * vectorSize)));
+        tokenScales.push_back(b.load(floats, b.offset(b.offset(a.x, b.mul(a.inputs, wordRowSize)), v * vectorSize)));
     b.loop(b.integer(0), ranges, 1, {a.weights}, [&](Value r, ValueRange carried) {
       Value begin = b.mul(r, stream.getRange());
       Value count = b.min(b.integer(stream.getRange()), b.sub(a.inputs, begin));
-      Value source = b.offset(a.x, b.mul(begin, rowSize));
+      Value source = b.offset(a.x, b.mul(begin, wordRowSize));
       Value isStart = arith::AndIOp::create(b, a.isFirst, b.isEqual(r, b.integer(0)));
-      Value isEnd = dot ? arith::AndIOp::create(b, a.isLast, b.isEqual(r, b.sub(ranges, b.integer(1)))) : Value();
+      Value isEnd = isInt8 ? arith::AndIOp::create(b, a.isLast, b.isEqual(r, b.sub(ranges, b.integer(1)))) : Value();
       return b.loop(b.integer(0), a.groups, 1, {a.weightsOf(b, r, carried[0])}, [&](Value group, ValueRange next) {
         Value row = b.mul(group, stream.getRows()), rowOffset = b.mul(row, 4);
         Group g{b.offset(a.y, b.mul(row, rowSize)), b.offset(a.start, rowOffset), isStart, isEnd, {}, {}, tokenScales};
-        if (dot) {
+        if (isInt8) {
           g.scales = b.offset(a.scales, rowOffset);
           g.bias = b.offset(a.bias, rowOffset);
         }
@@ -147,36 +109,63 @@ private:
     Value isEnd, scales, bias;   // Of int8.
     ArrayRef<Value> tokenScales; // Of int8, per vector.
   };
-  using Sums = SmallVector<Value>; // [row][vector]
+  // [row][vector], or of pairs [row / 2][two tokens], which are
+  // {row t0, row t1, row + 1 t0, row + 1 t1}.
+  using Sums = SmallVector<Value>;
 
-  Sums loadSums(const Group &g, int64_t firstRow, int64_t rows) {
-    SmallVector<Type> types(rows * vectors, vector);
+  // What the sums of a group are so far.
+  Sums loadResults(const Group &g, int64_t firstRow, int64_t rows) {
+    SmallVector<Type> types(rows * vectors, sumVector);
     return b.choose(
         g.isStart, types,
         [&] {
           Sums sums;
-          for (int64_t row = firstRow; row < firstRow + rows; ++row)
-            sums.append(vectors, b.splat(vector, b.load(element, b.offset(g.start, 4 * row))));
+          for (int64_t row = firstRow; row < firstRow + rows; ++row) {
+            Value start;
+            if (isPaired) {
+              Value two = b.load(VectorType::get(2, sumElement), b.offset(g.start, 4 * (row / 2 * 2)));
+              start = vector::ShuffleOp::create(b, two, two, {0, 0, 1, 1});
+            } else {
+              start = b.splat(sumVector, b.load(sumElement, b.offset(g.start, 4 * row)));
+            }
+            sums.append(vectors, start);
+          }
           return sums;
         },
         [&] {
           Sums sums;
           for (int64_t row = firstRow; row < firstRow + rows; ++row)
             for (int64_t v = 0; v < vectors; ++v)
-              sums.push_back(b.load(vector, resultAt(g, row, v)));
+              sums.push_back(b.load(sumVector, resultAt(g, row, v)));
           return sums;
         });
   }
 
+  // What a segment adds its products to.
+  Sums loadSums(const Group &g, int64_t firstRow, int64_t rows) {
+    if (isHalf)
+      return Sums(rows * vectors, arith::ConstantOp::create(b, b.getZeroAttr(words)));
+    return loadResults(g, firstRow, rows);
+  }
+
   void storeSums(const Group &g, int64_t firstRow, ArrayRef<Value> sums) {
-    auto store = [&] {
-      for (auto [i, sum] : llvm::enumerate(sums))
-        b.store(sum, resultAt(g, firstRow + i / vectors, i % vectors));
+    auto store = [&](ArrayRef<Value> values) {
+      for (auto [i, value] : llvm::enumerate(values))
+        b.store(value, resultAt(g, firstRow + i / vectors, i % vectors));
     };
-    if (!dot)
-      return store();
+    if (isHalf) {
+      Sums results = loadResults(g, firstRow, sums.size() / vectors);
+      for (auto [result, sum] : llvm::zip(results, sums)) {
+        auto [even, odd] = splitHalves(b, sum);
+        result = arith::AddFOp::create(b, result, arith::AddFOp::create(b, even, odd));
+      }
+      return store(results);
+    }
+    if (!isInt8)
+      return store(sums);
     b.when(g.isEnd, [&] {
-      for (auto [i, sum] : llvm::enumerate(sums)) {
+      Sums rows = isPaired ? separatePairs(sums) : Sums(sums);
+      for (auto [i, sum] : llvm::enumerate(rows)) {
         int64_t row = firstRow + i / vectors, v = i % vectors;
         Value scale = b.splat(floats, b.load(b.getF32Type(), b.offset(g.scales, 4 * row)));
         Value bias = b.splat(floats, b.load(b.getF32Type(), b.offset(g.bias, 4 * row)));
@@ -186,22 +175,27 @@ private:
       }
     });
     Value isNotEnd = arith::XOrIOp::create(b, g.isEnd, arith::ConstantIntOp::create(b, b.getI1Type(), 1));
-    b.when(isNotEnd, store);
+    b.when(isNotEnd, [&] { store(sums); });
+  }
+
+  // Sums of pairs of rows as [row][vector].
+  Sums separatePairs(ArrayRef<Value> sums) {
+    Sums rows(sums.size());
+    for (size_t pair = 0; pair < sums.size(); pair += 2 * vectors)
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value low = sums[pair + 2 * v], high = sums[pair + 2 * v + 1];
+        rows[pair + v] = vector::ShuffleOp::create(b, low, high, {0, 1, 4, 5});
+        rows[pair + vectors + v] = vector::ShuffleOp::create(b, low, high, {2, 3, 6, 7});
+      }
+    return rows;
   }
 
   Value resultAt(const Group &g, int64_t row, int64_t v) { return b.offset(g.y, row * rowSize + v * vectorSize); }
 
-  SmallVector<Value> loadInputs(Value pointer) {
-    SmallVector<Value> values;
-    for (int64_t v = 0; v < vectors; ++v)
-      values.push_back(b.load(vector, b.offset(pointer, v * vectorSize)));
-    return values;
-  }
-
   // `count` weights at `pointer`, each in all lanes. NEON multiplies by a lane
   // of a register, so four weights are loaded at once there (reading up to 12
-  // bytes past the last: streams are padded); x86 broadcasts from memory. Four f16
-  // are converted at once everywhere.
+  // bytes past the last: streams are padded); x86 broadcasts from memory. Four f16 are
+  // converted at once everywhere.
   SmallVector<Value> loadWeights(Value pointer, int64_t count) {
     SmallVector<Value> weights;
     if (tile.getIsa() == "neon" || stream.getValueSize() == 2) {
@@ -209,33 +203,46 @@ private:
       for (int64_t i = 0; i < count; ++i) {
         if (i % 4 == 0)
           four = loadWords(b, stream, VectorType::get(4, element), b.offset(pointer, stream.getValueSize() * i));
-        weights.push_back(b.splat(vector, vector::ExtractOp::create(b, four, i % 4)));
+        weights.push_back(b.splat(words, vector::ExtractOp::create(b, four, i % 4)));
       }
       return weights;
     }
     for (int64_t i = 0; i < count; ++i)
-      weights.push_back(b.splat(vector, b.load(element, b.offset(pointer, 4 * i))));
+      weights.push_back(b.splat(words, b.load(element, b.offset(pointer, 4 * i))));
     return weights;
+  }
+
+  // Adds the products of one input with its weights for `rows`, one after the other.
+  void multiplyInput(MutableArrayRef<Value> sums, ArrayRef<int64_t> rows, Value x, Value weights) {
+    int64_t inputVectors = isPaired ? 2 * vectors : vectors;
+    SmallVector<Value> inputs, factors;
+    for (int64_t v = 0; v < inputVectors; ++v)
+      inputs.push_back(b.load(words, b.offset(x, v * vectorSize)));
+    if (!isPaired)
+      factors = loadWeights(weights, rows.size());
+    for (size_t i = 0; i < rows.size(); i += isPaired ? 2 : 1) {
+      Value factor = isPaired ? b.load(words, b.offset(weights, stream.getValueSize() * i)) : factors[i];
+      for (int64_t v = 0; v < inputVectors; ++v) {
+        Value &sum = sums[rows[i] * vectors + v];
+        sum = buildMultiply(b, dot, factor, inputs[v], sum);
+      }
+    }
   }
 
   // Returns where the next segment begins.
   Value buildDenseSegment(const Group &g, Value x, Value count, Value weights) {
     int64_t rows = stream.getRows(), size = stream.getValueSize();
+    SmallVector<int64_t> allRows = llvm::to_vector(llvm::seq<int64_t>(0, rows));
     // Carried: x, weights, then the sums.
     auto step = [&](ValueRange values, int64_t times) {
       SmallVector<Value> next(values);
       for (int64_t i = 0; i < times; ++i) {
         if (i * size * rows % kLineSize == 0)
           b.prefetch(b.offset(values[1], i * size * rows + kPrefetchDistance));
-        SmallVector<Value> inputs = loadInputs(b.offset(values[0], i * rowSize));
-        SmallVector<Value> factors = loadWeights(b.offset(values[1], i * size * rows), rows);
-        for (int64_t row = 0; row < rows; ++row)
-          for (int64_t v = 0; v < vectors; ++v) {
-            Value &sum = next[2 + row * vectors + v];
-            sum = buildMultiply(b, dot, factors[row], inputs[v], sum);
-          }
+        multiplyInput(MutableArrayRef(next).drop_front(2), allRows, b.offset(values[0], i * wordRowSize),
+                      b.offset(values[1], i * size * rows));
       }
-      next[0] = b.offset(values[0], times * rowSize);
+      next[0] = b.offset(values[0], times * wordRowSize);
       next[1] = b.offset(values[1], times * size * rows);
       return next;
     };
@@ -284,13 +291,9 @@ private:
             Value index = b.loadU16(b.offset(state[0], stream.getGathered() ? 2 * column : 0));
             base = b.offset(x, b.mul(index, vectorSize));
           }
-          SmallVector<Value> inputs = loadInputs(stream.getGathered() ? base : b.offset(base, column * rowSize));
-          SmallVector<Value> factors = loadWeights(b.offset(state[1], size * used), rows.size());
-          for (auto [row, factor] : llvm::zip(rows, factors))
-            for (int64_t v = 0; v < vectors; ++v) {
-              Value &sum = next[2 + row * vectors + v];
-              sum = buildMultiply(b, dot, factor, inputs[v], sum);
-            }
+          multiplyInput(MutableArrayRef(next).drop_front(2), rows,
+                        stream.getGathered() ? base : b.offset(base, column * wordRowSize),
+                        b.offset(state[1], size * used));
           used += rows.size();
         }
         next[0] = b.offset(state[0], 2 * entries);
@@ -309,10 +312,11 @@ private:
   kernel::TileAttr tile;
   kernel::StreamAttr stream;
   std::optional<kernel::Dot> dot;
+  bool isInt8, isPaired, isHalf; // isPaired: two outputs share a vector of sums.
   int64_t vectors;
-  Type element; // Of sums: f32 or i32.
-  VectorType vector, floats;
-  int64_t rowSize, vectorSize; // Bytes of a feature in a panel, of a vector.
+  Type element, sumElement; // Of words, of results.
+  VectorType words, sumVector, floats;
+  int64_t rowSize, wordRowSize, vectorSize; // Bytes of a feature and of a word in a panel, of a vector.
 };
 
 } // namespace
@@ -320,6 +324,7 @@ private:
 func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
                                         std::optional<kernel::Dot> dot, const std::string &form,
                                         llvm::function_ref<void(LoopBuilder &, const TileArguments &)> build) {
+  bool isInt8 = dot && kernel::isInt8(*dot);
   // The name of the weights is all that does not matter for the code.
   std::string description, readable;
   llvm::raw_string_ostream text(description);
@@ -329,9 +334,11 @@ func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr t
   ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
   for (int64_t pattern : patterns)
     text << "," << pattern;
-  llvm::raw_string_ostream(readable) << (dot                          ? "linear_f32_qd8_qc8p_"
-                                         : stream.getValueSize() == 2 ? "linear_f32_f32_f16p_"
-                                                                      : "linear_f32_f32_f32p_")
+  llvm::raw_string_ostream(readable) << (!dot && stream.getValueSize() == 2 ? "linear_f32_f32_f16p_"
+                                         : !dot                             ? "linear_f32_f32_f32p_"
+                                         : isInt8                           ? "linear_f32_qd8_qc8p_"
+                                         : *dot == kernel::Dot::FmlaF16     ? "linear_f32_f16_f16p_"
+                                                                            : "linear_f32_bf16_bf16p_")
                                      << (patterns.empty() ? "dense" : "p" + std::to_string(patterns.size())) << "_b"
                                      << stream.getRows() << "x" << stream.getColumns()
                                      << (stream.getGathered() ? "g" : "") << "_"
@@ -339,14 +346,14 @@ func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr t
                                      << tile.getIsa();
   Type pointer = site.b.pointerType(), integer = site.b.getI64Type(), flag = site.b.getI1Type();
   SmallVector<Type> types{pointer, pointer, pointer, pointer, integer, integer, flag};
-  if (dot)
+  if (isInt8)
     types.append({flag, pointer, pointer});
   if (stream.getParts())
     types.append({pointer, integer});
   return getOrBuildFunction(
       site.module, kernelName(readable, description), types, [&](LoopBuilder &b, ValueRange args) {
         TileArguments a{args[0], args[1], args[2], args[3], args[4], args[5], args[6], {}, {}, {}, {}, {}};
-        if (dot) {
+        if (isInt8) {
           a.isLast = args[7];
           a.scales = args[8];
           a.bias = args[9];
@@ -385,8 +392,7 @@ public:
         // Of a single token, lanes are features, of which there are whole groups.
         panel(isToken ? tokenTile(tile) : tile),
         lanes(isToken ? std::min(tile.getLanes(), kernel::kFeatureMultiple) : tile.getLanes()), dot(op.getDot()),
-        // Of int8, the last feature is the scale.
-        inputs(cast<kernel::BufferType>(op.getX().getType()).getTensor().getShape().back() - (dot ? 1 : 0)),
+        isInt8(dot && kernel::isInt8(*dot)), inputs(kernel::inputWords(op)),
         streams(llvm::to_vector(op.getStreams().getAsRange<kernel::StreamAttr>())),
         parts(llvm::all_of(streams, [](kernel::StreamAttr stream) { return bool(stream.getParts()); })
                   ? kernel::partCount(y.features)
@@ -412,7 +418,7 @@ public:
                                  site.pointerOf(op.getResidual() ? op.getResidual() : op.getBias()), y.tokens};
     for (kernel::StreamAttr stream : streams)
       arguments.push_back(site.weightsOf(stream.getWeights()));
-    if (dot)
+    if (isInt8)
       arguments.append({site.pointerOf(op.getScales()), site.pointerOf(op.getOffsets())});
     for (kernel::StreamAttr stream : streams)
       if (stream.getParts())
@@ -454,11 +460,11 @@ private:
   // each stream, of int8 scales and offsets, the parts of each stream, and threads.
   static constexpr size_t kWeights = 5;
   size_t scalesAt() const { return kWeights + streams.size(); }
-  size_t partsAt() const { return scalesAt() + (dot ? 2 : 0); }
+  size_t partsAt() const { return scalesAt() + (isInt8 ? 2 : 0); }
 
   func::FuncOp getFunction(TypeRange types) {
     return getOrBuildFunction(
-        site.module, kernelName(dot ? "linear_int8" : "linear_f32", description), llvm::to_vector(types),
+        site.module, kernelName(isInt8 ? "linear_int8" : "linear_f32", description), llvm::to_vector(types),
         [&](LoopBuilder &b, ValueRange args) {
           auto buildSerial = [&] {
             forEachPanel(b, panel, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
@@ -499,7 +505,7 @@ private:
 
   // Part `index`, counted by batch, panel, then part of the outputs.
   func::FuncOp getTask(ArrayRef<Type> types) {
-    return getOrBuildFunction(site.module, kernelName(dot ? "linear_int8_task" : "linear_f32_task", description),
+    return getOrBuildFunction(site.module, kernelName(isInt8 ? "linear_int8_task" : "linear_f32_task", description),
                               {site.b.pointerType(), site.b.getI64Type()}, [&](LoopBuilder &b, ValueRange own) {
                                 SmallVector<Value> args;
                                 for (auto [i, type] : llvm::enumerate(types))
@@ -531,11 +537,11 @@ private:
       SmallVector<Value> arguments{source,
                                    target,
                                    args[kWeights + i],
-                                   b.offset(dot ? args[scalesAt() + 1] : args[2], rowBytes),
+                                   b.offset(isInt8 ? args[scalesAt() + 1] : args[2], rowBytes),
                                    b.integer(inputs),
                                    b.mul(count, kernel::kFeatureMultiple / stream.getRows()),
                                    flag(i == 0)};
-      if (dot)
+      if (isInt8)
         arguments.append(
             {flag(i + 1 == streams.size()), b.offset(args[scalesAt()], rowBytes), b.offset(args[2], rowBytes)});
       if (stream.getParts())
@@ -555,7 +561,8 @@ private:
   kernel::TileAttr panel;
   int64_t lanes;
   std::optional<kernel::Dot> dot;
-  int64_t inputs;
+  bool isInt8;
+  int64_t inputs; // Words.
   SmallVector<kernel::StreamAttr> streams;
   int64_t parts;
   SmallVector<SmallVector<func::FuncOp>> kernels; // By stream, then vectors.

@@ -43,8 +43,12 @@ struct KeptColumn {
 };
 SmallVector<KeptColumn> keptColumns(kernel::StreamAttr stream, int64_t pattern, int64_t firstRow);
 
-// sum + weight x: of f32 vectors, or with `dot` of the int8 numbers in i32 words.
+// sum + weight x: of f32 vectors, or with `dot` of the numbers in words; a sum of
+// fmla_f16 is a vector of words too.
 Value buildMultiply(LoopBuilder &b, std::optional<kernel::Dot> dot, Value weight, Value x, Value sum);
+
+// The even and odd numbers of words of f16 pairs, as f32.
+std::pair<Value, Value> splitHalves(LoopBuilder &b, Value words);
 
 // The kernel of `stream` that `build` makes; `form` tells it from others of the stream.
 func::FuncOp getStreamKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,

@@ -22,7 +22,7 @@ Panels::Panels(const CallSite &site, kernel::BufferType type) {
   batch = 1;
   for (int64_t size : shape.drop_back(2))
     batch *= size;
-  tileSize = 4 * features * width;
+  tileSize = kernel::elementSize(type.getTensor().getElementType()) * features * width;
   batchSize = llvm::divideCeil(isFree ? site.maxLength : free, width) * tileSize;
 }
 

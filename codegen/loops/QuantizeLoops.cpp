@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Activations to int8 words: two passes over a panel, both vertical. The numbers
-// are those of dialects/graph/Quantize.h, to the bit.
+// Activations to words of small numbers, vertically: of int8 in two passes over a panel,
+// of f16 and bf16 in one. The numbers are those of dialects/graph/Quantize.h, to the bit.
 
 #include "codegen/loops/Loops.h"
 #include "dialects/graph/Quantize.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>
 
@@ -21,13 +22,19 @@ public:
   PanelQuantizer(LoopBuilder &b, kernel::Dot dot, int64_t features, int64_t width, int64_t wordWidth, int64_t lanes,
                  int64_t vectors)
       : b(b), dot(dot), perWord(kernel::inputsPerWord(dot)), features(features), rowSize(4 * width),
-        wordSize(4 * wordWidth), vectorSize(4 * lanes), vectors(vectors),
+        wordSize(kernel::wordSize(dot) * wordWidth), vectorSize(4 * lanes), vectors(vectors),
         floats(VectorType::get(lanes, b.getF32Type())), words(VectorType::get(lanes, b.getI32Type())) {}
 
   void build(Value x, Value y) {
+    int64_t wordCount = llvm::divideCeil(features, perWord), whole = features / perWord;
+    if (!kernel::isInt8(dot)) {
+      b.loop(b.integer(0), b.integer(whole), 1, [&](Value word) { buildPair(x, y, word, 2); });
+      if (whole < wordCount)
+        buildPair(x, y, b.integer(whole), 1);
+      return;
+    }
     SmallVector<Value> largest = buildLargest(x);
     SmallVector<Value> factors;
-    int64_t wordCount = llvm::divideCeil(features, perWord);
     for (int64_t v = 0; v < vectors; ++v) {
       Value limit = b.real(floats, graph::kLargestQuantum), zero = b.real(floats, 0);
       Value factor = arith::DivFOp::create(b, limit, largest[v]);
@@ -41,7 +48,6 @@ public:
       scale = arith::AddFOp::create(b, scale, arith::SubFOp::create(b, largest[v], largest[v]));
       b.store(scale, at(y, b.mul(b.integer(wordCount), wordSize), v));
     }
-    int64_t whole = features / perWord;
     b.loop(b.integer(0), b.integer(whole), 1, [&](Value word) { buildWord(x, y, word, perWord, factors); });
     if (whole < wordCount)
       buildWord(x, y, b.integer(whole), features % perWord, factors);
@@ -69,35 +75,70 @@ private:
     return largest;
   }
 
+  Value loadFeature(Value x, Value feature, int64_t v) { return b.load(floats, at(x, b.mul(feature, rowSize), v)); }
+
+  // The first `count` numbers of a pair of f16 or bf16.
+  void buildPair(Value x, Value y, Value word, int64_t count) {
+    Type element = dot == kernel::Dot::FmlaF16 ? Type(b.getF16Type()) : Type(b.getBF16Type());
+    auto shortOf = [&](Type type) { return VectorType::get(floats.getShape(), type); };
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value pair;
+      for (int64_t i = 0; i < count; ++i) {
+        Value feature = loadFeature(x, b.add(b.mul(word, 2), i), v);
+        Value number = arith::BitcastOp::create(b, shortOf(b.getIntegerType(16)),
+                                                arith::TruncFOp::create(b, shortOf(element), feature));
+        number = arith::ExtUIOp::create(b, words, number);
+        pair =
+            i == 0 ? number : arith::OrIOp::create(b, pair, arith::ShLIOp::create(b, number, constant(16))).getResult();
+      }
+      b.store(pair, at(y, b.mul(word, wordSize), v));
+    }
+  }
+
   // The first `count` numbers of a word.
   void buildWord(Value x, Value y, Value word, int64_t count, ArrayRef<Value> factors) {
-    int64_t bits = 32 / perWord;
+    Value first = b.mul(word, perWord);
+    for (int64_t v = 0; v < vectors; ++v) {
+      if (perWord < 8) {
+        b.store(buildNumbers(x, first, count, v, factors), at(y, b.mul(word, wordSize), v));
+        continue;
+      }
+      // Two halves of 32 bits, side by side.
+      Value low = buildNumbers(x, first, std::min<int64_t>(count, 4), v, factors);
+      Value high = buildNumbers(x, b.add(first, 4), std::max<int64_t>(count - 4, 0), v, factors);
+      SmallVector<int64_t> places;
+      for (int64_t lane = 0; lane < words.getDimSize(0); ++lane)
+        places.append({lane, words.getDimSize(0) + lane});
+      b.store(vector::ShuffleOp::create(b, low, high, places), at(y, b.mul(word, wordSize), 2 * v));
+    }
+  }
+
+  // The numbers of `count` features from `first` on in 32 bits.
+  Value buildNumbers(Value x, Value first, int64_t count, int64_t v, ArrayRef<Value> factors) {
+    int64_t numbers = std::min<int64_t>(perWord, 4), bits = 32 / numbers;
     // Four numbers are added up as bytes of 1 to 255, so that none borrows from the
     // next; in wider fields they are signed.
-    bool isOffset = perWord == 4;
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value sum;
-      uint32_t surplus = 0;
-      for (int64_t i = 0; i < perWord; ++i) {
-        // A number behind the last feature is 0: 128 as a byte.
-        Value number = constant(kRounding + (isOffset ? 128 : 0));
-        if (i < count)
-          number = rounded(b.load(floats, at(x, b.mul(b.add(b.mul(word, perWord), i), rowSize), v)), factors[v],
-                           isOffset ? 128 : 0);
-        if (!isOffset)
-          number = field(arith::SubIOp::create(b, number, constant(kRounding)), i);
-        surplus += kRounding << (i * bits);
-        if (i > 0)
-          number = arith::ShLIOp::create(b, number, constant(i * bits));
-        sum = sum ? arith::AddIOp::create(b, sum, number) : number;
-      }
-      if (isOffset)
-        sum = arith::SubIOp::create(b, sum, constant(surplus));
-      // sdot takes signed bytes.
-      if (dot == kernel::Dot::Sdot)
-        sum = arith::XOrIOp::create(b, sum, constant(0x80808080));
-      b.store(sum, at(y, b.mul(word, wordSize), v));
+    bool isOffset = numbers == 4;
+    Value sum;
+    uint32_t surplus = 0;
+    for (int64_t i = 0; i < numbers; ++i) {
+      // A number behind the last feature is 0: 128 as a byte.
+      Value number = constant(kRounding + (isOffset ? 128 : 0));
+      if (i < count)
+        number = rounded(loadFeature(x, b.add(first, i), v), factors[v], isOffset ? 128 : 0);
+      if (!isOffset)
+        number = field(arith::SubIOp::create(b, number, constant(kRounding)), i);
+      surplus += kRounding << (i * bits);
+      if (i > 0)
+        number = arith::ShLIOp::create(b, number, constant(i * bits));
+      sum = sum ? arith::AddIOp::create(b, sum, number) : number;
     }
+    if (isOffset)
+      sum = arith::SubIOp::create(b, sum, constant(surplus));
+    // sdot and smmla take signed bytes.
+    if (dot == kernel::Dot::Sdot || dot == kernel::Dot::Smmla)
+      sum = arith::XOrIOp::create(b, sum, constant(0x80808080));
+    return sum;
   }
 
   // The bits of 1.5 x 2^23: floats from there on are whole numbers, and the bits of

@@ -28,13 +28,14 @@ class TokenKernel {
 public:
   // `width`: floats from one input to the next.
   TokenKernel(LoopBuilder &b, kernel::StreamAttr stream, std::optional<kernel::Dot> dot, int64_t width)
-      : b(b), stream(stream), dot(dot), element(dot ? Type(b.getI32Type()) : Type(b.getF32Type())),
-        inputSize(4 * width) {}
+      : b(b), stream(stream), dot(dot), isInt8(dot && kernel::isInt8(*dot)),
+        sumsPerRow(dot == kernel::Dot::Smmla ? 2 : 1), element(isInt8 ? Type(b.getI32Type()) : Type(b.getF32Type())),
+        inputSize((dot ? kernel::wordSize(*dot) : 4) * width) {}
 
   void build(const TileArguments &a) {
     Value ranges = b.divide(b.add(a.inputs, stream.getRange() - 1), stream.getRange());
     Value tokenScale;
-    if (dot)
+    if (isInt8)
       tokenScale = b.load(b.getF32Type(), b.offset(a.x, b.mul(a.inputs, inputSize)));
     b.loop(b.integer(0), ranges, 1, {a.weights}, [&](Value r, ValueRange carried) {
       Value begin = b.mul(r, stream.getRange());
@@ -42,14 +43,14 @@ public:
       Value source = b.offset(a.x, b.mul(begin, inputSize));
       Group g;
       g.isStart = arith::AndIOp::create(b, a.isFirst, b.isEqual(r, b.integer(0)));
-      if (dot)
+      if (isInt8)
         g.isEnd = arith::AndIOp::create(b, a.isLast, b.isEqual(r, b.sub(ranges, b.integer(1))));
       g.tokenScale = tokenScale;
       return b.loop(b.integer(0), a.groups, 1, {a.weightsOf(b, r, carried[0])}, [&](Value group, ValueRange next) {
         Value place = b.mul(group, 4 * stream.getRows());
         g.y = b.offset(a.y, place);
         g.start = b.offset(a.start, place);
-        if (dot) {
+        if (isInt8) {
           g.scales = b.offset(a.scales, place);
           g.bias = b.offset(a.bias, place);
         }
@@ -75,7 +76,7 @@ private:
 
   void storeSums(const Group &g, int64_t firstRow, int64_t rows, Value sums) {
     Value target = b.offset(g.y, 4 * firstRow);
-    if (!dot)
+    if (!isInt8)
       return b.store(sums, target);
     b.when(g.isEnd, [&] {
       auto floats = vectorOf(rows, b.getF32Type());
@@ -90,19 +91,46 @@ private:
 
   Value zero(VectorType type) { return arith::ConstantOp::create(b, b.getZeroAttr(type)); }
   Value add(Value x, Value y) {
-    return dot ? Value(arith::AddIOp::create(b, x, y)) : Value(arith::AddFOp::create(b, x, y));
+    return isInt8 ? Value(arith::AddIOp::create(b, x, y)) : Value(arith::AddFOp::create(b, x, y));
+  }
+
+  // Sums of `rows` rows that products are added to: words of 8 int8 make two each.
+  VectorType sumsOf(int64_t rows) { return vectorOf(rows * sumsPerRow, element); }
+  // One sum for each row of those.
+  Value foldSums(Value sums) {
+    if (sumsPerRow == 1)
+      return sums;
+    SmallVector<int64_t> even, odd;
+    for (int64_t lane = 0; lane < cast<VectorType>(sums.getType()).getDimSize(0); lane += 2) {
+      even.push_back(lane);
+      odd.push_back(lane + 1);
+    }
+    return add(vector::ShuffleOp::create(b, sums, sums, even), vector::ShuffleOp::create(b, sums, sums, odd));
   }
 
   // sum + the weights at `pointer` times the input at `x`.
   Value multiply(Value pointer, Value x, Value sum) {
     auto type = cast<VectorType>(sum.getType());
-    Value input = b.splat(type, b.load(element, x));
-    return buildMultiply(b, dot, loadWords(b, stream, type, pointer), input, sum);
+    int64_t lanes = type.getDimSize(0);
+    if (!dot)
+      return b.fma(loadWords(b, stream, type, pointer), b.splat(type, b.load(element, x)), sum);
+    auto words = vectorOf(lanes, b.getI32Type());
+    Value weights = b.load(words, pointer);
+    if (dot == kernel::Dot::Smmla) { // Without a second token, as two sdot.
+      Value input = b.splat(vectorOf(lanes / 2, b.getI64Type()), b.load(b.getI64Type(), x));
+      return buildMultiply(b, kernel::Dot::Sdot, weights, vector::BitCastOp::create(b, words, input), sum);
+    }
+    Value input = b.splat(words, b.load(b.getI32Type(), x));
+    if (dot != kernel::Dot::FmlaF16)
+      return buildMultiply(b, dot, weights, input, sum);
+    // Loads of weights take longer than products: sums are in f32.
+    auto [evenWeight, oddWeight] = splitHalves(b, weights);
+    auto [evenInput, oddInput] = splitHalves(b, input);
+    return b.fma(oddWeight, oddInput, b.fma(evenWeight, evenInput, sum));
   }
 
   Value buildDenseSegment(const Group &g, Value x, Value count, Value weights) {
     int64_t rows = stream.getRows(), size = stream.getValueSize();
-    auto type = vectorOf(rows, element);
     // Carried: x, weights, sums.
     auto step = [&](ValueRange values, int64_t times) {
       SmallVector<Value> next(values);
@@ -112,8 +140,8 @@ private:
       next[1] = b.offset(values[1], size * rows * times);
       return next;
     };
-    SmallVector<Value> carried{x, weights, loadSums(g, 0, rows)};
-    carried.append(kChains - 1, zero(type));
+    SmallVector<Value> carried{x, weights};
+    carried.append(kChains, zero(sumsOf(rows)));
     Value whole = b.mul(b.divide(count, kChains), kChains);
     carried =
         b.loop(b.integer(0), whole, kChains, carried, [&](Value, ValueRange values) { return step(values, kChains); });
@@ -121,7 +149,7 @@ private:
     Value sums = carried[2];
     for (Value other : ArrayRef(carried).drop_front(3))
       sums = add(sums, other);
-    storeSums(g, 0, rows, sums);
+    storeSums(g, 0, rows, add(loadSums(g, 0, rows), foldSums(sums)));
     return carried[1];
   }
 
@@ -152,7 +180,7 @@ private:
       SmallVector<Value> carried{indices, values};
       for (int64_t t = 0; t < turns; ++t)
         for (const KeptColumn &column : columns)
-          carried.push_back(zero(vectorOf(column.rows.size() <= 4 ? 4 : 8, element)));
+          carried.push_back(zero(sumsOf(column.rows.size() <= 4 ? 4 : 8)));
       carried = b.loop(b.integer(0), header.counts[p], 1, carried, [&](Value, ValueRange state) {
         SmallVector<Value> next{b.offset(state[0], 2 * entries), b.offset(state[1], size * stored)};
         llvm::append_range(next, state.drop_front(2 + columns.size()));
@@ -178,7 +206,7 @@ private:
         Value sum = carried[2 + c];
         for (int64_t t = 1; t < turns; ++t)
           sum = add(sum, carried[2 + t * columns.size() + c]);
-        sums = add(sums, spread(sum, column.rows, pass));
+        sums = add(sums, spread(foldSums(sum), column.rows, pass));
       }
     }
     storeSums(g, firstRow, pass, sums);
@@ -197,6 +225,8 @@ private:
   LoopBuilder &b;
   kernel::StreamAttr stream;
   std::optional<kernel::Dot> dot;
+  bool isInt8;
+  int64_t sumsPerRow;
   Type element;      // Of sums: f32 or i32.
   int64_t inputSize; // Bytes from one input to the next.
 };

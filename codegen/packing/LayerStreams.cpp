@@ -32,14 +32,21 @@ static int64_t passOf(const Device &device, int64_t rows) {
   return pass;
 }
 
+// Words whose products are added up in f16, two sums side by side: the error of a sum
+// grows with the square root of their number, to about 128^0.5 x 2^-11 = 0.6 %.
+static constexpr int64_t kHalfSumWords = 128;
+
 // Ranges of inputs to choose from. In short ones activations stay in the first
 // level of cache; in one range for all, the loops of patterns are longest.
-static std::vector<int64_t> candidateRanges(int64_t inputs, const Device &device) {
-  int64_t width = device.tileVectors * device.lanes;
+static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std::optional<kernel::Dot> dot,
+                                            const Device &device) {
+  int64_t width = vectors * device.lanes;
+  if (dot == kernel::Dot::FmlaF16)
+    return {std::min(chooseRange(inputs, width, device.l1Size), kHalfSumWords)};
   int64_t cached = chooseRange(inputs, width, device.l1Size);
   int64_t whole = llvm::alignTo(inputs, kernel::kFeatureMultiple);
   // Indices are u16 and count vectors.
-  bool isAllowed = whole * width * 4 <= device.l2Size * 2 / 3 && whole * device.tileVectors < 65536;
+  bool isAllowed = whole * width * 4 <= device.l2Size * 2 / 3 && whole * vectors < 65536;
   return cached == whole || !isAllowed ? std::vector{cached} : std::vector{cached, whole};
 }
 
@@ -82,30 +89,34 @@ public:
     weightInputs = type.getDimSize(0);
     outputs = type.getDimSize(1);
     values = graph::floatElements(own ? own : graph::constantValue(op.getWeights()));
-    isF16 = op.getF16();
-    if (op.getInt8()) {
-      dot = device.int8Dot;
-      perWord = kernel::inputsPerWord(device.int8Dot);
+    weightOutputs = outputs;
+    precision = op.getPrecision();
+    dot = dotOf(device, op);
+    if (dot)
+      perWord = kernel::inputsPerWord(*dot);
+    if (dot && kernel::isInt8(*dot))
       quantized = graph::quantizeWeights(values, weightInputs, outputs);
-    }
     inputs = llvm::divideCeil(weightInputs, perWord);
+    // Outputs go in pairs.
+    if (dot == kernel::Dot::Smmla)
+      outputs = llvm::alignTo(outputs, 2);
   }
 
   // The words of the weights in `mask` (K x N), and which words have any.
-  void select(ArrayRef<uint8_t> mask, std::vector<uint32_t> &words, std::vector<uint8_t> &wordMask) const {
+  void select(ArrayRef<uint8_t> mask, std::vector<uint64_t> &words, std::vector<uint8_t> &wordMask) const {
     words.assign(inputs * outputs, 0);
     wordMask.assign(inputs * outputs, 0);
-    int64_t bits = 32 / perWord;
-    uint32_t field = bits == 32 ? ~0u : (1u << bits) - 1;
+    int64_t bits = 8 * (dot ? kernel::wordSize(*dot) : 4) / perWord;
+    uint64_t field = (uint64_t(1) << bits) - 1;
     for (int64_t k = 0; k < weightInputs; ++k)
-      for (int64_t n = 0; n < outputs; ++n) {
-        int64_t i = k * outputs + n, word = k / perWord * outputs + n;
+      for (int64_t n = 0; n < weightOutputs; ++n) {
+        int64_t i = k * weightOutputs + n, word = k / perWord * outputs + n;
         if (!mask[i])
           continue;
         wordMask[word] = 1;
-        words[word] |= dot     ? (uint32_t(int32_t(quantized.values[i])) & field) << (k % perWord * bits)
-                       : isF16 ? graph::toHalf(values[i])
-                               : llvm::bit_cast<uint32_t>(values[i]);
+        if (dot == kernel::Dot::Smmla)
+          wordMask[word ^ 1] = 1;
+        words[word] |= (uint64_t(number(i)) & field) << (k % perWord * bits);
       }
   }
 
@@ -113,15 +124,31 @@ public:
   std::vector<int32_t> offsets(ArrayRef<uint8_t> mask) const {
     std::vector<int32_t> result(outputs, 0);
     for (int64_t k = 0; dot && isUnsigned(*dot) && k < weightInputs; ++k)
-      for (int64_t n = 0; n < outputs; ++n)
-        if (mask[k * outputs + n])
-          result[n] -= 128 * quantized.values[k * outputs + n];
+      for (int64_t n = 0; n < weightOutputs; ++n)
+        if (mask[k * weightOutputs + n])
+          result[n] -= 128 * quantized.values[k * weightOutputs + n];
     return result;
   }
 
-  int64_t weightInputs, outputs, inputs, perWord = 1;
+  // Bytes of a word in a stream.
+  int64_t valueSize() const { return precision == graph::Precision::F16 ? 2 : dot ? kernel::wordSize(*dot) : 4; }
+
+  int64_t weightInputs, weightOutputs;  // K, N.
+  int64_t outputs, inputs, perWord = 1; // Words.
+  std::optional<graph::Precision> precision;
   std::optional<kernel::Dot> dot;
-  bool isF16 = false;
+
+private:
+  // The bits of weight i.
+  int64_t number(int64_t i) const {
+    if (dot && kernel::isInt8(*dot))
+      return quantized.values[i];
+    if (precision == graph::Precision::BF16)
+      return graph::toBfloat(values[i]);
+    return precision ? graph::toHalf(values[i]) : llvm::bit_cast<uint32_t>(values[i]);
+  }
+
+public:
   std::vector<float> values;
   graph::QuantizedWeights quantized;
 };
@@ -136,11 +163,13 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
   result.inputs = layer.inputs;
   result.scales = layer.quantized.scales;
   StreamShape base;
-  base.vectors = device.tileVectors;
-  base.valueSize = layer.isF16 ? 2 : 4;
-  base.range = chooseRange(layer.inputs, device.tileVectors * device.lanes, device.l1Size);
+  base.valueSize = layer.valueSize();
+  int64_t sizeOfWord = std::max<int64_t>(4, base.valueSize); // Of an activation.
+  base.vectors = device.tileVectors * sizeOfWord / 4;
+  std::vector<int64_t> ranges = candidateRanges(layer.inputs, base.vectors, layer.dot, device);
+  base.range = ranges.front();
   std::vector<uint8_t> stored(layer.values.size(), 0); // By earlier streams.
-  std::vector<uint32_t> words;
+  std::vector<uint64_t> words;
   std::vector<uint8_t> wordMask;
   auto module = op->getParentOfType<ModuleOp>();
   for (Attribute encoding : encodings ? encodings.getValue() : ArrayRef<Attribute>()) {
@@ -158,8 +187,8 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
     std::optional<PackedStream> best;
     double bestCycles = 0;
     std::vector<int64_t> patterns;
-    // Patterns are of quads where the layer is int8.
-    int64_t wordsPerUnit = layer.dot ? graph::kQuad / layer.perWord : 1;
+    graph::PruningUnits units = pruningUnits(device);
+    int64_t wordsPerUnit = layer.dot ? units[*layer.precision].inputs / layer.perWord : 1;
     if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding);
         pattern && !pattern.getGathered() && wordsPerUnit == 1)
       patterns = module.lookupSymbol<graph::PatternSetOp>(pattern.getSet()).getPatterns().vec();
@@ -173,7 +202,7 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
       shape.pass = passOf(device, shape.rows);
-      for (int64_t range : candidateRanges(layer.inputs, device)) {
+      for (int64_t range : ranges) {
         shape.range = range;
         PackedStream stream = packSparse(weights, shape, patterns);
         double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));

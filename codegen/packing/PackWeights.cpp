@@ -31,8 +31,9 @@ template <typename T> static void append(std::vector<char> &bytes, T value) {
   bytes.insert(bytes.end(), begin, begin + sizeof value);
 }
 
-static void appendWord(std::vector<char> &bytes, uint32_t word, int64_t size) {
-  size == 2 ? append<uint16_t>(bytes, word) : append<uint32_t>(bytes, word);
+static void appendWord(std::vector<char> &bytes, uint64_t word, int64_t size) {
+  const char *begin = reinterpret_cast<const char *>(&word); // Little-endian.
+  bytes.insert(bytes.end(), begin, begin + size);
 }
 
 static void finish(PackedStream &stream) {

@@ -12,15 +12,15 @@
 
 namespace mlir::rt3 {
 
-// A linear layer's weights as 32-bit words, row-major, and which of them are kept:
-// the bits of an f32 or f16 weight, or several int8 weights of neighbouring inputs.
+// A linear layer's weights as words, row-major, and which of them are kept: the bits of
+// an f32 or f16 weight, or several small weights of neighbouring inputs.
 struct MaskedWeights {
   int64_t inputs, outputs;            // Words of an output; N.
-  const std::vector<uint32_t> &words; // [inputs][N]; 0 is the weight 0.
+  const std::vector<uint64_t> &words; // [inputs][N]; 0 is the weight 0.
   const std::vector<uint8_t> &mask;   // [inputs][N], 0 or 1.
 
   bool isKept(int64_t input, int64_t output) const { return mask[input * outputs + output] != 0; }
-  uint32_t word(int64_t input, int64_t output) const { return words[input * outputs + output]; }
+  uint64_t word(int64_t input, int64_t output) const { return words[input * outputs + output]; }
 };
 
 // The shape of a stream; see rt3_kernel.stream.
@@ -30,7 +30,7 @@ struct StreamShape {
   int64_t range = 0;     // Inputs of a segment.
   int64_t pass = 8;      // Rows that the tile reads together.
   int64_t vectors = 1;   // Vectors in a panel, by which indices are scaled.
-  int64_t valueSize = 4; // Bytes of a word; 2 of f16.
+  int64_t valueSize = 4; // Bytes of a word; 2 of f16, 8 of smmla.
 };
 
 struct PackedStream {

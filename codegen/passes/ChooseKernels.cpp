@@ -40,10 +40,11 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
   void choose(graph::LinearOp op, const Device &device) {
     auto type = cast<RankedTensorType>(op.getWeights().getType());
     int64_t inputs = type.getDimSize(0), outputs = type.getDimSize(1), tokens = tokenCount(op);
-    std::optional<kernel::Dot> dot = op.getInt8() ? std::optional(device.int8Dot) : std::nullopt;
+    std::optional<kernel::Dot> dot = dotOf(device, op);
     Device own = costDevice(device, dot);
     int64_t words = llvm::divideCeil(inputs, dot ? kernel::inputsPerWord(*dot) : 1);
-    double denseCycles = predictDenseCycles(own, words, outputs, tokens, op.getF16() ? 2 : 4);
+    int64_t valueSize = op.getPrecision() == graph::Precision::F16 ? 2 : dot ? kernel::wordSize(*dot) : 4;
+    double denseCycles = predictDenseCycles(own, words, outputs, tokens, valueSize);
     double cycles = denseCycles;
     int64_t kept = type.getNumElements();
     StringRef scheme = "dense";
@@ -79,19 +80,19 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
     if (op.getLevels())
       if (auto dense = dyn_cast<graph::DenseEncodingAttr>(op.getLevels()->getValue().back()))
         reason = dense.getReason();
-    op->setAttr(graph::kReportAttr,
-                builder.getDictionaryAttr(
-                    {builder.getNamedAttr("inputs", builder.getI64IntegerAttr(inputs)),
-                     builder.getNamedAttr("outputs", builder.getI64IntegerAttr(outputs)),
-                     builder.getNamedAttr("tokens", builder.getI64IntegerAttr(tokens)),
-                     builder.getNamedAttr("kept", builder.getI64IntegerAttr(kept)),
-                     builder.getNamedAttr("type", builder.getStringAttr(dot           ? "int8"
-                                                                        : op.getF16() ? "f16"
-                                                                                      : "f32")),
-                     builder.getNamedAttr("scheme", builder.getStringAttr(scheme)),
-                     builder.getNamedAttr("reason", builder.getStringAttr(scheme == "dense" ? reason : "")),
-                     builder.getNamedAttr("dense_cycles", builder.getF64FloatAttr(denseCycles)),
-                     builder.getNamedAttr("cycles", builder.getF64FloatAttr(cycles))}));
+    op->setAttr(
+        graph::kReportAttr,
+        builder.getDictionaryAttr(
+            {builder.getNamedAttr("inputs", builder.getI64IntegerAttr(inputs)),
+             builder.getNamedAttr("outputs", builder.getI64IntegerAttr(outputs)),
+             builder.getNamedAttr("tokens", builder.getI64IntegerAttr(tokens)),
+             builder.getNamedAttr("kept", builder.getI64IntegerAttr(kept)),
+             builder.getNamedAttr(
+                 "type", builder.getStringAttr(op.getPrecision() ? stringifyPrecision(*op.getPrecision()) : "f32")),
+             builder.getNamedAttr("scheme", builder.getStringAttr(scheme)),
+             builder.getNamedAttr("reason", builder.getStringAttr(scheme == "dense" ? reason : "")),
+             builder.getNamedAttr("dense_cycles", builder.getF64FloatAttr(denseCycles)),
+             builder.getNamedAttr("cycles", builder.getF64FloatAttr(cycles))}));
   }
 };
 

@@ -343,11 +343,11 @@ private:
   }
 
   // x as words; layers that read the same x share it (CSE).
-  Value quantize(Value x, RankedTensorType form, int64_t width) {
+  Value quantize(Value x, RankedTensorType form, int64_t width, kernel::Dot dot) {
     SmallVector<int64_t> shape(form.getShape());
-    shape.back() = llvm::divideCeil(shape.back(), kernel::inputsPerWord(device.int8Dot)) + 1;
-    auto type = bufferOf(RankedTensorType::get(shape, builder.getI32Type()), width);
-    return kernel::QuantizeOp::create(builder, x.getLoc(), type, device.int8Dot, x, nullptr);
+    shape.back() = llvm::divideCeil(shape.back(), kernel::inputsPerWord(dot)) + kernel::isInt8(dot);
+    auto type = bufferOf(RankedTensorType::get(shape, builder.getIntegerType(8 * kernel::wordSize(dot))), width);
+    return kernel::QuantizeOp::create(builder, x.getLoc(), type, dot, x, nullptr);
   }
 
   // Where the parts of a stream begin; see rt3_kernel.stream. Null if there is one.
@@ -395,11 +395,13 @@ private:
       width = tile.getVectors();
     Value scales, offsets;
     kernel::DotAttr dot;
-    if (!op.getInt8()) {
-      x = inWidth(x, width);
+    if (auto kind = dotOf(device, op)) {
+      dot = kernel::DotAttr::get(op.getContext(), *kind);
+      x = quantize(x, *form, width, *kind);
     } else {
-      dot = kernel::DotAttr::get(op.getContext(), device.int8Dot);
-      x = quantize(x, *form, width);
+      x = inWidth(x, width);
+    }
+    if (op.getPrecision() == graph::Precision::Int8) {
       scales = paddedVector<float>(op.getLoc(), packed.scales, builder.getF32Type());
       offsets = paddedVector<int32_t>(op.getLoc(), packed.offsets, builder.getI32Type());
     }

@@ -29,7 +29,7 @@ static graph::LinearOp rebuild(PatternRewriter &rewriter, graph::LinearOp op, Va
                                graph::UnaryKindAttr activation) {
   auto result = graph::LinearOp::create(rewriter, op.getLoc(), residual ? residual.getType() : op.getType(), op.getX(),
                                         op.getWeights(), bias, residual, op.getLayerAttr(), activation,
-                                        op.getLevelsAttr(), op.getInt8Attr(), op.getF16Attr());
+                                        op.getLevelsAttr(), op.getPrecisionAttr());
   return result;
 }
 
@@ -45,7 +45,8 @@ struct MatmulByConstant : OpRewritePattern<graph::MatmulOp> {
     if (graph::constantValue(op.getLhs()))
       return rewriter.notifyMatchFailure(op, "both sides are constant");
     rewriter.replaceOpWithNewOp<graph::LinearOp>(op, op.getType(), op.getLhs(), op.getRhs(), Value(), Value(),
-                                                 layerName(op), graph::UnaryKindAttr(), ArrayAttr(), UnitAttr());
+                                                 layerName(op), graph::UnaryKindAttr(), ArrayAttr(),
+                                                 graph::PrecisionAttr());
     return success();
   }
 };
@@ -143,9 +144,9 @@ struct SliceOutputs : OpRewritePattern<graph::SliceOp> {
     if (!graph::constantValue(linear.getWeights()) || (linear.getBias() && !graph::constantValue(linear.getBias())))
       return rewriter.notifyMatchFailure(op, "weights are computed");
     auto name = rewriter.getStringAttr(linear.getLayer() + "[" + Twine(start) + ":" + Twine(start + count) + "]");
-    rewriter.replaceOpWithNewOp<graph::LinearOp>(
-        op, to, linear.getX(), part(linear.getWeights()), linear.getBias() ? part(linear.getBias()) : Value(), Value(),
-        name, linear.getActivationAttr(), ArrayAttr(), linear.getInt8Attr(), linear.getF16Attr());
+    rewriter.replaceOpWithNewOp<graph::LinearOp>(op, to, linear.getX(), part(linear.getWeights()),
+                                                 linear.getBias() ? part(linear.getBias()) : Value(), Value(), name,
+                                                 linear.getActivationAttr(), ArrayAttr(), linear.getPrecisionAttr());
     return success();
   }
 };

@@ -23,22 +23,23 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
 
   void runOnOperation() override {
     bool isFailed = false;
-    if (type != "int8" && type != "f16") {
-      getOperation().emitError("type \"") << type << "\" is neither int8 nor f16";
+    auto precision = graph::symbolizePrecision(type);
+    if (!precision) {
+      getOperation().emitError("type \"") << type << "\" is none of f16, f16_sums, bf16, int8";
       return signalPassFailure();
     }
     SmallVector<bool> isUsed(keepF32.size(), false);
     getOperation().walk([&](graph::LinearOp op) {
       auto weights = cast<RankedTensorType>(op.getWeights().getType());
       bool isKept = !graph::constantValue(op.getWeights());
-      isKept |= type == "int8" && weights.getDimSize(0) > graph::kMaxInt8Inputs;
+      isKept |= precision == graph::Precision::Int8 && weights.getDimSize(0) > graph::kMaxInt8Inputs;
       for (auto [i, pattern] : llvm::enumerate(keepF32))
         if (graph::isNamed(op.getLayer(), pattern))
           isKept = isUsed[i] = true;
-      if (type == "f16")
-        isFailed |= !isKept && !op.getInt8() && failed(halve(op));
-      else
-        op.setInt8(!isKept); // A model may have int8 layers already.
+      if (precision == graph::Precision::Int8 && isKept)
+        op.setPrecision(std::nullopt); // A model may have int8 layers already.
+      else if (!isKept && op.getPrecision() != graph::Precision::Int8)
+        isFailed |= failed(round(op, *precision));
     });
     if (isFailed)
       return signalPassFailure();
@@ -50,25 +51,28 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
       }
   }
 
-  // Gives the layer weights of its own, rounded.
-  LogicalResult halve(graph::LinearOp op) {
+  // Gives the layer weights of its own, rounded if they are no integers.
+  LogicalResult round(graph::LinearOp op, graph::Precision precision) {
+    op.setPrecision(precision);
+    if (precision == graph::Precision::Int8)
+      return success();
     std::vector<float> values = graph::floatElements(graph::constantValue(op.getWeights()));
     for (float &value : values) {
-      float half = graph::fromHalf(graph::toHalf(value));
-      if (std::isinf(half) && !std::isinf(value)) {
-        InFlightDiagnostic error = emitError(op.getLoc()) << "layer \"" << op.getLayer() << "\" has the weight "
-                                                          << value << ", f16 ends at 65504";
+      float rounded = graph::rounded(value, precision);
+      if (std::isinf(rounded) && !std::isinf(value)) {
+        InFlightDiagnostic error = emitError(op.getLoc())
+                                   << "layer \"" << op.getLayer() << "\" has the weight " << value << ", " << type
+                                   << " ends at " << (precision == graph::Precision::BF16 ? "3.39e38" : "65504");
         error.attachNote() << "keep it with --keep-f32";
         return failure();
       }
-      value = half;
+      value = rounded;
     }
     OpBuilder builder(op);
     auto weights = cast<RankedTensorType>(op.getWeights().getType());
     ArrayRef<char> bytes(reinterpret_cast<const char *>(values.data()), 4 * values.size());
     op.getWeightsMutable().assign(
-        graph::ConstantOp::create(builder, op.getLoc(), graph::makeResource(weights, "f16", bytes)));
-    op.setF16(true);
+        graph::ConstantOp::create(builder, op.getLoc(), graph::makeResource(weights, type, bytes)));
     return success();
   }
 };

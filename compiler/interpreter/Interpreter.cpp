@@ -461,14 +461,18 @@ private:
     int64_t k = x.shape.back(), n = result.shape.back(), m = x.count() / k;
     if (options.onLinear)
       options.onLinear(op, x);
-    if (op.getInt8()) {
+    if (op.getPrecision() == graph::Precision::Int8) {
       multiplyInt8(op, result);
     } else {
+      std::vector<double> features = x.elements;
+      if (op.getPrecision() != graph::Precision::F16) // Of which only weights are rounded.
+        for (double &feature : features)
+          feature = op.getPrecision() ? graph::rounded(feature, op.getPrecision()) : feature;
       std::vector<double> weights = weightsOf(op);
       std::vector<uint8_t> mask = maskOf(op);
       for (size_t i = 0; i < mask.size(); ++i)
         weights[i] = mask[i] ? weights[i] : 0;
-      multiply(result.elements.data(), x.elements.data(), weights.data(), m, n, k);
+      multiply(result.elements.data(), features.data(), weights.data(), m, n, k);
     }
     const HostTensor *bias = op.getBias() ? &valueOf(op.getBias()) : nullptr;
     const HostTensor *residual = op.getResidual() ? &valueOf(op.getResidual()) : nullptr;

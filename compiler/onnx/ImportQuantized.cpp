@@ -309,7 +309,7 @@ mlir::Value mlir::rt3::onnx::int8Linear(const Node &node, mlir::Value x, mlir::V
   auto name = dyn_cast<NameLoc>(b.getLoc());
   return graph::LinearOp::create(b, *type, x, weights, mlir::Value(), mlir::Value(),
                                  name ? name.getName() : b.getStringAttr("int8"), graph::UnaryKindAttr(), ArrayAttr(),
-                                 b.getUnitAttr());
+                                 graph::PrecisionAttr::get(b.getContext(), graph::Precision::Int8));
 }
 
 mlir::Value mlir::rt3::onnx::finishProduct(const Node &node, const Tensor &tensor) {

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <map>
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -30,8 +31,9 @@ namespace {
 struct Layer {
   graph::LinearOp op;
   std::string name;
-  Saliency saliency;                       // Of units: weights, or with int8 quads of inputs.
-  int64_t inputs, unit = 1;                // K, and inputs of a unit.
+  Saliency saliency; // Of units: their inputs are added up.
+  int64_t inputs;    // K.
+  graph::PruningUnit unit;
   std::shared_ptr<InverseMoments> inverse; // Of its inputs, if there is a calibration.
   double zeroShare = 0;
   std::vector<Mask> masks;          // Per level; empty: dense.
@@ -40,8 +42,8 @@ struct Layer {
 
 class LevelPruner {
 public:
-  LevelPruner(ModuleOp module, const LevelPlan &plan, const Calibration *calibration)
-      : module(module), plan(plan), calibration(calibration), context(module.getContext()),
+  LevelPruner(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units, const Calibration *calibration)
+      : module(module), plan(plan), units(units), calibration(calibration), context(module.getContext()),
         symbols(OpBuilder::atBlockBegin(module.getBody())) {}
 
   llvm::Error prune() {
@@ -78,7 +80,7 @@ private:
                   op.getLayer().str(),
                   {},
                   type.getDimSize(0),
-                  op.getInt8() ? graph::kQuad : 1,
+                  unitOf(op),
                   inverseOf(op),
                   0,
                   std::vector<Mask>(plan.levels.size()),
@@ -100,8 +102,7 @@ private:
         layer.saliency =
             layer.inverse->saliency(graph::floatElements(graph::constantValue(op.getWeights())), type.getDimSize(1));
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
-      if (layer.unit > 1)
-        layer.saliency = sumUnits(layer.saliency, layer.unit);
+      layer.saliency = sumUnits(layer.saliency, layer.unit);
       layers.push_back(std::move(layer));
     }
     for (const std::string &pattern : plan.denseLayers)
@@ -141,20 +142,41 @@ private:
     if (!(outputError(moments, weights, rebuilt, outputs) < outputError(moments, weights, masked, outputs)))
       return {};
     for (float &value : rebuilt)
-      value = op.getF16() ? graph::fromHalf(graph::toHalf(value)) : value;
+      value = graph::rounded(value, op.getPrecision());
     auto type = cast<RankedTensorType>(op.getWeights().getType());
     return graph::makeResource(type, "rebuilt",
                                ArrayRef(reinterpret_cast<const char *>(rebuilt.data()), 4 * rebuilt.size()));
   }
 
-  // Inputs in units; the last may have fewer.
-  static Saliency sumUnits(const Saliency &weights, int64_t unit) {
-    Saliency result{int64_t(llvm::divideCeil(weights.inputs, unit)), weights.outputs, {}};
+  graph::PruningUnit unitOf(graph::LinearOp op) {
+    auto found = op.getPrecision() ? units.find(*op.getPrecision()) : units.end();
+    return found == units.end() ? graph::PruningUnit() : found->second;
+  }
+
+  // Inputs in units, of which the last may have fewer; outputs of a unit each have what
+  // all of them have, and so stay or go together.
+  static Saliency sumUnits(const Saliency &weights, graph::PruningUnit unit) {
+    Saliency result{int64_t(llvm::divideCeil(weights.inputs, unit.inputs)), weights.outputs, {}};
     result.values.assign(result.inputs * result.outputs, 0);
     for (int64_t k = 0; k < weights.inputs; ++k)
       for (int64_t n = 0; n < weights.outputs; ++n)
-        result.values[k / unit * weights.outputs + n] += weights.values[k * weights.outputs + n];
+        result.values[k / unit.inputs * weights.outputs + n] += weights.values[k * weights.outputs + n];
+    for (int64_t k = 0; unit.outputs > 1 && k < result.inputs; ++k)
+      for (int64_t n = 0; n < result.outputs; n += unit.outputs) {
+        auto begin = result.values.begin() + k * result.outputs + n;
+        auto end = begin + std::min(unit.outputs, result.outputs - n);
+        std::fill(begin, end, std::accumulate(begin, end, 0.0f));
+      }
     return result;
+  }
+
+  // A pattern of an odd number of weights may have cut a unit.
+  static void completeUnits(Mask &mask, int64_t outputs, int64_t unit) {
+    for (size_t row = 0; unit > 1 && row < mask.size(); row += outputs)
+      for (int64_t n = 0; n < outputs; n += unit) {
+        auto begin = mask.begin() + row + n, end = begin + std::min(unit, outputs - n);
+        std::fill(begin, end, *std::max_element(begin, end));
+      }
   }
 
   // Why a layer stays dense at a level, or nothing.
@@ -218,6 +240,7 @@ private:
     for (auto [layer, mask] : llvm::zip(pruned, masks)) {
       if (layer->zeroShare >= kMinZeroShare) // Zeros that were there stay so.
         intersect(mask, nonZeros(*layer));
+      completeUnits(mask, layer->saliency.outputs, layer->unit.outputs);
       layer->masks[index] = std::move(mask);
     }
   }
@@ -281,7 +304,7 @@ private:
     auto type = RankedTensorType::get({layer.inputs, outputs}, IntegerType::get(context, 8));
     std::vector<char> bytes(layer.inputs * outputs);
     for (int64_t k = 0; k < layer.inputs; ++k)
-      std::copy_n(mask.begin() + k / layer.unit * outputs, outputs, bytes.begin() + k * outputs);
+      std::copy_n(mask.begin() + k / layer.unit.inputs * outputs, outputs, bytes.begin() + k * outputs);
     ElementsAttr elements = graph::makeResource(type, "mask", bytes);
     const LevelSpec &level = plan.levels[index];
     if (level.scheme == Scheme::Dense) // Zeros without structure.
@@ -294,6 +317,7 @@ private:
 
   ModuleOp module;
   const LevelPlan &plan;
+  const graph::PruningUnits &units;
   const Calibration *calibration;
   std::map<const InputMoments *, std::shared_ptr<InverseMoments>> inverses;
   MLIRContext *context;
@@ -304,12 +328,13 @@ private:
 
 } // namespace
 
-llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const Calibration *calibration) {
+llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
+                                   const Calibration *calibration) {
   if (calibration && plan.isNested)
     return llvm::createStringError(
         "levels.json: \"nested\" levels share their values, a calibration gives each its own; "
         "set it to false or leave out --calib");
-  return LevelPruner(module, plan, calibration).prune();
+  return LevelPruner(module, plan, units, calibration).prune();
 }
 
 LevelPlan mlir::rt3::levelsOfModelAsIs() {

@@ -8,6 +8,7 @@
 
 #include "compiler/prune/Calibrate.h"
 #include "compiler/prune/Levels.h"
+#include "dialects/graph/Quantize.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
@@ -22,7 +23,10 @@ namespace mlir::rt3 {
 // nested.
 // Errors: weights that are NaN or infinite, with layer and place; a calibration of
 // nested levels.
-llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const Calibration *calibration = nullptr);
+//
+// `units`: what the target wants kept or dropped together; others: single weights.
+llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
+                        const Calibration *calibration = nullptr);
 
 // One dense level, for a model that is compiled as it is: layers with many
 // zeros are stored without them, all others dense.

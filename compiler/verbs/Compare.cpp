@@ -30,10 +30,11 @@ struct Difference {
 
 // The option, or what the type of the layers allows.
 static double toleranceOf(const CompareVerb &verb, ModuleOp module) {
-  bool hasInt8 = false;
+  bool isRounded = false;
   if (module)
-    module.walk([&](graph::LinearOp op) { hasInt8 |= op.getInt8(); });
-  return verb.tolerance.value_or(hasInt8 ? kInt8Tolerance : kTolerance);
+    module.walk(
+        [&](graph::LinearOp op) { isRounded |= op.getPrecision() && op.getPrecision() != graph::Precision::F16; });
+  return verb.tolerance.value_or(isRounded ? kRoundedTolerance : kTolerance);
 }
 
 static Difference difference(const std::vector<double> &found, const std::vector<double> &expected) {
@@ -314,11 +315,7 @@ static void returnLayers(func::FuncOp function) {
 // Compiles `module`, pruned, with every layer's result kept, and loads it.
 static llvm::Expected<std::unique_ptr<LoadedModel>> loadProbe(ModuleOp module, const CompareVerb &verb,
                                                               CompileOptions options, TemporaryFolder &folder) {
-  auto device = chooseDevice(verb.model);
-  if (!device)
-    return device.takeError();
   options.name = "probe";
-  options.device = *device;
   OwningOpRef<ModuleOp> copy(module.clone());
   auto result = compilePruned(*copy, options);
   if (!result)
@@ -410,10 +407,14 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return fail(kExitInternal, llvm::toString(std::move(error)));
   CompileOptions options;
   options.levels = *levels;
+  auto device = verb.model.target.empty() ? hostDevice() : findDevice(verb.model.target);
+  if (!device)
+    return fail(kExitUsage, llvm::toString(device.takeError()));
+  options.device = *device;
   if (llvm::Error error = chooseTypes(verb.model, options))
     return fail(kExitUsage, llvm::toString(std::move(error)));
   if (llvm::Error error = quantize(*fused, options))
-    return fail(kExitBadInput, llvm::toString(std::move(error)));
+    return fail(std::move(error));
   comparison.setTolerance(*fused);
   if (llvm::Error error = prune(*fused, options))
     return fail(kExitBadInput, llvm::toString(std::move(error)));

@@ -44,17 +44,17 @@ llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions 
 }
 
 llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &out) {
-  static const std::map<std::string, WeightType> kTypes = {
-      {"f32", WeightType::F32}, {"f16", WeightType::F16}, {"int8", WeightType::Int8}};
-  auto type = kTypes.find(options.type);
-  if (type == kTypes.end())
-    return llvm::createStringError("--type \"" + options.type + "\" is none of f32, f16 and int8");
-  out.type = type->second;
+  // Options have hyphens where the dialect has underscores.
+  std::string type = options.type;
+  std::replace(type.begin(), type.end(), '-', '_');
+  out.precision = graph::symbolizePrecision(type);
+  if (!out.precision && options.type != "f32")
+    return llvm::createStringError("--type \"" + options.type + "\" is none of f32, f16, f16-sums, bf16, int8");
   out.keepF32 = options.keepF32;
   out.keepsSparse = options.keepsSparse;
   out.readCalibration = calibrationReader(options);
-  if (out.type == WeightType::F32 && !out.keepF32.empty())
-    return llvm::createStringError("--keep-f32 needs --type int8 or f16");
+  if (!out.precision && !out.keepF32.empty())
+    return llvm::createStringError("--keep-f32 needs a --type other than f32");
   return llvm::Error::success();
 }
 

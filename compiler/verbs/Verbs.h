@@ -75,16 +75,17 @@ struct BenchVerb {
   std::string rivalModel; // ONNX file for ONNX Runtime; empty: none.
   bool asJson = false;
 };
-// Of the largest reference, or of 1 if that is larger. int8: sums are exact, but
-// an activation whose last bits differ may round to the next of 127 steps.
-constexpr double kTolerance = 1e-4, kInt8Tolerance = 2e-2;
+// Of the largest reference, or of 1 if that is larger. Where
+// activations are rounded (int8, bf16, f16_sums), one whose last bits differ may round to the next
+// step, and f16 sums have 11 bits.
+constexpr double kTolerance = 1e-4, kRoundedTolerance = 2e-2;
 
 struct CompareVerb {
   ModelOptions model;
   std::string folder;              // A compiled library.
   std::vector<std::string> runs;   // Instead: two folders that rt3c run wrote.
   bool isPerLayer = false;         // Every layer's result, from a library made for that.
-  std::optional<double> tolerance; // Default: kTolerance or kInt8Tolerance.
+  std::optional<double> tolerance; // Default: kTolerance or kRoundedTolerance.
   int64_t length = 0;              // 0: the largest.
 };
 

@@ -419,10 +419,9 @@ LogicalResult LinearOp::verify() {
     if (own && (own.getShapedType().getShape() != w || !own.getElementType().isF32())) // C6
       return emitOpError("weights of a level are ") << own.getShapedType() << " for weights [" << w << "]";
   }
-  if (getInt8() && cast<RankedTensorType>(getWeights().getType()).getDimSize(0) > kMaxInt8Inputs) // C8
+  if (getPrecision() == Precision::Int8 &&
+      cast<RankedTensorType>(getWeights().getType()).getDimSize(0) > kMaxInt8Inputs) // C8
     return emitOpError("has ") << getWeights().getType() << " of int8 weights, at most " << kMaxInt8Inputs << " inputs";
-  if (getInt8() && getF16()) // C9
-    return emitOpError("has weights of both int8 and f16");
   return success();
 }
 

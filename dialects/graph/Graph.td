@@ -77,6 +77,12 @@ def Graph_ReduceKind : Graph_Enum<"ReduceKind", "reduction", [
 ]>;
 def Graph_ReduceKindAttr : Graph_EnumAttr<Graph_ReduceKind, "reduce_kind">;
 
+def Graph_Precision : Graph_Enum<"Precision", "numbers that a layer multiplies", [
+  I32EnumAttrCase<"F16", 0, "f16">, I32EnumAttrCase<"F16Sums", 1, "f16_sums">,
+  I32EnumAttrCase<"BF16", 2, "bf16">, I32EnumAttrCase<"Int8", 3, "int8">,
+]>;
+def Graph_PrecisionAttr : Graph_EnumAttr<Graph_Precision, "precision">;
+
 //===-- Weight encodings --------------------------------------------------===//
 
 class Graph_Attr<string name, string mnemonic_> : AttrDef<Graph_Dialect, name> {

@@ -48,7 +48,7 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     | `bias`     | N       | optional                               |
     | `residual` | ... x N | optional, the type of the result       |
 
-    With `int8`, x is quantised per token and the weights per output, both
+    `precision` says which numbers are multiplied; without it, f32. As `int8`, x is quantised per token and the weights per output, both
     symmetrically, and the sum is exact:
 
         sx = max |x[k]| / 127                 qx[k] = round(x[k] x f), f = 127 / max |x| in f32
@@ -57,8 +57,10 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
 
     rounding half to even, a product once.
 
-    With `f16`, the weights are stored as f16, which holds each of them exactly;
-    everything is computed in f32.
+    As `f16`, the weights are stored as f16, which holds each of them exactly;
+    everything is computed in f32. As `f16_sums`, x is rounded to f16 as well, and products
+    are added up in f16 for some hundred inputs at a time, then in f32. As `bf16`,
+    weights and x are bf16, sums f32. Rounding is to nearest, half to even.
 
     `levels` has one weight encoding per level (none: dense everywhere). In a
     function of one level it holds the encodings whose union is the layer at
@@ -73,8 +75,7 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     - C5: `levels` holds weight encodings.
     - C6: a mask is a K x N tensor of i8, weights of a level one of f32.
     - C7: a pattern encoding names a pattern set.
-    - C8: with `int8`, K is at most 65536, so that sums fit 32 bits.
-    - C9: there is not both `int8` and `f16`.
+    - C8: as `int8`, K is at most 65536, so that sums fit 32 bits.
 
     Example: `%y = rt3_graph.linear %x, %w bias %b : tensor<?x4xf32> {layer = "q"}
     : tensor<?x4xf32>, tensor<4x8xf32>, tensor<8xf32> -> tensor<?x8xf32>`
@@ -83,11 +84,12 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
                    Optional<Graph_FloatTensor>:$bias,
                    Optional<Graph_FloatTensor>:$residual, StrAttr:$layer,
                    OptionalAttr<Graph_UnaryKindAttr>:$activation,
-                   OptionalAttr<ArrayAttr>:$levels, UnitAttr:$int8, UnitAttr:$f16);
+                   OptionalAttr<ArrayAttr>:$levels,
+                   OptionalAttr<Graph_PrecisionAttr>:$precision);
   let results = (outs Graph_FloatTensor:$result);
   let assemblyFormat = [{
     $layer $x `,` $weights (`bias` $bias^)? (`residual` $residual^)?
-    (`activation` $activation^)? (`int8` $int8^)? (`f16` $f16^)? (`levels` $levels^)? attr-dict
+    (`activation` $activation^)? (`as` $precision^)? (`levels` $levels^)? attr-dict
     `:` functional-type(operands, results)
   }];
 }

@@ -45,4 +45,17 @@ float graph::quantizeToken(llvm::ArrayRef<float> features, std::vector<int8_t> &
 
 uint16_t mlir::rt3::graph::toHalf(float value) { return llvm::bit_cast<uint16_t>(_Float16(value)); }
 
-float mlir::rt3::graph::fromHalf(uint16_t bits) { return float(llvm::bit_cast<_Float16>(bits)); }
+uint16_t mlir::rt3::graph::toBfloat(float value) {
+  uint32_t bits = llvm::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) // Rounding could make it infinite.
+    return bits >> 16 | 0x40;
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+float mlir::rt3::graph::rounded(float value, std::optional<Precision> precision) {
+  if (precision == Precision::F16 || precision == Precision::F16Sums)
+    return float(_Float16(value));
+  if (precision == Precision::BF16)
+    return llvm::bit_cast<float>(uint32_t(toBfloat(value)) << 16);
+  return value;
+}

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The numbers of rt3_graph.linear with `int8` and `f16`: shared by everything that computes
+// The numbers of rt3_graph.linear with a precision: shared by everything that computes
 // such a layer, so that all results are equal to the bit.
 
 #ifndef RT3_DIALECTS_GRAPH_QUANTIZE_H
 #define RT3_DIALECTS_GRAPH_QUANTIZE_H
 
-#include "llvm/ADT/ArrayRef.h"
+#include "dialects/graph/Graph.h"
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <vector>
 
 namespace mlir::rt3::graph {
@@ -20,9 +22,12 @@ inline constexpr int kLargestQuantum = 127;
 // 32 bits.
 inline constexpr int64_t kMaxInt8Inputs = 65536;
 
-// Inputs that share a 32-bit word in the layouts with dot products. Pruned int8
-// layers keep or drop whole quads.
-inline constexpr int64_t kQuad = 4;
+// Weights that pruning keeps or drops together, because they are multiplied by one
+// instruction: neighbouring inputs of neighbouring outputs.
+struct PruningUnit {
+  int64_t inputs = 1, outputs = 1;
+};
+using PruningUnits = std::map<Precision, PruningUnit>;
 
 struct QuantizedWeights {
   std::vector<int8_t> values; // [K][N]
@@ -32,9 +37,14 @@ struct QuantizedWeights {
 // K x N weights per output n: scale = max over k of |w| / 127.
 QuantizedWeights quantizeWeights(llvm::ArrayRef<float> weights, int64_t inputs, int64_t outputs);
 
-// The f16 nearest to a number (half to even): its bits. Infinite from 65520 on.
+// The bits of the f16 or bf16 that is nearest to a number, half to even. f16 is infinite
+// from 65520 on.
 uint16_t toHalf(float value);
-float fromHalf(uint16_t bits);
+uint16_t toBfloat(float value);
+
+// A weight or feature as layers of `precision` multiply it; as it is but for f16,
+// f16_sums and bf16.
+float rounded(float value, std::optional<Precision> precision);
 
 // A token's features: scale = max |x| / 127 in f32. NaN if a feature is NaN or
 // infinite; 0 if all are 0, or so small that 127 / max |x| is infinite.

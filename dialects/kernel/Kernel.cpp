@@ -67,7 +67,7 @@ LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, R
     return success();
   int64_t rank = tensor.getRank();
   Type element = tensor.getElementType();
-  bool fits = (element.isF32() || element.isInteger(32)) && rank >= 2;
+  bool fits = (element.isF32() || element.isInteger(32) || element.isInteger(64)) && rank >= 2;
   for (int64_t i = 0; fits && i < rank; ++i)
     fits = i == rank - 2 || !tensor.isDynamicDim(i);
   if (!fits) // C2
@@ -221,7 +221,12 @@ int64_t mlir::rt3::kernel::inputsPerWord(Dot dot) {
   case Dot::Vpdpbusd:
   case Dot::Sdot:
     return 4;
+  case Dot::Smmla:
+    return 8;
   case Dot::Pmaddwd:
+  case Dot::Bfdot:
+  case Dot::Vdpbf16ps:
+  case Dot::FmlaF16:
     return 2;
   case Dot::Multiply:
     return 1;
@@ -229,11 +234,25 @@ int64_t mlir::rt3::kernel::inputsPerWord(Dot dot) {
   llvm_unreachable("every kind is above");
 }
 
+int64_t mlir::rt3::kernel::wordSize(Dot dot) { return dot == Dot::Smmla ? 8 : 4; }
+
+bool mlir::rt3::kernel::isInt8(Dot dot) { return dot != Dot::Bfdot && dot != Dot::Vdpbf16ps && dot != Dot::FmlaF16; }
+
+int64_t mlir::rt3::kernel::inputWords(LinearOp op) {
+  int64_t features = typeOf(op.getX()).getTensor().getShape().back();
+  return op.getDot() && isInt8(*op.getDot()) ? features - 1 : features;
+}
+
+int64_t mlir::rt3::kernel::vectorsPerWord(TileAttr tile, std::optional<Dot> dot) {
+  return tile.getVectors() * (dot ? wordSize(*dot) / 4 : 1);
+}
+
 LogicalResult QuantizeOp::verify() {
   auto x = typeOf(getX()), result = typeOf(getResult());
   SmallVector<int64_t> shape(x.getTensor().getShape());
-  shape.back() = llvm::divideCeil(shape.back(), inputsPerWord(getDot())) + 1;
-  auto expected = BufferType::get(getContext(), RankedTensorType::get(shape, IntegerType::get(getContext(), 32)),
+  shape.back() = llvm::divideCeil(shape.back(), inputsPerWord(getDot())) + isInt8(getDot());
+  auto word = IntegerType::get(getContext(), 8 * wordSize(getDot()));
+  auto expected = BufferType::get(getContext(), RankedTensorType::get(shape, word),
                                   isSingleToken(x.getTensor()) ? result.getPanel() : x.getPanel());
   if (x.getPanel() == 0 || result.getPanel() == 0 || !x.getTensor().getElementType().isF32() ||
       result != expected) // C1
@@ -264,9 +283,10 @@ LogicalResult LinearOp::verify() {
                                                   << " and a tile of " << getTile().getRows();
   }
   int64_t features = llvm::alignTo(result.getTensor().getShape().back(), kFeatureMultiple);
-  int64_t inputs = x.getTensor().getShape().back() - (getDot() ? 1 : 0);
+  int64_t inputs = inputWords(*this);
   for (auto stream : getStreams().getAsRange<StreamAttr>()) {
-    if (stream.getValueSize() != 4 && (stream.getValueSize() != 2 || getDot())) // C7
+    int64_t size = stream.getValueSize();
+    if (getDot() ? size != wordSize(*getDot()) : size != 4 && size != 2) // C7
       return emitOpError("stream has values of ") << stream.getValueSize() << " bytes";
     if (auto parts = stream.getParts())
       if (int64_t(parts.size()) != int64_t(llvm::divideCeil(inputs, stream.getRange())) * partCount(features)) // C6
@@ -275,11 +295,12 @@ LogicalResult LinearOp::verify() {
   }
   if (getResidual() && getResidual().getType() != getType()) // C4
     return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
-  bool isInt8 = getDot().has_value();
-  if (x.getTensor().getElementType().isF32() == isInt8 || isInt8 != bool(getScales()) ||
-      isInt8 != bool(getOffsets())) // C8
-    return emitOpError(isInt8 ? "multiplies int8" : "multiplies f32")
-           << ", x is " << x << (getScales() ? " with" : " without") << " scales";
+  Type element = x.getTensor().getElementType();
+  bool hasScales = getDot() && isInt8(*getDot());
+  if ((getDot() ? !element.isInteger(8 * wordSize(*getDot())) : !element.isF32()) || hasScales != bool(getScales()) ||
+      hasScales != bool(getOffsets())) // C8
+    return emitOpError("multiplies ") << (getDot() ? stringifyDot(*getDot()) : "f32") << ", x is " << x
+                                      << (getScales() ? " with" : " without") << " scales";
   return success();
 }
 

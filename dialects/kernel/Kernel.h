@@ -54,8 +54,19 @@ int64_t partCount(int64_t features);
 // Whether a tensor of tokens x features has one token: all axes before the last are 1.
 bool isSingleToken(RankedTensorType type);
 
-// Inputs that share a 32-bit word under a dot product.
+// Inputs that share a word under a dot product, and the word's bytes.
 int64_t inputsPerWord(Dot dot);
+int64_t wordSize(Dot dot);
+
+// Whether sums are exact in i32 and have a scale per token.
+bool isInt8(Dot dot);
+
+// Words of a linear layer's input x, however many features lie behind them.
+int64_t inputWords(LinearOp op);
+
+// The vector of its input range where a word begins, in panels of `tile`: indices of
+// streams count these.
+int64_t vectorsPerWord(TileAttr tile, std::optional<Dot> dot);
 
 } // namespace mlir::rt3::kernel
 

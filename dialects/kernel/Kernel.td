@@ -42,7 +42,7 @@ def Kernel_Buffer : TypeDef<Kernel_Dialect, "Buffer"> {
     last axis holds features, the one before tokens, all others are batch.
 
     - C1: `panel` is not negative.
-    - C2: a buffer in panels is f32 or i32, has two axes, and static features
+    - C2: a buffer in panels is f32, i32 or i64, has two axes, and static features
       and batch.
 
     Example: `!rt3_kernel.buffer<tensor<1x?x384xf32>, 24>`
@@ -92,10 +92,13 @@ def Kernel_Reduction : Kernel_Enum<"Reduction", "reduction", [
 ]>;
 def Kernel_ReductionAttr : Kernel_EnumAttr<Kernel_Reduction, "reduction">;
 
-def Kernel_Dot : Kernel_Enum<"Dot", "instruction of int8 products", [
+def Kernel_Dot : Kernel_Enum<"Dot", "instruction of products of several inputs", [
   I32EnumAttrCase<"Vpdpbusd", 0, "vpdpbusd">, I32EnumAttrCase<"Sdot", 1, "sdot">,
   I32EnumAttrCase<"Pmaddwd", 2, "pmaddwd">,
   I32EnumAttrCase<"Multiply", 3, "multiply">,
+  I32EnumAttrCase<"Smmla", 4, "smmla">, I32EnumAttrCase<"Bfdot", 5, "bfdot">,
+  I32EnumAttrCase<"Vdpbf16ps", 6, "vdpbf16ps">,
+  I32EnumAttrCase<"FmlaF16", 7, "fmla_f16">,
 ]>;
 def Kernel_DotAttr : Kernel_EnumAttr<Kernel_Dot, "dot">;
 
@@ -143,7 +146,8 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
     `weights` names the bytes. Outputs are cut into groups of `rows`, inputs
     into ranges of `range`; segments follow each other by range, then group. A
     dense segment (no `patterns`) is `[inputs of the range][rows]` values, which
-    are f32, f16 (`value_size` 2), or words of int8 weights. A sparse
+    are f32, f16 (`value_size` 2), or words of weights for a dot (4, or 8 for smmla,
+    under which outputs are kept in pairs). A sparse
     segment is
 
         count u16[patterns] | index u16[sum of counts x entries] | padding to 4
@@ -397,23 +401,28 @@ def LayerNormOp : Kernel_FillOp<"layer_norm", (ins Kernel_Buffer:$x,
 
 def QuantizeOp : Kernel_FillOp<"quantize", (ins Kernel_DotAttr:$dot,
                                             Kernel_Buffer:$x)> {
-  let summary = "Activations as int8 words with a scale per token";
+  let summary = "Activations as words of small numbers, of int8 with a scale per token";
   let description = [{
-    Quantises each token of x as rt3_graph.linear with `int8` says. The result
-    has one 32-bit word per group of inputs, lowest input in the lowest bits, and
-    behind them one feature with the bits of the f32 scale:
+    Rounds each token of x as the precision of rt3_graph.linear says. The result
+    has one word per group of inputs, lowest input in the lowest bits; of int8 there is
+    one more feature behind them, whose first 32 bits are those of the f32 scale:
 
-    | dot      | inputs per word | a number                                    |
-    |----------|-----------------|---------------------------------------------|
-    | vpdpbusd | 4               | u8, 128 more: what the instruction takes    |
-    | sdot     | 4               | s8                                          |
-    | pmaddwd  | 2               | s16                                         |
-    | multiply | 1               | s32                                         |
+    | dot       | bits | inputs per word | a number                                    |
+    |-----------|------|-----------------|---------------------------------------------|
+    | vpdpbusd  | 32   | 4               | u8, 128 more: what the instruction takes    |
+    | sdot      | 32   | 4               | s8                                          |
+    | smmla     | 64   | 8               | s8                                          |
+    | pmaddwd   | 32   | 2               | s16                                         |
+    | multiply  | 32   | 1               | s32                                         |
+    | bfdot, vdpbf16ps | 32 | 2          | bf16                                        |
+    | fmla_f16  | 32   | 2               | f16                                         |
+
+    The scales of a panel lie side by side, 4 bytes each, whatever the word.
 
     Constraints:
 
-    - C1: the result is x with ceil(K / inputs per word) + 1 features of i32; a
-      single token may lie in wider panels than x.
+    - C1: the result is x with ceil(K / inputs per word) features of i32 or i64, of int8
+      one more; a single token may lie in wider panels than x.
 
     Example: `%q = rt3_kernel.quantize sdot %x : !rt3_kernel.buffer<tensor<?x8xf32>, 12>
     -> !rt3_kernel.buffer<tensor<?x3xi32>, 12>`
@@ -433,9 +442,9 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
   let summary = "A linear layer on packed weights, in panels";
   let description = [{
     Computes `activation(x W + bias) + residual`, where W is the sum of the
-    streams. With `dot`, x is quantised, the values of streams are words of int8
-    weights, and the result is `activation(sx scales (offsets + x W) + bias) +
-    residual`, sums exact in i32. Constraints:
+    streams. With `dot`, x and the values of streams are words. Under a dot of int8
+    the result is `activation(sx scales (offsets + x W) + bias) + residual`, sums
+    exact in i32; bfdot and vdpbf16ps sum in f32, fmla_f16 in f16 within a segment. Constraints:
 
     - C1: x and the result lie in panels of the tile's size; or the result in a
       panel of 1, and x too, or in one of as many tokens as the tile has vectors,
@@ -446,9 +455,9 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     - C4: residual has the type of the result.
     - C5: streams name weights.
     - C6: the parts of all streams are of one number, for each range.
-    - C7: values have 4 bytes, or 2 without `dot`.
-    - C8: with `dot`, x is i32 and there are scales and offsets; without, x is f32
-      and there are neither.
+    - C7: values have the size of a word of `dot`, or without it 4 or 2 bytes.
+    - C8: with `dot`, x consists of its words, without of f32; there are scales and
+      offsets if it is one of int8.
 
     Example: `%y = rt3_kernel.linear "q" %x tile = #rt3_kernel.tile<rows = 4,
     vectors = 3, lanes = 8, isa = avx2> streams = [#rt3_kernel.stream<weights = @w,

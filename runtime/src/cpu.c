@@ -32,6 +32,8 @@ uint32_t rt3_cpu_features(void) {
     features |= RT3_CPU_AVX512;
   if ((features & RT3_CPU_AVX512) && (ecx & bit_AVX512VNNI))
     features |= RT3_CPU_AVX512_VNNI;
+  if ((features & RT3_CPU_AVX512) && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & bit_AVX512BF16))
+    features |= RT3_CPU_AVX512_BF16;
   return features;
 }
 
@@ -40,10 +42,23 @@ uint32_t rt3_cpu_features(void) {
 #include <sys/auxv.h>
 
 // Of the kernel's asm/hwcap.h, which older C libraries do not have whole.
+#define RT3_HWCAP_ASIMDHP (1ul << 10)
 #define RT3_HWCAP_ASIMDDP (1ul << 20)
+#define RT3_HWCAP2_I8MM (1ul << 13)
+#define RT3_HWCAP2_BF16 (1ul << 14)
 
 uint32_t rt3_cpu_features(void) {
-  return getauxval(AT_HWCAP) & RT3_HWCAP_ASIMDDP ? RT3_CPU_DOTPROD : 0;
+  unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  uint32_t features = 0;
+  if (first & RT3_HWCAP_ASIMDDP)
+    features |= RT3_CPU_DOTPROD;
+  if (first & RT3_HWCAP_ASIMDHP)
+    features |= RT3_CPU_FP16;
+  if (second & RT3_HWCAP2_I8MM)
+    features |= RT3_CPU_I8MM;
+  if (second & RT3_HWCAP2_BF16)
+    features |= RT3_CPU_BF16;
+  return features;
 }
 
 #else

@@ -4,7 +4,7 @@
 // with N and K around the edges of tiles and ranges, layer normalisation,
 // attention and functions of elements, at lengths around the edges of panels.
 //
-//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16] [--cache]
+//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache]
 //
 // With --cache, runs continue each other, and those of one token have kernels of
 // their own.
@@ -102,6 +102,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
+  auto precision = isInt8 ? graph::PrecisionAttr::get(context, graph::Precision::Int8) : graph::PrecisionAttr();
   int turn = 0;
   for (auto [i, k] : llvm::enumerate(kInputs))
     for (int64_t n : kOutputs) {
@@ -114,7 +115,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
       mlir::Value residual = n == k ? function.getArgument(i) : mlir::Value();
       results.push_back(graph::LinearOp::create(b, typeOf(n), function.getArgument(i), w, bias, residual,
                                                 b.getStringAttr("k" + Twine(k) + "n" + Twine(n)), activation,
-                                                ArrayAttr(), isInt8 ? b.getUnitAttr() : UnitAttr()));
+                                                ArrayAttr(), precision));
     }
   for (auto [i, k] : llvm::enumerate(kInputs)) {
     mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)),
@@ -125,10 +126,9 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   }
   // One that threads share: parts of 7 and 6 groups of outputs.
   mlir::Value wide = graph::ConstantOp::create(b, randomConstant(b, {kWideInputs, kWideOutputs}, 0.05));
-  results.push_back(graph::LinearOp::create(b, typeOf(kWideOutputs), function.getArgument(kWideIndex), wide,
-                                            mlir::Value(), mlir::Value(), b.getStringAttr("wide"),
-                                            graph::UnaryKindAttr::get(context, graph::UnaryKind::Relu), ArrayAttr(),
-                                            isInt8 ? b.getUnitAttr() : UnitAttr()));
+  results.push_back(graph::LinearOp::create(
+      b, typeOf(kWideOutputs), function.getArgument(kWideIndex), wide, mlir::Value(), mlir::Value(),
+      b.getStringAttr("wide"), graph::UnaryKindAttr::get(context, graph::UnaryKind::Relu), ArrayAttr(), precision));
   // Causal attention of one text: each head with keys of its own, and all with those of
   // one; and heads turned by angles.
   auto argument = [&](size_t i) { return function.getArgument(std::size(kInputs) + i); };
@@ -161,7 +161,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
   results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
                                             b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
-                                            UnitAttr()));
+                                            graph::PrecisionAttr()));
   mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures}, 1));
   results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5), UnitAttr()));
   results.push_back(graph::SoftmaxOp::create(b, special, s, 1));
@@ -236,12 +236,16 @@ int main(int argc, char **argv) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache);
-  if (has("--f16")) {
-    options.type = WeightType::F16;
-    if (llvm::Error error = quantize(*module, options)) {
-      llvm::errs() << llvm::toString(std::move(error)) << "\n";
-      return 1;
-    }
+  for (auto [flag, precision] : {std::pair("--f16", graph::Precision::F16),
+                                 {"--f16-sums", graph::Precision::F16Sums},
+                                 {"--bf16", graph::Precision::BF16}})
+    if (has(flag))
+      options.precision = precision;
+  if (has("--f16-sums") && !hasCache) // Its numbers are too large for f16.
+    options.keepF32 = {"special"};
+  if (llvm::Error error = quantize(*module, options)) {
+    llvm::errs() << llvm::toString(std::move(error)) << "\n";
+    return 1;
   }
   // Of one text: single tokens at many positions, and more around the edges of panels.
   int64_t parts[] = {1, 1, 5, 1, 11, 17, 1, 24, 12, 1, 47, 2, 1, 1, 3, 48, 1, 1, 32, 1};

@@ -5,7 +5,7 @@
 
 // Weights are rounded, and stay f32 for everything but packing.
 // HALF-LABEL: func.func @halves
-// HALF: rt3_graph.linear "rounded" %{{.*}}, %[[W:.*]] f16 : (tensor<4x1xf32>, tensor<1x1xf32>)
+// HALF: rt3_graph.linear "rounded" %{{.*}}, %[[W:.*]] as f16 : (tensor<4x1xf32>, tensor<1x1xf32>)
 // HALF: rt3_graph.linear "large" %{{.*}}, %{{.*}} :
 // LARGE: layer "large" has the weight 7.000000e+04, f16 ends at 65504
 // LARGE: keep it with --keep-f32

@@ -7,7 +7,7 @@
 // CHECK-LABEL: func.func @main
 func.func @main(%x: tensor<?x8xf32>, %computed: tensor<8x8xf32>) -> tensor<?x8xf32> {
   %w = rt3_graph.constant dense<0.5> : tensor<8x8xf32>
-  // CHECK: rt3_graph.linear "q" %{{.*}}, %{{.*}} int8 :
+  // CHECK: rt3_graph.linear "q" %{{.*}}, %{{.*}} as int8 :
   %q = rt3_graph.linear "q" %x, %w : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
   // CHECK: rt3_graph.linear "up.1" %{{.*}}, %{{.*}} :
   %u = rt3_graph.linear "up.1" %q, %w : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>

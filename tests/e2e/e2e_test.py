@@ -87,6 +87,12 @@ class SampleModelTest(unittest.TestCase):
         f32, int8 = (json.loads((SCRATCH / f"typed-{kind}/byte_lm.report.json").read_text()) for kind in ("f32", "int8"))
         self.assertLess(int8["weights_size"], 0.4 * f32["weights_size"])
 
+    def test_a_target_that_cannot_multiply_a_type_is_refused(self):
+        out = SCRATCH / "no-bf16"
+        result = rt3c(MODEL, "--shape", "ids=1x16", "--type", "bf16", "--target", "cortex-a55", "-o", out, code=2)
+        self.assertIn("neoverse-n2", result.stderr)
+        self.assertFalse(out.exists())
+
     def test_layers_can_stay_f32(self):
         out = folder("kept")
         rt3c(MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "/head*", "--keep-f32", "/blocks.0/*", "-o", out)
@@ -205,7 +211,7 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--target", "pixel9", says=["pixel9", "cortex-a55"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--name", "9 lives", says=["9 lives"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--emit", "bitcode", says=["bitcode"])
-        self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int4", says=["int4", "none of f32, f16 and int8"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int4", says=["int4", "none of f32, f16, f16-sums, bf16, int8"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs --type int8"])
         self.refuse(4, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
 

@@ -62,7 +62,7 @@ llvm::Error mlir::rt3::writeCases(ModuleOp module, const CompileOptions &options
     return llvm::createStringError(code, folder);
   // What is interpreted is pruned by the same plan; compiling uses up its copy.
   OwningOpRef<ModuleOp> reference(module.clone());
-  if (llvm::Error error = pruneLevels(*reference, options.levels))
+  if (llvm::Error error = pruneLevels(*reference, options.levels, pruningUnits(options.device)))
     return error;
   auto result = compileGraph(module, options);
   if (!result)

@@ -69,6 +69,10 @@ typedef enum rt3_cpu_feature_t {
   RT3_CPU_AVX512 = 1 << 1, // F, VL, BW and DQ
   RT3_CPU_AVX512_VNNI = 1 << 2,
   RT3_CPU_DOTPROD = 1 << 3, // AArch64: sdot, udot
+  RT3_CPU_FP16 = 1 << 4,    // AArch64: arithmetic of f16
+  RT3_CPU_AVX512_BF16 = 1 << 5,
+  RT3_CPU_I8MM = 1 << 6, // AArch64: smmla
+  RT3_CPU_BF16 = 1 << 7, // AArch64: bfdot
 } rt3_cpu_feature_t;
 
 // Compiled code, in the library that rt3c writes; rt3_bundle.h has its fields.

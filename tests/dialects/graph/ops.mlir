@@ -61,8 +61,8 @@ func.func @layers(%x: tensor<1x?x8xf32>, %m: tensor<1x1x1x?xf32>) -> tensor<1x?x
       #rt3_graph.dense<"small">, #rt3_graph.block<rows = 8, mask = dense<1> : tensor<8x8xi8>>,
       #rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<8x8xi8>>]
       : (tensor<1x?x8xf32>, tensor<8x8xf32>, tensor<8xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
-  // CHECK: rt3_graph.linear "q8" %{{.*}}, %{{.*}} activation gelu int8 levels [#rt3_graph.dense<"small">]
-  %l8 = rt3_graph.linear "q8" %p, %w activation gelu int8 levels [#rt3_graph.dense<"small">]
+  // CHECK: rt3_graph.linear "q8" %{{.*}}, %{{.*}} activation gelu as int8 levels [#rt3_graph.dense<"small">]
+  %l8 = rt3_graph.linear "q8" %p, %w activation gelu as int8 levels [#rt3_graph.dense<"small">]
       : (tensor<1x?x8xf32>, tensor<8x8xf32>) -> tensor<1x?x8xf32>
   // CHECK: rt3_graph.attention %{{.*}}, %{{.*}}, %{{.*}} mask %{{.*}} heads = 2 scale = 5.000000e-01 causal
   %y = rt3_graph.attention %l, %l, %l mask %m heads = 2 scale = 0.5 causal

@@ -8,7 +8,7 @@ func.func @panel_below_zero(%x: !rt3_kernel.buffer<tensor<4x8xf32>, -8>) { retur
 // -----
 // buffer C2
 // expected-error@+1 {{cannot lie in panels}}
-func.func @integers_in_panels(%x: !rt3_kernel.buffer<tensor<4x8xi64>, 24>) { return }
+func.func @bytes_in_panels(%x: !rt3_kernel.buffer<tensor<4x8xi8>, 24>) { return }
 // -----
 // weights C1
 // expected-error@+1 {{data is 'tensor<4xf32>', expected bytes}}
@@ -216,7 +216,7 @@ func.func @values_of_three_bytes(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>) {
 // linear C8
 rt3_kernel.weights @w dense<0> : tensor<256xi8>
 func.func @int8_without_scales(%x: !rt3_kernel.buffer<tensor<4x3xi32>, 24>) {
-  // expected-error@+1 {{multiplies int8, x is '!rt3_kernel.buffer<tensor<4x3xi32>, 24>' without scales}}
+  // expected-error@+1 {{multiplies vpdpbusd, x is '!rt3_kernel.buffer<tensor<4x3xi32>, 24>' without scales}}
   %y = rt3_kernel.linear "l" %x dot vpdpbusd tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2"> streams = [
       #rt3_kernel.stream<weights = @w, rows = 4, columns = 1, range = 8, pass = 4, gathered = false, patterns = []>]
       : (!rt3_kernel.buffer<tensor<4x3xi32>, 24>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
