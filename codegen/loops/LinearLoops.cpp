@@ -367,17 +367,30 @@ func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr t
 }
 
 // activation(y) + residual on finished features, `size` bytes that lie one after the
-// other.
-static void buildEpilogue(LoopBuilder &b, kernel::LinearOp op, int64_t lanes, Value size, Value y, Value residual) {
+// other in panels of `vectors` vectors; the largest of each lane goes to `largest`, if
+// that is not null.
+static void buildEpilogue(LoopBuilder &b, kernel::LinearOp op, int64_t lanes, int64_t vectors, Value size, Value y,
+                          Value residual, Value largest) {
   auto vector = VectorType::get(lanes, b.getF32Type());
-  b.loop(b.integer(0), size, 4 * lanes, [&](Value i) {
-    Value value = b.load(vector, b.offset(y, i));
-    if (auto activation = op.getActivation())
-      value = buildFunction(b, *activation, value, b.getF32Type());
-    if (residual)
-      value = arith::AddFOp::create(b, value, b.load(vector, b.offset(residual, i)));
-    b.store(value, b.offset(y, i));
+  int64_t step = largest ? vectors : 1; // So that a carried value stands for one lane.
+  Value nothing = arith::ConstantOp::create(b, b.getZeroAttr(VectorType::get(lanes, b.getI32Type())));
+  SmallVector<Value> most(largest ? vectors : 0, nothing);
+  most = b.loop(b.integer(0), size, 4 * lanes * step, most, [&](Value i, ValueRange carried) {
+    SmallVector<Value> next(carried);
+    for (int64_t v = 0; v < step; ++v) {
+      Value place = b.add(i, 4 * lanes * v), value = b.load(vector, b.offset(y, place));
+      if (auto activation = op.getActivation())
+        value = buildFunction(b, *activation, value, b.getF32Type());
+      if (residual)
+        value = arith::AddFOp::create(b, value, b.load(vector, b.offset(residual, place)));
+      b.store(value, b.offset(y, place));
+      if (largest)
+        next[v] = maxMagnitude(b, next[v], value);
+    }
+    return next;
   });
+  for (auto [v, value] : llvm::enumerate(most))
+    b.store(value, b.offset(largest, 4 * lanes * v));
 }
 
 namespace {
@@ -393,6 +406,7 @@ public:
         panel(isToken ? tokenTile(tile) : tile),
         lanes(isToken ? std::min(tile.getLanes(), kernel::kFeatureMultiple) : tile.getLanes()), dot(op.getDot()),
         isInt8(dot && kernel::isInt8(*dot)), inputs(kernel::inputWords(op)),
+        outputs(cast<kernel::BufferType>(op.getType()).getTensor().getShape().back()),
         streams(llvm::to_vector(op.getStreams().getAsRange<kernel::StreamAttr>())),
         parts(llvm::all_of(streams, [](kernel::StreamAttr stream) { return bool(stream.getParts()); })
                   ? kernel::partCount(y.features)
@@ -406,7 +420,7 @@ public:
         stream << kernels.back().back().getName();
       }
     }
-    stream << inputs << (op.getResidual() ? "residual" : "");
+    stream << inputs << "," << outputs << (op.getResidual() ? "residual" : "") << (op.getLargest() ? "largest" : "");
     if (op.getActivation())
       stream << stringifyFunction(*op.getActivation());
   }
@@ -423,6 +437,8 @@ public:
     for (kernel::StreamAttr stream : streams)
       if (stream.getParts())
         arguments.push_back(getTable(stream));
+    if (op.getLargest())
+      arguments.push_back(site.pointerOf(op.getLargest()));
     arguments.push_back(site.parallel);
     func::CallOp::create(b, getFunction(ValueRange(arguments).getTypes()), arguments);
   }
@@ -470,6 +486,10 @@ private:
             forEachPanel(b, panel, y.batch, args[4], [&](Value element, Value t, int64_t vectors) {
               buildPart(b, args, element, t, vectors, b.integer(0), b.integer(y.features / kernel::kFeatureMultiple),
                         b.integer(0));
+              if (op.getLargest()) // There is nothing in the other parts.
+                for (int64_t i = y.width; i < y.width * kernel::partCount(y.features); i += lanes)
+                  b.store(b.real(VectorType::get(lanes, b.getF32Type()), 0),
+                          b.offset(largestAt(b, y, args[args.size() - 2], element, t), 4 * i));
             });
           };
           if (parts == 1)
@@ -548,9 +568,15 @@ private:
         arguments.append({b.offset(args[partsAt() + i], b.mul(part, 8)), b.integer(8 * parts)});
       func::CallOp::create(b, kernels[i][vectors - 1], arguments);
     }
-    if (op.getActivation() || op.getResidual())
-      buildEpilogue(b, op, lanes, b.mul(count, 4 * kernel::kFeatureMultiple * y.width), target,
-                    op.getResidual() ? b.offset(args[3], place) : Value());
+    if (op.getActivation() || op.getResidual()) {
+      Value features = b.mul(count, kernel::kFeatureMultiple), largest;
+      if (op.getLargest()) { // Behind the last feature there may be anything.
+        largest = b.offset(largestAt(b, y, args[args.size() - 2], element, t), b.mul(part, 4 * y.width));
+        features = b.min(features, b.sub(b.integer(outputs), row));
+      }
+      buildEpilogue(b, op, lanes, panel.getVectors(), b.mul(features, 4 * y.width), target,
+                    op.getResidual() ? b.offset(args[3], place) : Value(), largest);
+    }
   }
 
   const CallSite &site;
@@ -563,6 +589,7 @@ private:
   std::optional<kernel::Dot> dot;
   bool isInt8;
   int64_t inputs; // Words.
+  int64_t outputs;
   SmallVector<kernel::StreamAttr> streams;
   int64_t parts;
   SmallVector<SmallVector<func::FuncOp>> kernels; // By stream, then vectors.

@@ -35,6 +35,12 @@ struct Panels {
   Panels(const CallSite &site, kernel::BufferType type);
 };
 
+// Where `largest` of rt3_kernel.quantize has a panel of x: a row per part.
+Value largestAt(LoopBuilder &b, const Panels &x, Value largest, Value batch, Value panel);
+
+// The larger of the bits of |floats| and `most`, a vector of i32; NaN is the largest.
+Value maxMagnitude(LoopBuilder &b, Value most, Value floats);
+
 // A name that tells apart kernels by everything that `description` says.
 std::string kernelName(llvm::StringRef readable, llvm::StringRef description);
 

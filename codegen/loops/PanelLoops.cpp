@@ -26,6 +26,12 @@ Panels::Panels(const CallSite &site, kernel::BufferType type) {
   batchSize = llvm::divideCeil(isFree ? site.maxLength : free, width) * tileSize;
 }
 
+Value mlir::rt3::largestAt(LoopBuilder &b, const Panels &x, Value largest, Value batch, Value panel) {
+  int64_t panelsPerBatch = x.batchSize / x.tileSize;
+  Value number = b.add(b.mul(batch, panelsPerBatch), panel);
+  return b.offset(largest, b.mul(number, 4 * x.width * kernel::partCount(x.features)));
+}
+
 std::string mlir::rt3::kernelName(StringRef readable, StringRef description) {
   auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(description));
   return ("rt3_" + readable + "_" + llvm::toHex(digest, /*LowerCase=*/true).substr(0, 16)).str();
@@ -58,13 +64,15 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
   llvm::raw_string_ostream(description) << tile << " " << type << " " << panels.batchSize << " " << epsilon
-                                        << op.getRms();
+                                        << op.getRms() << bool(op.getLargest());
   auto function = getOrBuildFunction(
-      site.module, kernelName("layer_norm_f32", description), {pointer, pointer, pointer, pointer, integer},
+      site.module, kernelName("layer_norm_f32", description), {pointer, pointer, pointer, pointer, pointer, integer},
       [&](LoopBuilder &b, ValueRange args) {
         auto vector = VectorType::get(tile.getLanes(), b.getF32Type());
         int64_t rowSize = 4 * panels.width, vectorSize = 4 * tile.getLanes();
-        forEachPanel(b, tile, panels.batch, args[4], [&](Value element, Value t, int64_t vectors) {
+        auto integers = VectorType::get(tile.getLanes(), b.getI32Type());
+        Value nothing = arith::ConstantOp::create(b, b.getZeroAttr(integers));
+        forEachPanel(b, tile, panels.batch, args[5], [&](Value element, Value t, int64_t vectors) {
           Value start = b.add(b.mul(element, panels.batchSize), b.mul(t, panels.tileSize));
           Value x = b.offset(args[0], start), y = b.offset(args[3], start);
           auto rows = [&](ValueRange carried, llvm::function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
@@ -98,21 +106,34 @@ void mlir::rt3::callLayerNorm(const CallSite &site, kernel::LayerNormOp op) {
             Value root = buildFunction(b, kernel::Function::Sqrt, variance, b.getF32Type());
             value = arith::DivFOp::create(b, b.real(vector, 1), root);
           }
-          b.loop(b.integer(0), b.integer(features), 1, [&](Value i) {
+          SmallVector<Value> largest(op.getLargest() ? vectors : 0, nothing);
+          largest = b.loop(b.integer(0), b.integer(features), 1, largest, [&](Value i, ValueRange carried) {
             Value row = b.mul(i, rowSize), element = b.mul(i, 4);
+            SmallVector<Value> next(carried);
             Value gain = b.splat(vector, b.load(b.getF32Type(), b.offset(args[1], element)));
             Value bias = b.splat(vector, b.load(b.getF32Type(), b.offset(args[2], element)));
             for (int64_t v = 0; v < vectors; ++v) {
               Value difference = arith::SubFOp::create(b, b.load(vector, at(x, row, v)), mean[v]);
               Value normal = arith::MulFOp::create(b, difference, scale[v]);
-              b.store(b.fma(normal, gain, bias), at(y, row, v));
+              Value result = b.fma(normal, gain, bias);
+              b.store(result, at(y, row, v));
+              if (op.getLargest())
+                next[v] = maxMagnitude(b, next[v], result);
             }
+            return next;
           });
+          if (op.getLargest()) {
+            Value found = largestAt(b, panels, args[4], element, t);
+            for (int64_t part = 0; part < kernel::partCount(panels.features); ++part)
+              for (int64_t v = 0; v < vectors; ++v)
+                b.store(part ? nothing : largest[v], at(found, b.integer(part * rowSize), v));
+          }
         });
       });
   func::CallOp::create(caller, function,
                        ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getScale()),
-                                  site.pointerOf(op.getBias()), site.pointerOf(op.getResult()), panels.tokens});
+                                  site.pointerOf(op.getBias()), site.pointerOf(op.getResult()),
+                                  site.pointerOf(op.getLargest() ? op.getLargest() : op.getX()), panels.tokens});
 }
 
 // A single token from one panel to another.

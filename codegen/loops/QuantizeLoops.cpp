@@ -25,7 +25,9 @@ public:
         wordSize(kernel::wordSize(dot) * wordWidth), vectorSize(4 * lanes), vectors(vectors),
         floats(VectorType::get(lanes, b.getF32Type())), words(VectorType::get(lanes, b.getI32Type())) {}
 
-  void build(Value x, Value y) {
+  // `largest`: what the op that made x has found, one row of `width` for each of
+  // `parts`, or null.
+  void build(Value x, Value y, Value largestFound, int64_t parts) {
     int64_t wordCount = llvm::divideCeil(features, perWord), whole = features / perWord;
     if (!kernel::isInt8(dot)) {
       b.loop(b.integer(0), b.integer(whole), 1, [&](Value word) { buildPair(x, y, word, 2); });
@@ -33,7 +35,7 @@ public:
         buildPair(x, y, b.integer(whole), 1);
       return;
     }
-    SmallVector<Value> largest = buildLargest(x);
+    SmallVector<Value> largest = largestFound ? joinLargest(largestFound, parts) : buildLargest(x);
     SmallVector<Value> factors;
     for (int64_t v = 0; v < vectors; ++v) {
       Value limit = b.real(floats, graph::kLargestQuantum), zero = b.real(floats, 0);
@@ -56,22 +58,28 @@ public:
 private:
   Value at(Value base, Value place, int64_t v) { return b.offset(b.offset(base, place), v * vectorSize); }
 
-  // max |x| over the features of each token; NaN if one is. Without their signs,
-  // floats are ordered as their bits, and NaN comes last.
+  // max |x| over the features of each token; NaN if one is.
   SmallVector<Value> buildLargest(Value x) {
-    SmallVector<Value> largest =
-        b.loop(b.integer(0), b.integer(features), 1, SmallVector<Value>(vectors, constant(0)),
-               [&](Value feature, ValueRange carried) {
-                 SmallVector<Value> next;
-                 for (int64_t v = 0; v < vectors; ++v) {
-                   Value size =
-                       arith::AndIOp::create(b, b.load(words, at(x, b.mul(feature, rowSize), v)), constant(0x7fffffff));
-                   next.push_back(arith::MaxUIOp::create(b, carried[v], size));
-                 }
-                 return next;
-               });
+    SmallVector<Value> largest = b.loop(b.integer(0), b.integer(features), 1, SmallVector<Value>(vectors, constant(0)),
+                                        [&](Value feature, ValueRange carried) {
+                                          SmallVector<Value> next;
+                                          for (int64_t v = 0; v < vectors; ++v)
+                                            next.push_back(maxMagnitude(b, carried[v], loadFeature(x, feature, v)));
+                                          return next;
+                                        });
     for (Value &value : largest)
       value = arith::BitcastOp::create(b, floats, value);
+    return largest;
+  }
+
+  SmallVector<Value> joinLargest(Value found, int64_t parts) {
+    SmallVector<Value> largest;
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value most = constant(0);
+      for (int64_t part = 0; part < parts; ++part)
+        most = maxMagnitude(b, most, b.load(floats, at(found, b.integer(part * rowSize), v)));
+      largest.push_back(arith::BitcastOp::create(b, floats, most));
+    }
     return largest;
   }
 
@@ -172,6 +180,13 @@ private:
 
 } // namespace
 
+// Without their signs, floats are ordered as their bits, and NaN comes last.
+Value mlir::rt3::maxMagnitude(LoopBuilder &b, Value most, Value floats) {
+  auto words = cast<VectorType>(most.getType());
+  Value mask = arith::ConstantOp::create(b, DenseElementsAttr::get(words, APInt(32, 0x7fffffff)));
+  return arith::MaxUIOp::create(b, most, arith::AndIOp::create(b, arith::BitcastOp::create(b, words, floats), mask));
+}
+
 void mlir::rt3::callQuantize(const CallSite &site, kernel::QuantizeOp op) {
   LoopBuilder &caller = site.b;
   auto from = cast<kernel::BufferType>(op.getX().getType()), to = cast<kernel::BufferType>(op.getType());
@@ -180,17 +195,21 @@ void mlir::rt3::callQuantize(const CallSite &site, kernel::QuantizeOp op) {
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
   llvm::raw_string_ostream(description) << tile << from << to << x.batchSize << "," << y.batchSize
-                                        << stringifyDot(op.getDot());
-  auto function = getOrBuildFunction(
-      site.module, kernelName("quantize", description), {pointer, pointer, integer},
-      [&](LoopBuilder &b, ValueRange args) {
-        int64_t features = from.getTensor().getShape().back();
-        forEachPanel(b, tile, x.batch, args[2], [&](Value element, Value t, int64_t vectors) {
-          Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
-          Value target = b.offset(args[1], b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize)));
-          PanelQuantizer(b, op.getDot(), features, x.width, y.width, tile.getLanes(), vectors).build(source, target);
-        });
-      });
+                                        << stringifyDot(op.getDot()) << bool(op.getLargest());
+  int64_t parts = kernel::partCount(x.features);
+  auto function =
+      getOrBuildFunction(site.module, kernelName("quantize", description), {pointer, pointer, pointer, integer},
+                         [&](LoopBuilder &b, ValueRange args) {
+                           int64_t features = from.getTensor().getShape().back();
+                           forEachPanel(b, tile, x.batch, args[3], [&](Value element, Value t, int64_t vectors) {
+                             Value source = b.offset(args[0], b.add(b.mul(element, x.batchSize), b.mul(t, x.tileSize)));
+                             Value target = b.offset(args[1], b.add(b.mul(element, y.batchSize), b.mul(t, y.tileSize)));
+                             Value largest = op.getLargest() ? largestAt(b, x, args[2], element, t) : Value();
+                             PanelQuantizer(b, op.getDot(), features, x.width, y.width, tile.getLanes(), vectors)
+                                 .build(source, target, largest, parts);
+                           });
+                         });
   func::CallOp::create(caller, function,
-                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), x.tokens});
+                       ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()),
+                                  site.pointerOf(op.getLargest() ? op.getLargest() : op.getX()), x.tokens});
 }

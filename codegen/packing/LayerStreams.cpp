@@ -75,6 +75,17 @@ static std::vector<StreamShape> candidateShapes(Attribute encoding, const Stream
   return shapes;
 }
 
+// A set that layers of several precisions share has patterns that cut pairs of rows.
+static void completePairs(std::vector<int64_t> &patterns) {
+  std::vector<int64_t> complete;
+  for (uint64_t pattern : patterns) {
+    uint64_t even = (pattern | pattern >> 1) & 0x5555555555555555;
+    if (int64_t whole = even | even << 1; !llvm::is_contained(complete, whole))
+      complete.push_back(whole);
+  }
+  patterns = std::move(complete);
+}
+
 // Whether words of activations hold unsigned bytes, 128 more than the number.
 static bool isUnsigned(kernel::Dot dot) { return dot == kernel::Dot::Vpdpbusd; }
 
@@ -192,6 +203,8 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
     if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding);
         pattern && !pattern.getGathered() && wordsPerUnit == 1)
       patterns = module.lookupSymbol<graph::PatternSetOp>(pattern.getSet()).getPatterns().vec();
+    if (layer.dot == kernel::Dot::Smmla)
+      completePairs(patterns);
     for (StreamShape shape : candidateShapes(encoding, base, module)) {
       // What a level adds to gathered blocks has no block structure of its own.
       if (shape.gathered && !result.streams.empty()) {

@@ -337,8 +337,8 @@ private:
     if (failed(form))
       return failure();
     Value result = kernel::LayerNormOp::create(builder, op.getLoc(), panelsOf(*form), inPanelForm(op.getX(), *form),
-                                               getPlain(op.getScale()), getPlain(op.getBias()), op.getEpsilonAttr(),
-                                               op.getRmsAttr(), nullptr);
+                                               getPlain(op.getScale()), getPlain(op.getBias()), Value(),
+                                               op.getEpsilonAttr(), op.getRmsAttr(), nullptr);
     return setFromPanelForm(*op, result, *form);
   }
 
@@ -347,7 +347,38 @@ private:
     SmallVector<int64_t> shape(form.getShape());
     shape.back() = llvm::divideCeil(shape.back(), kernel::inputsPerWord(dot)) + kernel::isInt8(dot);
     auto type = bufferOf(RankedTensorType::get(shape, builder.getIntegerType(8 * kernel::wordSize(dot))), width);
-    return kernel::QuantizeOp::create(builder, x.getLoc(), type, dot, x, nullptr);
+    return kernel::QuantizeOp::create(builder, x.getLoc(), type, dot, x, kernel::isInt8(dot) ? largestOf(x) : Value(),
+                                      nullptr);
+  }
+
+  // Where the op that makes x, in panels, leaves the largest |x| of each token, if it
+  // goes over all of x anyway.
+  Value largestOf(Value x) {
+    auto add = [&](auto op) -> Value {
+      if (op.getLargest())
+        return op.getLargest();
+      auto type = cast<kernel::BufferType>(x.getType());
+      ArrayRef<int64_t> shape = type.getTensor().getShape();
+      int64_t tokens = shape[shape.size() - 2], size = kernel::partCount(llvm::alignTo(shape.back(), 8));
+      if (ShapedType::isDynamic(tokens))
+        tokens = source->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt();
+      size *= llvm::alignTo(tokens, type.getPanel());
+      for (int64_t count : shape.drop_back(2))
+        size *= count;
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPoint(op);
+      Value memory = kernel::ScratchOp::create(builder, op.getLoc(),
+                                               bufferOf(RankedTensorType::get(size, builder.getF32Type()), 0),
+                                               builder.getI64IntegerAttr(nextScratch++), nullptr);
+      op.getLargestMutable().assign(memory);
+      return memory;
+    };
+    if (cast<kernel::BufferType>(x.getType()).getPanel() == 1)
+      return {};
+    if (auto norm = x.getDefiningOp<kernel::LayerNormOp>())
+      return add(norm);
+    auto linear = x.getDefiningOp<kernel::LinearOp>();
+    return linear && (linear.getActivation() || linear.getResidual()) ? add(linear) : Value();
   }
 
   // Where the parts of a stream begin; see rt3_kernel.stream. Null if there is one.
@@ -405,9 +436,9 @@ private:
       scales = paddedVector<float>(op.getLoc(), packed.scales, builder.getF32Type());
       offsets = paddedVector<int32_t>(op.getLoc(), packed.offsets, builder.getI32Type());
     }
-    auto result =
-        kernel::LinearOp::create(builder, op.getLoc(), panelsOf(resultForm), op.getLayerAttr(), x, bias, residual,
-                                 scales, offsets, dot, tile, builder.getArrayAttr(streams), activation, nullptr);
+    auto result = kernel::LinearOp::create(builder, op.getLoc(), panelsOf(resultForm), op.getLayerAttr(), x, bias,
+                                           residual, scales, offsets, Value(), dot, tile, builder.getArrayAttr(streams),
+                                           activation, nullptr);
     if (Attribute report = op->getAttr(graph::kReportAttr))
       result->setAttr(graph::kReportAttr, report);
     return setFromPanelForm(*op, result, resultForm);
@@ -449,7 +480,7 @@ private:
     int64_t width = cast<kernel::BufferType>(q.getType()).getPanel();
     // One panel of queries against all keys, rounded up to whole panels.
     auto scratchType = RankedTensorType::get({int64_t(llvm::alignTo(tokens, panel)), width}, type.getElementType());
-    Value scratch = kernel::ScratchOp::create(builder, op.getLoc(), bufferOf(scratchType, 0), nullptr);
+    Value scratch = kernel::ScratchOp::create(builder, op.getLoc(), bufferOf(scratchType, 0), IntegerAttr(), nullptr);
     Value result =
         kernel::AttentionOp::create(builder, op.getLoc(), bufferOf(type, width), q, k, v, mask, scratch, tile,
                                     op.getHeads(), op.getScale(), op.getCausal(), op.getCache().has_value(), nullptr);
@@ -486,6 +517,7 @@ private:
   OpBuilder builder;
   int64_t panel;
   kernel::TileAttr tile;
+  int64_t nextScratch = 0;
   // Where each value of the graph lies; it may lie in both layouts.
   llvm::DenseMap<Value, Value> plain, panels;
 };

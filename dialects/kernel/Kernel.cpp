@@ -206,6 +206,10 @@ LogicalResult IotaOp::verify() {
   return success();
 }
 
+static bool isRowMajorFloats(Value value) {
+  return isRowMajor(value) && typeOf(value).getTensor().getElementType().isF32();
+}
+
 LogicalResult LayerNormOp::verify() {
   auto type = typeOf(getX());
   if (type.getPanel() == 0 || getType() != type) // C1
@@ -213,6 +217,8 @@ LogicalResult LayerNormOp::verify() {
   for (Value value : {getScale(), getBias()})
     if (!isRowMajor(value) || typeOf(value).getTensor().getShape() != type.getTensor().getShape().take_back()) // C2
       return emitOpError("scale or bias is ") << value.getType();
+  if (getLargest() && !isRowMajorFloats(getLargest())) // C3
+    return emitOpError("largest is ") << getLargest().getType();
   return success();
 }
 
@@ -295,6 +301,9 @@ LogicalResult LinearOp::verify() {
   }
   if (getResidual() && getResidual().getType() != getType()) // C4
     return emitOpError("residual is ") << getResidual().getType() << ", result " << getType();
+  bool hasEpilogue = getActivation() || getResidual();
+  if (getLargest() && (!isRowMajorFloats(getLargest()) || !hasEpilogue)) // C9
+    return emitOpError("largest is ") << getLargest().getType() << (hasEpilogue ? "" : " without an activation");
   Type element = x.getTensor().getElementType();
   bool hasScales = getDot() && isInt8(*getDot());
   if ((getDot() ? !element.isInteger(8 * wordSize(*getDot())) : !element.isF32()) || hasScales != bool(getScales()) ||

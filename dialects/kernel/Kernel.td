@@ -380,27 +380,31 @@ def IotaOp : Kernel_FillOp<"iota", (ins I64Attr:$start, I64Attr:$step,
 }
 
 def LayerNormOp : Kernel_FillOp<"layer_norm", (ins Kernel_Buffer:$x,
-    Kernel_Buffer:$scale, Kernel_Buffer:$bias, F32Attr:$epsilon,
-    UnitAttr:$rms)> {
+    Kernel_Buffer:$scale, Kernel_Buffer:$bias, Optional<Kernel_Buffer>:$largest,
+    F32Attr:$epsilon, UnitAttr:$rms)> {
   let summary = "Normalises the features of each token, in panels";
   let description = [{
-    Constraints:
+    `largest` is memory that gets the largest |result| of each token, for the
+    rt3_kernel.quantize that reads it: `[batch][panel][part][token of the panel]`, where
+    a NaN is larger than anything. Constraints:
 
     - C1: x and the result have one type, in panels.
     - C2: scale and bias are row-major with one element per feature.
+    - C3: `largest` is row-major f32.
 
     Example: `%y = rt3_kernel.layer_norm %x, %s, %s epsilon = 1.0e-5
     : (!rt3_kernel.buffer<tensor<?x8xf32>, 24>, !rt3_kernel.buffer<tensor<8xf32>, 0>,
     !rt3_kernel.buffer<tensor<8xf32>, 0>) -> !rt3_kernel.buffer<tensor<?x8xf32>, 24>`
   }];
   let assemblyFormat = [{
-    $x `,` $scale `,` $bias `epsilon` `=` $epsilon (`rms` $rms^)? (`at` $place^)? attr-dict
+    $x `,` $scale `,` $bias (`largest` $largest^)? `epsilon` `=` $epsilon (`rms` $rms^)? (`at` $place^)? attr-dict
     `:` functional-type(operands, results)
   }];
 }
 
 def QuantizeOp : Kernel_FillOp<"quantize", (ins Kernel_DotAttr:$dot,
-                                            Kernel_Buffer:$x)> {
+                                            Kernel_Buffer:$x,
+                                            Optional<Kernel_Buffer>:$largest)> {
   let summary = "Activations as words of small numbers, of int8 with a scale per token";
   let description = [{
     Rounds each token of x as the precision of rt3_graph.linear says. The result
@@ -417,24 +421,27 @@ def QuantizeOp : Kernel_FillOp<"quantize", (ins Kernel_DotAttr:$dot,
     | bfdot, vdpbf16ps | 32 | 2          | bf16                                        |
     | fmla_f16  | 32   | 2               | f16                                         |
 
-    The scales of a panel lie side by side, 4 bytes each, whatever the word.
+    The scales of a panel lie side by side, 4 bytes each, whatever the word. The op that
+    made x may have left the largest |x| of each token in `largest`, which int8 would
+    look for otherwise.
 
     Constraints:
 
     - C1: the result is x with ceil(K / inputs per word) features of i32 or i64, of int8
       one more; a single token may lie in wider panels than x.
 
-    Example: `%q = rt3_kernel.quantize sdot %x : !rt3_kernel.buffer<tensor<?x8xf32>, 12>
+    Example: `%q = rt3_kernel.quantize sdot %x : (!rt3_kernel.buffer<tensor<?x8xf32>, 12>)
     -> !rt3_kernel.buffer<tensor<?x3xi32>, 12>`
   }];
   let assemblyFormat = [{
-    $dot $x (`at` $place^)? attr-dict `:` type($x) `->` type($result)
+    $dot $x (`largest` $largest^)? (`at` $place^)? attr-dict `:` functional-type(operands, results)
   }];
 }
 
 def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     Optional<Kernel_Buffer>:$bias, Optional<Kernel_Buffer>:$residual,
     Optional<Kernel_Buffer>:$scales, Optional<Kernel_Buffer>:$offsets,
+    Optional<Kernel_Buffer>:$largest,
     OptionalAttr<Kernel_DotAttr>:$dot, Kernel_TileAttr:$tile, ArrayAttr:$streams,
     OptionalAttr<Kernel_FunctionAttr>:$activation),
     [AttrSizedOperandSegments,
@@ -444,7 +451,8 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     Computes `activation(x W + bias) + residual`, where W is the sum of the
     streams. With `dot`, x and the values of streams are words. Under a dot of int8
     the result is `activation(sx scales (offsets + x W) + bias) + residual`, sums
-    exact in i32; bfdot and vdpbf16ps sum in f32, fmla_f16 in f16 within a segment. Constraints:
+    exact in i32; bfdot and vdpbf16ps sum in f32, fmla_f16 in f16 within a segment. `largest` is as in
+    rt3_kernel.layer_norm. Constraints:
 
     - C1: x and the result lie in panels of the tile's size; or the result in a
       panel of 1, and x too, or in one of as many tokens as the tile has vectors,
@@ -458,6 +466,7 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     - C7: values have the size of a word of `dot`, or without it 4 or 2 bytes.
     - C8: with `dot`, x consists of its words, without of f32; there are scales and
       offsets if it is one of int8.
+    - C9: `largest` is row-major f32, and there is an activation or a residual.
 
     Example: `%y = rt3_kernel.linear "q" %x tile = #rt3_kernel.tile<rows = 4,
     vectors = 3, lanes = 8, isa = avx2> streams = [#rt3_kernel.stream<weights = @w,
@@ -467,7 +476,7 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
   }];
   let assemblyFormat = [{
     $layer $x (`bias` $bias^)? (`residual` $residual^)? (`scales` $scales^)?
-    (`offsets` $offsets^)? (`activation` $activation^)? (`dot` $dot^)? `tile` `=` $tile `streams` `=` $streams
+    (`offsets` $offsets^)? (`largest` $largest^)? (`activation` $activation^)? (`dot` $dot^)? `tile` `=` $tile `streams` `=` $streams
     (`at` $place^)? attr-dict `:` functional-type(operands, results)
   }];
 }
@@ -535,16 +544,17 @@ def AttentionOp : Kernel_FillOp<"attention", (ins Kernel_Buffer:$q,
   }];
 }
 
-def ScratchOp : Kernel_FillOp<"scratch", (ins)> {
+def ScratchOp : Kernel_FillOp<"scratch", (ins OptionalAttr<I64Attr>:$id)> {
   let summary = "Memory without content";
   let description = [{
+    What one op leaves for another has an `id`, so that it is nobody else's.
     Constraints:
 
     - C1: the buffer is row-major.
 
     Example: `%s = rt3_kernel.scratch : !rt3_kernel.buffer<tensor<?x24xf32>, 0>`
   }];
-  let assemblyFormat = "(`at` $place^)? attr-dict `:` type($result)";
+  let assemblyFormat = "(`id` `=` $id^)? (`at` $place^)? attr-dict `:` type($result)";
 }
 
 #endif // RT3_DIALECTS_KERNEL_KERNEL

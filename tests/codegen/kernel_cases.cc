@@ -33,11 +33,12 @@ static std::mt19937 generator(20261121); // Printed with every failure: fixed.
 
 static double uniform() { return generator() / 2147483648.0 - 1; }
 
-static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double scale) {
+// From -scale to scale; or whole numbers.
+static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double scale, bool isWhole = false) {
   auto type = RankedTensorType::get(shape, b.getF32Type());
   std::vector<float> values(type.getNumElements());
   for (float &value : values)
-    value = uniform() * scale;
+    value = isWhole ? std::round(uniform() * scale) : uniform() * scale;
   return graph::makeResource(type, "random",
                              ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
@@ -95,7 +96,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   auto text = RankedTensorType::get({1, ShapedType::kDynamic, kTextFeatures}, b.getF32Type());
   auto fewHeads = RankedTensorType::get({1, ShapedType::kDynamic, kTextFeatures / 4}, b.getF32Type());
   auto angles = typeOf(kTextFeatures / 4);
-  types.append({text, fewHeads, angles});
+  types.append({text, fewHeads, angles, text});
   // A mask, and values that poison what comes after them, have no cache.
   if (!hasCache)
     types.append({sequence, mask, special, specialSequence, specialSequence, angles});
@@ -129,9 +130,24 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   results.push_back(graph::LinearOp::create(
       b, typeOf(kWideOutputs), function.getArgument(kWideIndex), wide, mlir::Value(), mlir::Value(),
       b.getStringAttr("wide"), graph::UnaryKindAttr::get(context, graph::UnaryKind::Relu), ArrayAttr(), precision));
+  // Layers behind others: those are of f32 and whole numbers, so that they are exact, and
+  // activations are rounded to int8 alike.
+  auto argument = [&](size_t i) { return function.getArgument(std::size(kInputs) + i); };
+  auto wholeLayer = [&](StringRef name, mlir::Value x, int64_t outputs, graph::UnaryKindAttr activation,
+                        mlir::Value residual, graph::PrecisionAttr own = {}) {
+    auto type = RankedTensorType::get({1, ShapedType::kDynamic, outputs}, b.getF32Type());
+    int64_t features = cast<RankedTensorType>(x.getType()).getShape().back();
+    mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {features, outputs}, 3, /*isWhole=*/true));
+    return graph::LinearOp::create(b, type, x, weights, mlir::Value(), residual, b.getStringAttr(name), activation,
+                                   ArrayAttr(), own);
+  };
+  mlir::Value first = wholeLayer("whole1", argument(3), kWideOutputs,
+                                 graph::UnaryKindAttr::get(context, graph::UnaryKind::Relu), mlir::Value());
+  mlir::Value second = wholeLayer("whole2", first, kTextFeatures, graph::UnaryKindAttr(), argument(3));
+  for (auto [name, x] : {std::pair("whole3", first), {"whole4", second}})
+    results.push_back(wholeLayer(name, x, 9, graph::UnaryKindAttr(), mlir::Value(), precision));
   // Causal attention of one text: each head with keys of its own, and all with those of
   // one; and heads turned by angles.
-  auto argument = [&](size_t i) { return function.getArgument(std::size(kInputs) + i); };
   int64_t cacheCount = 0;
   for (mlir::Value keys : {argument(0), argument(1)}) {
     IntegerAttr cache = hasCache ? b.getI64IntegerAttr(cacheCount++) : IntegerAttr();
@@ -147,7 +163,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
     function.setType(b.getFunctionType(types, llvm::to_vector(mlir::ValueRange(results).getTypes())));
     return module;
   }
-  mlir::Value x = argument(3), m = argument(4);
+  mlir::Value x = argument(4), m = argument(5);
   for (int64_t heads : {1, 2, 3, 8})
     for (bool isCausal : {false, true})
       results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
@@ -157,7 +173,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   // stays dense (a pruned one does not read what a dropped weight would multiply),
   // normalisation, attention (a NaN key makes every query of its head NaN, an
   // infinite one those that it suits) and all functions.
-  mlir::Value s = argument(5), q = argument(6), v = argument(7);
+  mlir::Value s = argument(6), q = argument(7), v = argument(8);
   mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
   results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
                                             b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
@@ -169,7 +185,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
                                                b.getF32FloatAttr(0.3), UnitAttr(), IntegerAttr()));
   for (uint32_t kind = 0; kind <= graph::getMaxEnumValForUnaryKind(); ++kind)
     if (graph::UnaryKind(kind) == graph::UnaryKind::Sin || graph::UnaryKind(kind) == graph::UnaryKind::Cos)
-      results.push_back(graph::UnaryOp::create(b, angles, graph::UnaryKind(kind), argument(8)));
+      results.push_back(graph::UnaryOp::create(b, angles, graph::UnaryKind(kind), argument(9)));
     else if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
       results.push_back(graph::UnaryOp::create(b, special, graph::UnaryKind(kind), s));
   func::ReturnOp::create(b, results);
@@ -192,6 +208,9 @@ static std::vector<HostTensor> makeInputs(int64_t length, bool hasCache) {
   add({1, length, kTextFeatures}, 2);
   add({1, length, kTextFeatures / 4}, 2);
   add({length, kTextFeatures / 4}, 1);
+  add({1, length, kTextFeatures}, 127);
+  for (double &element : inputs.back().elements)
+    element = std::round(element);
   if (hasCache)
     return inputs;
   add({2, length, 24}, 2);

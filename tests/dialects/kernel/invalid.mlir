@@ -226,7 +226,7 @@ func.func @int8_without_scales(%x: !rt3_kernel.buffer<tensor<4x3xi32>, 24>) {
 // quantize C1
 func.func @scale_without_a_place(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>) {
   // expected-error@+1 {{expected '!rt3_kernel.buffer<tensor<4x3xi32>, 24>'}}
-  %q = rt3_kernel.quantize sdot %x : <tensor<4x8xf32>, 24> -> <tensor<4x2xi32>, 24>
+  %q = rt3_kernel.quantize sdot %x : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>) -> !rt3_kernel.buffer<tensor<4x2xi32>, 24>
   return
 }
 // -----

@@ -20,8 +20,8 @@ func.func @panels(%x: !rt3_kernel.buffer<tensor<1x?x8xf32>, 0>) -> !rt3_kernel.b
   %l = rt3_kernel.linear "q" %p bias %v residual %p activation gelu tile = #tile streams = [#dense]
       : (!rt3_kernel.buffer<tensor<1x?x8xf32>, 24>, !rt3_kernel.buffer<tensor<8xf32>, 0>, !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>)
       -> !rt3_kernel.buffer<tensor<1x?x8xf32>, 24>
-  // CHECK: rt3_kernel.quantize pmaddwd %{{.*}} at <workspace, 128> : <tensor<1x?x8xf32>, 24> -> <tensor<1x?x5xi32>, 24>
-  %q = rt3_kernel.quantize pmaddwd %p at <workspace, 128> : <tensor<1x?x8xf32>, 24> -> <tensor<1x?x5xi32>, 24>
+  // CHECK: rt3_kernel.quantize pmaddwd %{{.*}} at <workspace, 128> : (!rt3_kernel.buffer<tensor<1x?x8xf32>, 24>) -> !rt3_kernel.buffer<tensor<1x?x5xi32>, 24>
+  %q = rt3_kernel.quantize pmaddwd %p at <workspace, 128> : (!rt3_kernel.buffer<tensor<1x?x8xf32>, 24>) -> !rt3_kernel.buffer<tensor<1x?x5xi32>, 24>
   // CHECK: rt3_kernel.linear "int8" %{{.*}} scales %{{.*}} offsets %{{.*}} dot pmaddwd tile =
   %o = rt3_kernel.constant @v : <tensor<8xi32>, 0>
   %i = rt3_kernel.linear "int8" %q scales %v offsets %o dot pmaddwd tile = #tile streams = [#dense]
