@@ -3,5 +3,5 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
-apt-get -qq install -y --no-install-recommends libdnnl-dev libopenblas-pthread-dev libpthreadpool-dev libxnnpack-dev > /dev/null
+apt-get -qq install -y --no-install-recommends libdnnl-dev libhalide14-0-dev libopenblas-pthread-dev libpthreadpool-dev libxnnpack-dev > /dev/null
 cmake --preset release > /dev/null

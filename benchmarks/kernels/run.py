@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RIVALS = {"f32": ["onnxruntime", "onednn", "openblas", "xnnpack"], "int8": ["onnxruntime_int8"]}
+RIVALS = {"f32": ["onnxruntime", "onednn", "openblas", "xnnpack", "halide"], "bf16": [], "int8": ["onnxruntime_int8"]}
 
 
 def measure(program, shape, tokens, options):
@@ -41,9 +41,9 @@ def rows_of(shape, tokens, times):
     for m in tokens:
         found = {name: value for (own, name), value in times.items() if own == m}
         best = {kind: min((min(found[name]["ns"]), name) for name in [f"rt3_{kind}_dense", *names] if name in found)
-                for kind, names in RIVALS.items()}
+                for kind, names in RIVALS.items() if f"rt3_{kind}_dense" in found}
         for name, value in found.items():
-            kind = "int8" if "int8" in name else "f32"
+            kind = next((kind for kind in ("int8", "bf16") if kind in name), "f32")
             fastest = min(value["ns"])
             yield {"shape": shape, "tokens": m, "name": name, "type": kind, "layers": value["layers"],
                    "best_us": fastest / value["layers"] / 1e3,
@@ -63,7 +63,8 @@ def markdown(rows, tokens):
         text += f"\n{shape}: microseconds per layer, spread of the median over the best, speed-up over the fastest dense kernel of\n"
         text += "the type, in brackets its share of 1/density\n\n| | " + " | ".join(f"M = {m}" for m in tokens) + " |\n"
         text += "|---|" + "---|" * len(tokens) + "\n"
-        for name in dict.fromkeys(row["name"] for row in rows if row["shape"] == shape):
+        own = {row["name"]: row["type"] for row in rows if row["shape"] == shape}
+        for name in sorted(own, key=lambda name: (own[name], not name.startswith("rt3"), name.rsplit("_", 1)[0] if density(name) < 1 else "", -density(name))):
             cells = []
             for m in tokens:
                 row = next(r for r in rows if r["shape"] == shape and r["tokens"] == m and r["name"] == name)
@@ -91,10 +92,10 @@ def svg(rows, tokens):
     shown = [m for m in tokens if m >= 32] or tokens
     for row in rows:
         words = row["name"].split("_")
-        if len(words) < 4 or row["tokens"] not in shown:
+        if words[0] != "rt3" or len(words) < 4 or row["tokens"] not in shown:
             continue
         x, y = place(1 / density(row["name"]), width), height - place(min(row["over_best_dense"], largest), height)
-        colour, hollow = colours[words[2]], row["type"] == "int8"
+        colour, hollow = colours[words[2]], row["type"] != "f32"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" stroke="{colour}" fill="{"none" if hollow else colour}"><title>'
                      f'{row["shape"]} M={row["tokens"]} {row["name"]}: {row["over_best_dense"]:.2f}</title></circle>')
     for i, (scheme, colour) in enumerate(colours.items()):
@@ -104,7 +105,7 @@ def svg(rows, tokens):
     parts.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">'
                  "speed-up over the fastest dense kernel</text>")
     parts.append(f'<text x="{width - margin}" y="20" text-anchor="end">M = {", ".join(map(str, shown))}; '
-                 "filled f32, hollow int8</text></svg>")
+                 "filled f32, hollow bf16 and int8</text></svg>")
     return "\n".join(parts)
 
 
