@@ -119,7 +119,7 @@ def main():
                      for tensor, shape in zip(report["inputs"], shapes)]
         run("qemu-aarch64", "-L", system_root(scratch), "-cpu", options.cpu, "-plugin", f"{plugin},out={scratch}/onnxruntime.blocks",
             scratch / "count_onnxruntime", options.model, scratch / "inputs", report["outputs"][0]["name"], scratch / "expected", *arguments)
-        rows.append(("ONNX Runtime f32", 1.0, *cycles.estimate(scratch / "onnxruntime.blocks", cpus), None))
+        rows.append(("ONNX Runtime", 1.0, *cycles.estimate(scratch / "onnxruntime.blocks", cpus), None))
     for index, level in enumerate(report["levels"]):
         if options.only and level["name"] not in options.only.split(","):
             continue

@@ -6,6 +6,7 @@
 #include "codegen/loops/VectorMath.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/SHA256.h"
 
@@ -226,6 +227,17 @@ void mlir::rt3::callAppend(const CallSite &site, kernel::AppendOp op) {
                        ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), x.tokens, site.position});
 }
 
+// 4 x 4 numbers, turned.
+static SmallVector<Value> transposeFours(LoopBuilder &b, ArrayRef<Value> rows) {
+  auto shuffle = [&](Value x, Value y, ArrayRef<int64_t> lanes) -> Value {
+    return vector::ShuffleOp::create(b, x, y, lanes);
+  };
+  Value low01 = shuffle(rows[0], rows[1], {0, 4, 1, 5}), high01 = shuffle(rows[0], rows[1], {2, 6, 3, 7});
+  Value low23 = shuffle(rows[2], rows[3], {0, 4, 1, 5}), high23 = shuffle(rows[2], rows[3], {2, 6, 3, 7});
+  return {shuffle(low01, low23, {0, 1, 4, 5}), shuffle(low01, low23, {2, 3, 6, 7}),
+          shuffle(high01, high23, {0, 1, 4, 5}), shuffle(high01, high23, {2, 3, 6, 7})};
+}
+
 void mlir::rt3::callPack(const CallSite &site, kernel::PackOp op) {
   LoopBuilder &caller = site.b;
   auto from = cast<kernel::BufferType>(op.getX().getType());
@@ -238,26 +250,45 @@ void mlir::rt3::callPack(const CallSite &site, kernel::PackOp op) {
   Type pointer = caller.pointerType(), integer = caller.getI64Type();
   std::string description;
   llvm::raw_string_ostream(description) << from << " " << to << " " << panels.batchSize;
-  auto function =
-      getOrBuildFunction(site.module, kernelName(isPacking ? "pack_f32" : "unpack_f32", description),
-                         {pointer, pointer, integer}, [&](LoopBuilder &b, ValueRange args) {
-                           Type element = b.getF32Type();
-                           b.loop(b.integer(0), b.integer(panels.batch), 1, [&](Value batch) {
-                             b.loop(b.integer(0), args[2], 1, [&](Value token) {
-                               Value row = b.mul(b.add(b.mul(batch, args[2]), token), 4 * features);
-                               Value tile = b.mul(b.divide(token, panels.width), panels.tileSize);
-                               Value lane = b.mul(b.remainder(token, panels.width), 4);
-                               Value column = b.add(b.add(b.mul(batch, panels.batchSize), tile), lane);
-                               b.loop(b.integer(0), b.integer(features), 1, [&](Value feature) {
-                                 Value plain = b.add(row, b.mul(feature, 4));
-                                 Value packed = b.add(column, b.mul(feature, 4 * panels.width));
-                                 Value source = isPacking ? plain : packed;
-                                 Value target = isPacking ? packed : plain;
-                                 b.store(b.load(element, b.offset(args[0], source)), b.offset(args[1], target));
-                               });
-                             });
-                           });
-                         });
+  // Four tokens of one panel at a time, where panels have that many.
+  constexpr int64_t kFour = 4;
+  int64_t step = panels.width % kFour == 0 ? kFour : 1;
+  auto build = [&](LoopBuilder &b, ValueRange args) {
+    // A block of `size` tokens x `size` features; plain is [token][feature].
+    auto move = [&](Value row, Value column, Value feature, int64_t size) {
+      Value plain = b.add(row, b.mul(feature, 4)), packed = b.add(column, b.mul(feature, 4 * panels.width));
+      Type type = size == 1 ? Type(b.getF32Type()) : Type(VectorType::get(size, b.getF32Type()));
+      auto at = [&](bool isPlain, int64_t i) {
+        return b.offset(args[isPlain != isPacking],
+                        b.add(isPlain ? plain : packed, 4 * i * (isPlain ? features : panels.width)));
+      };
+      SmallVector<Value> values;
+      for (int64_t i = 0; i < size; ++i)
+        values.push_back(b.load(type, at(isPacking, i)));
+      if (size == kFour)
+        values = transposeFours(b, values);
+      for (auto [i, value] : llvm::enumerate(values))
+        b.store(value, at(!isPacking, i));
+    };
+    auto moveTokens = [&](Value batch, Value token, int64_t size) {
+      Value row = b.mul(b.add(b.mul(batch, args[2]), token), 4 * features);
+      Value column = b.add(b.add(b.mul(batch, panels.batchSize), b.mul(b.divide(token, panels.width), panels.tileSize)),
+                           b.mul(b.remainder(token, panels.width), 4));
+      Value whole = b.integer(features / size * size);
+      b.loop(b.integer(0), whole, size, [&](Value feature) { move(row, column, feature, size); });
+      for (int64_t i = 0; i < size && features % size != 0; ++i) // What is left, token by token.
+        b.loop(whole, b.integer(features), 1,
+               [&](Value feature) { move(b.add(row, 4 * features * i), b.add(column, 4 * i), feature, 1); });
+    };
+    b.loop(b.integer(0), b.integer(panels.batch), 1, [&](Value batch) {
+      Value whole = b.mul(b.divide(args[2], step), step);
+      b.loop(b.integer(0), whole, step, [&](Value token) { moveTokens(batch, token, step); });
+      if (step > 1)
+        b.loop(whole, args[2], 1, [&](Value token) { moveTokens(batch, token, 1); });
+    });
+  };
+  auto function = getOrBuildFunction(site.module, kernelName(isPacking ? "pack_f32" : "unpack_f32", description),
+                                     {pointer, pointer, integer}, build);
   func::CallOp::create(caller, function,
                        ValueRange{site.pointerOf(op.getX()), site.pointerOf(op.getResult()), panels.tokens});
 }
