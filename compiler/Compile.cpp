@@ -373,7 +373,7 @@ Expected<CompileResult> mlir::rt3::compilePruned(ModuleOp module, const CompileO
   EmitKind kind = options.stage == Stage::Llvm       ? EmitKind::LlvmIr
                   : options.stage == Stage::Assembly ? EmitKind::Assembly
                                                      : EmitKind::Object;
-  auto code = emit(module, options.device, result.program, kind);
+  auto code = emit(module, options.device, result.program, kind, &result.loops);
   if (!code)
     return code.takeError();
   (options.stage == Stage::Library ? result.object : result.text) = std::move(*code);

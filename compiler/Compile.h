@@ -7,7 +7,7 @@
 #define RT3_COMPILER_COMPILE_H
 
 #include "codegen/devices/Device.h"
-#include "codegen/emit/EmitProgram.h"
+#include "codegen/emit/EmitObject.h"
 #include "compiler/onnx/Import.h"
 #include "compiler/prune/Calibrate.h"
 #include "compiler/prune/Levels.h"
@@ -61,6 +61,7 @@ struct CompileResult {
   std::string weights; // The bundle's section.
   std::vector<LayerReport> layers;
   std::vector<OtherReport> others; // Of one level.
+  LoopCounts loops;
   int64_t unfoldedCount = 0;       // Constant ops left for run time by the budget.
 };
 

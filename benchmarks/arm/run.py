@@ -18,8 +18,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = {"linear 768x3072": ("linear", "768x3072", "x=1x1..{0}x768"), "BERT layer 768": ("encoder", "1x768x3072", "x=1x1..{0}x768")}
 # Type, target, and llvm-mca's models for its cycles.
-RUNS = [("f32", "neoverse-n1", "neoverse-n1,cortex-a55"), ("f16-sums", "neoverse-n1", "neoverse-n1,cortex-a55"),
-        ("int8", "neoverse-n1", "neoverse-n1,cortex-a55"), ("bf16", "neoverse-n2", "neoverse-n2"), ("int8", "neoverse-n2", "neoverse-n2")]
+RUNS = [("f32", "neoverse-n1", "neoverse-n1,cortex-a55"), ("f32", "cortex-a55", "cortex-a55"), ("f16-sums", "neoverse-n1", "neoverse-n1"),
+        ("f16-sums", "cortex-a55", "cortex-a55"), ("bf16", "neoverse-n2", "neoverse-n2"), ("int8", "neoverse-n1", "neoverse-n1"),
+        ("int8", "cortex-a55", "cortex-a55"), ("int8", "neoverse-n2", "neoverse-n2")]
 
 
 def command(*parts):
@@ -36,9 +37,9 @@ def measure(options):
         for weights, target, cpus in RUNS:
             print(f"{title}, {weights} for {target} ...", file=sys.stderr, flush=True)
             arguments = ["--type", weights, "--target", target, "--models", cpus, "--length", options.length, "--json",
-                         "--levels", ROOT / "benchmarks/models/layer-levels.json", "--shape", inputs.format(options.length)]
+                         "--build", options.build, "--levels", ROOT / "benchmarks/models/layer-levels.json", "--shape", inputs.format(options.length)]
             # ONNX Runtime is counted on the CPU that it knows, once per model.
-            arguments += ["--cpu", "neoverse-n1"] if weights == "f32" else ["--cpu", "max", "--without-onnxruntime"]
+            arguments += ["--cpu", "neoverse-n1"] if target == "neoverse-n1" and weights == "f32" else ["--cpu", "max", "--without-onnxruntime"]
             for row in json.loads(command(ROOT / "benchmarks/arm/count.py", model, *arguments)):
                 yield {"model": title, "type": "f32" if row["name"].startswith("ONNX") else weights, "target": target, **row}
 
@@ -88,6 +89,7 @@ def svg(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/arm")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

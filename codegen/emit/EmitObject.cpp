@@ -12,9 +12,11 @@
 #include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -53,8 +55,90 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
 }
 
+// LLVM's machine scheduler moves loads up, which in some kernels needs more registers
+// than there are. It has no switch but its command-line option.
+static void setMachineScheduler(bool isOn) {
+  auto &options = llvm::cl::getRegisteredOptions();
+  auto found = options.find("enable-misched");
+  if (found == options.end())
+    return;
+  found->second->reset();
+  if (!isOn)
+    found->second->addOccurrence(0, "enable-misched", "false");
+}
+
+// Writes code of `module`, which is used up.
+static llvm::Error write(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
+                         llvm::SmallVectorImpl<char> &buffer) {
+  llvm::raw_svector_ostream stream(buffer);
+  llvm::legacy::PassManager passes;
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
+    return llvm::createStringError("LLVM cannot write this kind of file for " + machine.getTargetTriple().str());
+  passes.run(module);
+  return llvm::Error::success();
+}
+
+// Turns the scheduler off for code whose loops use the stack less without it.
+static llvm::Expected<LoopCounts> chooseSchedule(const llvm::Module &module, llvm::TargetMachine &machine) {
+  LoopCounts best;
+  for (bool isOn : {true, false}) {
+    setMachineScheduler(isOn);
+    llvm::SmallVector<char, 0> text;
+    if (llvm::Error error = write(*llvm::CloneModule(module), machine, llvm::CodeGenFileType::AssemblyFile, text))
+      return std::move(error);
+    LoopCounts found = countLoops(StringRef(text.data(), text.size()));
+    if (isOn || found.stackAccesses < best.stackAccesses) {
+      best = found;
+      best.isScheduled = isOn;
+    }
+    if (best.stackAccesses == 0)
+      break;
+  }
+  setMachineScheduler(best.isScheduled);
+  return best;
+}
+
+LoopCounts mlir::rt3::countLoops(StringRef assembly) {
+  LoopCounts counts;
+  StringRef label;
+  int64_t stackAccesses = 0;
+  bool multiplies = false;
+  auto begin = [&](StringRef name) {
+    label = name;
+    stackAccesses = 0;
+    multiplies = false;
+  };
+  llvm::SmallVector<StringRef> lines;
+  assembly.split(lines, '\n');
+  for (StringRef line : lines) {
+    if (!line.starts_with("\t")) {
+      if (line.contains(':'))
+        begin(line.split(':').first);
+      continue;
+    }
+    line = line.split('#').first.split("//").first.trim(); // What follows is a comment, or on AArch64 a constant.
+    if (line.starts_with("."))
+      continue;
+    multiplies |=
+        llvm::any_of(ArrayRef<StringRef>{"fma", "fmla", "vfm", "dot", "smmla", "vpdp", "vdpbf", "pmadd", "mla"},
+                     [&](StringRef word) { return line.split('\t').first.contains(word); });
+    stackAccesses += line.contains("[sp") || line.contains("(%rsp") || line.contains("(%rbp");
+    // A branch to where its block begins.
+    if (label.empty() || !line.ends_with(label) ||
+        !(line.starts_with("b") || line.starts_with("cb") || line.starts_with("tb") || line.starts_with("j")))
+      continue;
+    if (multiplies) {
+      ++counts.loops;
+      counts.loopsWithStack += stackAccesses != 0;
+      counts.stackAccesses += stackAccesses;
+    }
+    begin({});
+  }
+  return counts;
+}
+
 llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &device, const ProgramDescription &program,
-                                            EmitKind kind) {
+                                            EmitKind kind, LoopCounts *counts) {
   initializeTargets();
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context, program.name);
@@ -97,12 +181,15 @@ llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &devic
   llvm::raw_svector_ostream stream(buffer);
   if (kind == EmitKind::LlvmIr) {
     stream << *llvmModule;
-  } else {
-    llvm::legacy::PassManager passes;
-    auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
-    if (machine->addPassesToEmitFile(passes, stream, nullptr, fileType))
-      return llvm::createStringError("LLVM cannot write this kind of file for " + device.triple);
-    passes.run(*llvmModule);
+    return std::string(buffer.begin(), buffer.end());
   }
+  auto loops = chooseSchedule(*llvmModule, *machine);
+  if (!loops)
+    return loops.takeError();
+  auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
+  if (llvm::Error error = write(*llvmModule, *machine, fileType, buffer))
+    return std::move(error);
+  if (counts)
+    *counts = *loops;
   return std::string(buffer.begin(), buffer.end());
 }

@@ -15,10 +15,21 @@ namespace mlir::rt3 {
 
 enum class EmitKind { LlvmIr, Assembly, Object };
 
+// Innermost loops that multiply, of one block, and how many load from or store to the
+// stack: what has no register costs time in every trip.
+struct LoopCounts {
+  int64_t loops = 0, loopsWithStack = 0, stackAccesses = 0;
+  bool isScheduled = true; // By LLVM's machine scheduler; else in the order of the source.
+};
+
+// Of assembly text, as LLVM writes it for AArch64 and x86-64.
+LoopCounts countLoops(llvm::StringRef assembly);
+
 // Translates `module`, adds the program's description, optimises, and returns
-// text or an object file.
+// text or an object file. Machine code is in the order, of two, in which loops use
+// the stack least; `counts`, if not null, gets what was found.
 llvm::Expected<std::string> emit(ModuleOp module, const Device &device, const ProgramDescription &program,
-                                 EmitKind kind);
+                                 EmitKind kind, LoopCounts *counts = nullptr);
 
 // Makes the dialects of `registry` translatable to LLVM IR.
 void registerTranslations(DialectRegistry &registry);

@@ -171,6 +171,8 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
   for (const OtherReport &other : result.others)
     out << " " << other.kind << " " << other.count;
   out << "\n";
+  out << llvm::formatv("{0} loops of products, {1} of them use the stack ({2} accesses)\n", result.loops.loops,
+                       result.loops.loopsWithStack, result.loops.stackAccesses);
   if (result.unfoldedCount)
     out << result.unfoldedCount << " constant ops are computed at run time, because folding them is over the budget\n";
   return text;
@@ -215,6 +217,9 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
                             {"weights_size", int64_t(result.program.weightsSize)},
                             {"workspace_size", int64_t(result.program.workspaceSize)},
                             {"unfolded_constant_ops", result.unfoldedCount},
+                            {"loops", result.loops.loops},
+                            {"loops_with_stack", result.loops.loopsWithStack},
+                            {"stack_accesses", result.loops.stackAccesses},
                             {"inputs", std::move(tensors[0])},
                             {"outputs", std::move(tensors[1])},
                             {"levels", std::move(levels)}};
