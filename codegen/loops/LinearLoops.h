@@ -55,6 +55,10 @@ func::FuncOp getStreamKernel(const CallSite &site, kernel::TileAttr tile, kernel
                              std::optional<kernel::Dot> dot, const std::string &form,
                              llvm::function_ref<void(LoopBuilder &, const TileArguments &)> build);
 
+// The kernel of `stream` for panels of which `vectors` vectors hold tokens.
+func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
+                           std::optional<kernel::Dot> dot, int64_t vectors);
+
 // The kernel of `stream` for one token, whose inputs are `width` floats apart.
 func::FuncOp getTokenKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
                             std::optional<kernel::Dot> dot, int64_t width);

@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
     "tests": ["dialects/", "codegen/", "compiler/", "rt3/", "tests/", "bundle.h", "byte_lm.h"],
-    "benchmarks": ["rt3/", "benchmarks/", "codegen/", "compiler/", "dialects/"],
+    "benchmarks": ["rt3/", "benchmarks/", "codegen/", "compiler/", "dialects/", "halide_linear_"],
 }
 # Foreign headers that only some folders may see.
 ONLY_IN = {
@@ -34,7 +34,7 @@ ONLY_IN = {
     "llvm/Target/": ["codegen/emit"],
     "lld/": ["codegen/emit"],
     "CLI/": ["compiler/rt3c.cpp"],
-    "Eigen/": ["compiler/prune"],
+    "Eigen/": ["compiler/prune", "benchmarks/kernels"],
 }
 MAX_LINES, MAX_SIZE = 600, 2_000_000
 

@@ -296,3 +296,21 @@ func.func @token_without_keys_of_earlier_runs(%q: !rt3_kernel.buffer<tensor<1x1x
          !rt3_kernel.buffer<tensor<72x1xf32>, 0>) -> !rt3_kernel.buffer<tensor<1x1x8xf32>, 1>
   return
 }
+// -----
+// layer_norm C3
+func.func @largest_of_integers(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>, %s: !rt3_kernel.buffer<tensor<8xf32>, 0>, %l: !rt3_kernel.buffer<tensor<24xi32>, 0>) {
+  // expected-error@+1 {{largest is '!rt3_kernel.buffer<tensor<24xi32>, 0>'}}
+  %y = rt3_kernel.layer_norm %x, %s, %s largest %l epsilon = 1.0e-5
+      : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>, !rt3_kernel.buffer<tensor<8xf32>, 0>, !rt3_kernel.buffer<tensor<8xf32>, 0>, !rt3_kernel.buffer<tensor<24xi32>, 0>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
+  return
+}
+// -----
+// linear C9
+rt3_kernel.weights @w dense<0> : tensor<256xi8>
+func.func @largest_without_an_epilogue(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>, %l: !rt3_kernel.buffer<tensor<24xf32>, 0>) {
+  // expected-error@+1 {{without an activation}}
+  %y = rt3_kernel.linear "l" %x largest %l tile = <rows = 4, vectors = 3, lanes = 8, isa = "avx2"> streams = [
+      #rt3_kernel.stream<weights = @w, rows = 4, columns = 1, range = 8, pass = 4, gathered = false, patterns = []>]
+      : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>, !rt3_kernel.buffer<tensor<24xf32>, 0>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
+  return
+}
