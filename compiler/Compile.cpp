@@ -6,6 +6,7 @@
 #include "codegen/emit/EmitObject.h"
 #include "compiler/interpreter/FoldPositions.h"
 #include "compiler/prune/PruneLevels.h"
+#include "compiler/prune/RebuildLevels.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/kernel/Kernel.h"
 #include "rt3/rt3.h"
@@ -327,7 +328,9 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
   return result;
 }
 
-Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options) {
+Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt) {
+  if (options.plan)
+    return applyPlan(module, *options.plan);
   graph::PruningUnits units = pruningUnits(options.device);
   if (!options.readCalibration)
     return pruneLevels(module, options.levels, units);
@@ -338,7 +341,14 @@ Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options) {
   auto calibration = calibrate(function, *samples);
   if (!calibration)
     return calibration.takeError();
-  return pruneLevels(module, options.levels, units, &*calibration);
+  if (Error error = pruneLevels(module, options.levels, units, &*calibration))
+    return error;
+  auto layers = rebuildLevels(function, *samples);
+  if (!layers)
+    return layers.takeError();
+  if (rebuilt)
+    *rebuilt = std::move(*layers);
+  return Error::success();
 }
 
 Expected<CompileResult> mlir::rt3::compileGraph(ModuleOp module, const CompileOptions &options) {

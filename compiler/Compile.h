@@ -9,8 +9,10 @@
 #include "codegen/devices/Device.h"
 #include "codegen/emit/EmitObject.h"
 #include "compiler/onnx/Import.h"
+#include "compiler/plan/Plan.h"
 #include "compiler/prune/Calibrate.h"
 #include "compiler/prune/Levels.h"
+#include "compiler/prune/RebuildLevels.h"
 
 #include "mlir/IR/MLIRContext.h"
 
@@ -29,6 +31,8 @@ struct CompileOptions {
   std::vector<std::string> keepF32;
   // Pruned layers are compiled sparse even where dense is predicted to be faster.
   bool keepsSparse = false;
+  // Instead of pruning: what each level keeps; its levels are `levels`.
+  std::shared_ptr<const Plan> plan;
   // Reads inputs for the model's function to calibrate pruning with; none: by
   // magnitude.
   std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)> readCalibration;
@@ -62,7 +66,7 @@ struct CompileResult {
   std::vector<LayerReport> layers;
   std::vector<OtherReport> others; // Of one level.
   LoopCounts loops;
-  int64_t unfoldedCount = 0;       // Constant ops left for run time by the budget.
+  int64_t unfoldedCount = 0; // Constant ops left for run time by the budget.
 };
 
 // All dialects and translations that the stages use.
@@ -84,8 +88,9 @@ llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::Str
 // unsupported nodes gives problems.
 llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path, const CompileOptions &options);
 
-// Prunes a fused module to the levels of the options, calibrated if they say so.
-llvm::Error prune(ModuleOp module, const CompileOptions &options);
+// Prunes a fused module to the levels of the options, calibrated if they say so, or by
+// their plan. `rebuilt`, if not null, gets what calibration has come to.
+llvm::Error prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt = nullptr);
 
 // The stages behind importing, for a module of rt3_graph with one function;
 // levels are those of `options`. The module is used up.

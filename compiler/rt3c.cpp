@@ -35,6 +35,7 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
 static void addTargetOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
+  app->add_option("--plan", options.plan, "instead: folder that rt3c prune wrote");
   app->add_option("--type", options.type,
                   "of linear layers: f32; f16 (weights alone); f16-sums or bf16 (activations too, where the target "
                   "can); int8 (activations quantised per token)")
@@ -63,13 +64,19 @@ int main(int argc, char **argv) {
   compileApp->add_option("--name", compile.name, "C identifier for symbols and files; none: from the file's name");
   compileApp->add_option("--emit", compile.emit, "print a stage instead: graph, kernel, llvm, asm, object");
 
+  PruneVerb prune;
+  CLI::App *pruneApp = app.add_subcommand("prune", "write a plan: what each level keeps, and its weights");
+  addModelOptions(pruneApp, prune.model);
+  addTargetOptions(pruneApp, prune.model);
+  pruneApp->add_option("-o,--out", prune.out, "folder for the plan")->capture_default_str();
+
   CheckVerb check;
   CLI::App *checkApp = app.add_subcommand("check", "say what is not supported, without compiling");
   addModelOptions(checkApp, check.model);
 
   InspectVerb inspect;
-  CLI::App *inspectApp = app.add_subcommand("inspect", "print what a bundle holds");
-  inspectApp->add_option("bundle", inspect.bundle, ".rt3 file")->required();
+  CLI::App *inspectApp = app.add_subcommand("inspect", "print what a bundle or a plan holds");
+  inspectApp->add_option("bundle", inspect.bundle, ".rt3 file, or folder of a plan")->required();
   inspectApp->add_flag("--json", inspect.asJson, "print JSON");
 
   RunVerb run;
@@ -154,6 +161,8 @@ int main(int argc, char **argv) {
   }
   if (*compileApp)
     return runCompile(compile);
+  if (*pruneApp)
+    return runPrune(prune);
   if (*checkApp)
     return runCheck(check);
   if (*inspectApp)

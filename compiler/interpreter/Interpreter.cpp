@@ -165,15 +165,18 @@ static double apply(graph::BinaryKind kind, double x, double y, bool isInteger) 
   llvm_unreachable("every kind is above");
 }
 
-namespace {
-
-class Interpreter {
+class mlir::rt3::Interpreter {
 public:
-  explicit Interpreter(const InterpreterOptions &options) : options(options) {}
+  using Values = std::map<void *, HostTensor>;
 
-  std::map<void *, HostTensor> values;
+  Interpreter(const InterpreterOptions &options, std::shared_ptr<Values> constants)
+      : options(options), constants(std::move(constants)) {}
 
-  HostTensor &valueOf(mlir::Value value) { return values[value.getAsOpaquePointer()]; }
+  HostTensor &valueOf(mlir::Value value) {
+    bool isConstant = bool(value.getDefiningOp<graph::ConstantOp>());
+    return (isConstant ? *constants : values)[value.getAsOpaquePointer()];
+  }
+  void forget(mlir::Value value) { values.erase(value.getAsOpaquePointer()); }
 
   // Shape of a result with the free dimension filled in.
   std::vector<int64_t> shapeOf(mlir::Value value) {
@@ -186,6 +189,8 @@ public:
 
   // Whether the op is one that is known; its result is then set.
   bool run(Operation *op) {
+    if (isa<graph::ConstantOp>(op) && constants->count(op->getResult(0).getAsOpaquePointer()))
+      return true; // Another execution has it.
     return llvm::TypeSwitch<Operation *, bool>(op)
         .Case<graph::ConstantOp, graph::UnaryOp, graph::BinaryOp, graph::SelectOp, graph::CastOp, graph::ReshapeOp,
               graph::TransposeOp, graph::SliceOp, graph::ConcatOp, graph::ExpandOp, graph::GatherOp, graph::IotaOp,
@@ -425,6 +430,8 @@ private:
 
   // The weights at the level, before its mask.
   std::vector<double> weightsOf(graph::LinearOp op) {
+    if (const std::vector<float> *own = options.weights ? options.weights(op) : nullptr)
+      return std::vector<double>(own->begin(), own->end());
     ArrayAttr levels = op.getLevelsAttr();
     if (options.level && levels)
       if (ElementsAttr own = graph::encodingWeights(levels[std::min<size_t>(*options.level, levels.size() - 1)]))
@@ -536,24 +543,46 @@ private:
   }
 
   InterpreterOptions options;
+
+public:
+  std::shared_ptr<Values> constants; // Of all executions of a function.
+
+private:
+  Values values;
 };
 
-} // namespace
+Execution::Execution(const InterpreterOptions &options, Execution *constantsOf)
+    : interpreter(std::make_unique<Interpreter>(options, constantsOf ? constantsOf->interpreter->constants
+                                                                     : std::make_shared<Interpreter::Values>())) {}
+Execution::Execution(Execution &&) = default;
+Execution::~Execution() = default;
+
+void Execution::set(mlir::Value argument, HostTensor tensor) { interpreter->valueOf(argument) = std::move(tensor); }
+
+const HostTensor &Execution::valueOf(mlir::Value value) const { return interpreter->valueOf(value); }
+
+void Execution::forget(mlir::Value value) { interpreter->forget(value); }
+
+llvm::Error Execution::run(Operation &op) {
+  if (!interpreter->run(&op))
+    return llvm::createStringError("the interpreter has no function for " + op.getName().getStringRef());
+  return llvm::Error::success();
+}
 
 llvm::Expected<std::vector<HostTensor>>
 mlir::rt3::interpret(func::FuncOp function, const std::vector<HostTensor> &inputs, const InterpreterOptions &options) {
-  Interpreter interpreter(options);
+  Execution execution(options);
   for (auto [argument, input] : llvm::zip_equal(function.getArguments(), inputs))
-    interpreter.valueOf(argument) = input;
+    execution.set(argument, input);
   for (Operation &op : function.getBody().front()) {
     if (auto result = dyn_cast<func::ReturnOp>(op)) {
       std::vector<HostTensor> outputs;
       for (mlir::Value value : result.getOperands())
-        outputs.push_back(interpreter.valueOf(value));
+        outputs.push_back(execution.valueOf(value));
       return outputs;
     }
-    if (!interpreter.run(&op))
-      return llvm::createStringError("the interpreter has no function for " + op.getName().getStringRef());
+    if (llvm::Error error = execution.run(op))
+      return std::move(error);
   }
   return llvm::createStringError("the function does not return");
 }
@@ -561,7 +590,7 @@ mlir::rt3::interpret(func::FuncOp function, const std::vector<HostTensor> &input
 std::optional<HostTensor> mlir::rt3::interpretOp(Operation &op, ArrayRef<HostTensor> operands, int64_t length) {
   InterpreterOptions options;
   options.length = length;
-  Interpreter interpreter(options);
+  Interpreter interpreter(options, std::make_shared<Interpreter::Values>());
   for (auto [value, tensor] : llvm::zip_equal(op.getOperands(), operands))
     interpreter.valueOf(value) = tensor;
   if (!interpreter.run(&op))

@@ -12,6 +12,7 @@
 #include "llvm/Support/Error.h"
 
 #include <functional>
+#include <memory>
 
 namespace mlir::rt3 {
 
@@ -31,8 +32,30 @@ struct InterpreterOptions {
   int64_t length = 1;
   // The level whose encodings mask the weights; none: all weights.
   std::optional<unsigned> level;
+  // Weights that a layer has instead of its own at the level; null: its own.
+  std::function<const std::vector<float> *(graph::LinearOp)> weights;
   // Called before each linear layer with its input.
   std::function<void(graph::LinearOp, const HostTensor &)> onLinear;
+};
+
+// A function under way, op by op, on one sample.
+class Execution {
+public:
+  // Executions of one function may share its constants.
+  explicit Execution(const InterpreterOptions &options, Execution *constantsOf = nullptr);
+  Execution(Execution &&);
+  ~Execution();
+
+  // Sets an argument.
+  void set(Value argument, HostTensor tensor);
+  const HostTensor &valueOf(Value value) const;
+  // Forgets a value that is not needed any more.
+  void forget(Value value);
+  // Runs one op, whose operands are there. An error names an op that is not known.
+  llvm::Error run(Operation &op);
+
+private:
+  std::unique_ptr<class Interpreter> interpreter;
 };
 
 // Runs `function` on `inputs`. Errors name the op that cannot be run.

@@ -20,34 +20,22 @@ using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 static constexpr double kDampening = 0.01;
 
-namespace {
+Progress::Progress(const char *what, size_t count)
+    : what(what), count(count), isShown(llvm::sys::Process::StandardErrIsDisplayed()),
+      begin(std::chrono::steady_clock::now()) {}
 
-// A line on a terminal that says how far long work is.
-class Progress {
-public:
-  Progress(const char *what, size_t count)
-      : what(what), count(count), isShown(llvm::sys::Process::StandardErrIsDisplayed()) {}
-  ~Progress() {
-    if (isShown)
-      llvm::errs() << "\r\033[K";
-  }
+Progress::~Progress() {
+  if (isShown)
+    llvm::errs() << "\r\033[K";
+}
 
-  void show(size_t done) {
-    if (!isShown || done == 0)
-      return;
-    double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    llvm::errs() << llvm::formatv("\r{0}: {1} of {2}, {3:f0} s left  ", what, done, count,
-                                  elapsed / done * (count - done));
-  }
-
-private:
-  const char *what;
-  size_t count;
-  bool isShown;
-  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
-};
-
-} // namespace
+void Progress::show(size_t done) {
+  if (!isShown || done == 0)
+    return;
+  double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  llvm::errs() << llvm::formatv("\r{0}: {1} of {2}, {3:f0} s left  ", what, done, count,
+                                elapsed / done * (count - done));
+}
 
 llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples) {
   if (samples.empty())
@@ -116,19 +104,17 @@ Saliency InverseMoments::saliency(llvm::ArrayRef<float> weights, int64_t outputs
 
 static constexpr int kSweeps = 3;
 
-// Lowers the dampened error of `w`, or of the masked weights where theirs is lower.
-static void descend(const Eigen::Map<const Matrix> &h, const Matrix &dense, const Mask &mask, Matrix &w) {
+// Lowers the dampened error of `w`, or of `start` where that is lower.
+static void descend(const Eigen::Map<const Matrix> &h, const Matrix &target, const Matrix &start, const Mask &mask,
+                    Matrix &w) {
   int64_t inputs = w.rows(), outputs = w.cols();
-  Matrix masked = dense;
-  for (int64_t i = 0; i < masked.size(); ++i)
-    masked.data()[i] = mask[i] ? masked.data()[i] : 0;
   // Half the gradient is H times the difference.
-  Matrix change = w - dense, maskedChange = masked - dense;
-  Matrix gradient = h * change, maskedGradient = h * maskedChange;
+  Matrix change = w - target, startChange = start - target;
+  Matrix gradient = h * change, startGradient = h * startChange;
   for (int64_t n = 0; n < outputs; ++n)
-    if (maskedChange.col(n).dot(maskedGradient.col(n)) < change.col(n).dot(gradient.col(n))) {
-      w.col(n) = masked.col(n);
-      gradient.col(n) = maskedGradient.col(n);
+    if (startChange.col(n).dot(startGradient.col(n)) < change.col(n).dot(gradient.col(n))) {
+      w.col(n) = start.col(n);
+      gradient.col(n) = startGradient.col(n);
     }
   Eigen::RowVectorXd step(outputs);
   for (int sweep = 0; sweep < kSweeps; ++sweep)
@@ -140,32 +126,53 @@ static void descend(const Eigen::Map<const Matrix> &h, const Matrix &dense, cons
     }
 }
 
-std::vector<float> InverseMoments::rebuild(llvm::ArrayRef<float> weights, int64_t outputs, const Mask &mask) const {
-  Matrix w = Eigen::Map<const Weights>(weights.data(), inputs, outputs).cast<double>();
+static Matrix toMatrix(llvm::ArrayRef<float> values, int64_t outputs) {
+  return Eigen::Map<const Weights>(values.data(), values.size() / outputs, outputs).cast<double>();
+}
+
+static std::vector<float> toVector(const Matrix &matrix) {
+  std::vector<float> result(matrix.size());
+  Eigen::Map<Weights>(result.data(), matrix.rows(), matrix.cols()) = matrix.cast<float>();
+  return result;
+}
+
+std::vector<float> InverseMoments::rebuild(llvm::ArrayRef<float> weights, int64_t outputs, const Mask &mask,
+                                           llvm::ArrayRef<float> fixed) const {
+  Matrix target = toMatrix(weights, outputs), w = target, start = target;
+  for (int64_t i = 0; i < start.size(); ++i)
+    start.data()[i] = mask[i] ? start.data()[i] : fixed.empty() ? 0 : fixed[i];
   Eigen::Map<const Matrix> u(factor.data(), inputs, inputs);
   Eigen::RowVectorXd error(outputs);
   for (int64_t k = 0; k < inputs; ++k) {
     for (int64_t n = 0; n < outputs; ++n) {
-      bool isKept = mask[k * outputs + n];
-      error[n] = isKept ? 0 : w(k, n) / u(k, k);
-      w(k, n) = isKept ? w(k, n) : 0;
+      double kept = mask[k * outputs + n] ? w(k, n) : start(k, n);
+      error[n] = (w(k, n) - kept) / u(k, k);
+      w(k, n) = kept;
     }
     int64_t left = inputs - k - 1;
     w.bottomRows(left).noalias() -= u.row(k).tail(left).transpose() * error;
   }
-  Matrix dense = Eigen::Map<const Weights>(weights.data(), inputs, outputs).cast<double>();
-  descend(Eigen::Map<const Matrix>(moments.data(), inputs, inputs), dense, mask, w);
-  std::vector<float> result(weights.size());
-  Eigen::Map<Weights>(result.data(), inputs, outputs) = w.cast<float>();
-  return result;
+  descend(Eigen::Map<const Matrix>(moments.data(), inputs, inputs), target, start, mask, w);
+  return toVector(w);
+}
+
+std::vector<float> InverseMoments::retarget(llvm::ArrayRef<float> weights, int64_t outputs,
+                                            llvm::ArrayRef<double> difference) const {
+  Matrix w = toMatrix(weights, outputs);
+  Eigen::Map<const Matrix> d(difference.data(), inputs, inputs), u(factor.data(), inputs, inputs);
+  Matrix product = d * w;
+  Matrix half = u.triangularView<Eigen::Upper>() * product;
+  return toVector(w + u.transpose() * half);
+}
+
+double InverseMoments::error(llvm::ArrayRef<float> a, llvm::ArrayRef<float> b, int64_t outputs) const {
+  Matrix difference = toMatrix(a, outputs) - toMatrix(b, outputs);
+  return difference.cwiseProduct(Eigen::Map<const Matrix>(moments.data(), inputs, inputs) * difference).sum();
 }
 
 double mlir::rt3::outputError(const InputMoments &moments, llvm::ArrayRef<float> a, llvm::ArrayRef<float> b,
                               int64_t outputs) {
-  auto matrix = [&](llvm::ArrayRef<float> values) {
-    return Eigen::Map<const Weights>(values.data(), moments.inputs, outputs).cast<double>();
-  };
-  Matrix difference = matrix(a) - matrix(b);
+  Matrix difference = toMatrix(a, outputs) - toMatrix(b, outputs);
   Eigen::Map<const Matrix> h(moments.sums.data(), moments.inputs, moments.inputs);
   return difference.cwiseProduct(h * difference).sum();
 }

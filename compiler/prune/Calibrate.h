@@ -9,6 +9,7 @@
 #include "compiler/interpreter/Interpreter.h"
 #include "compiler/prune/Masks.h"
 
+#include <chrono>
 #include <memory>
 
 namespace mlir::rt3 {
@@ -28,6 +29,20 @@ struct InputMoments {
 // Moments by layer; layers that read the same tensor share theirs.
 using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
 
+// A line on a terminal that says how far long work is.
+class Progress {
+public:
+  Progress(const char *what, size_t count);
+  ~Progress();
+  void show(size_t done);
+
+private:
+  const char *what;
+  size_t count;
+  bool isShown;
+  std::chrono::steady_clock::time_point begin;
+};
+
 // Runs `function`, dense, on all samples. Shows its progress on a terminal.
 //
 // Errors: no sample, inputs that make a layer's NaN or infinite.
@@ -43,11 +58,20 @@ public:
   // are set anew: w^2 / H^-1[k, k] (Hassibi and Stork, Optimal Brain Surgeon, 1993).
   Saliency saliency(llvm::ArrayRef<float> weights, int64_t outputs) const;
 
-  // The weights under `mask` (K x N). First input by input: what goes is made up for by
-  // the inputs behind it (Frantar and Alistarh, SparseGPT, 2023, without its blocks).
-  // Then sweeps of coordinate descent over all kept weights, towards least squares,
-  // from there or from the masked weights, whichever is nearer: never worse than those.
-  std::vector<float> rebuild(llvm::ArrayRef<float> weights, int64_t outputs, const Mask &mask) const;
+  // Weights that are free only where `mask` (K x N) is 1; elsewhere they are `fixed`, or 0
+  // if that is empty. First input by input: what is lost is made up for by the inputs
+  // behind it (Frantar and Alistarh, SparseGPT, 2023, without its blocks). Then sweeps of
+  // coordinate descent over all free weights, towards least squares, from there or from
+  // `weights` where free, whichever is nearer: never worse than those.
+  std::vector<float> rebuild(llvm::ArrayRef<float> weights, int64_t outputs, const Mask &mask,
+                             llvm::ArrayRef<float> fixed = {}) const;
+
+  // The weights, all free, whose outputs x' W' are nearest to x W, where these are the
+  // moments of x' and `difference` (K x K) is the sum of x'ᵀ (x - x'): dampened towards W.
+  std::vector<float> retarget(llvm::ArrayRef<float> weights, int64_t outputs, llvm::ArrayRef<double> difference) const;
+
+  // The squared output error between weights, dampened.
+  double error(llvm::ArrayRef<float> a, llvm::ArrayRef<float> b, int64_t outputs) const;
 
 private:
   int64_t inputs;

@@ -204,3 +204,19 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     return plan;
   return llvm::createStringError(llvm::join(faults, "\n  "));
 }
+
+json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
+  json::Array levels, denseLayers(plan.denseLayers);
+  for (const LevelSpec &level : plan.levels) {
+    json::Object entry{{"name", level.name}, {"scheme", schemeName(level.scheme)}, {"density", level.density}};
+    for (auto [field, number] :
+         {std::pair("frequency_khz", level.frequencyKhz), {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw}})
+      if (number != 0) // Unknown.
+        entry[field] = number;
+    if (level.scheme == Scheme::Pattern || level.scheme == Scheme::BlockPattern)
+      entry["pattern"] = json::Object{{"rows", level.rows}, {"columns", level.columns}, {"count", level.patternCount}};
+    levels.push_back(std::move(entry));
+  }
+  return json::Object{
+      {"nested", plan.isNested}, {"dense_layers", std::move(denseLayers)}, {"levels", std::move(levels)}};
+}

@@ -7,6 +7,7 @@
 
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include "llvm/Support/JSON.h"
 
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ struct LevelPlan {
   int64_t minWeights = 4096;
   std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.
 };
+
+// The text of levels.json for a plan.
+llvm::json::Object levelsJson(const LevelPlan &plan);
 
 // Reads levels.json. An error lists all faults, each with its place.
 llvm::Expected<LevelPlan> parseLevels(llvm::StringRef json);

@@ -126,28 +126,6 @@ private:
     return inverse;
   }
 
-  // Values of a layer under `mask` (K x N, per weight), or null for its own.
-  ElementsAttr rebuiltWeights(const Layer &layer, ArrayRef<char> mask) {
-    if (!layer.inverse)
-      return {};
-    graph::LinearOp op = layer.op;
-    std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights())), masked = weights;
-    Mask kept(mask.begin(), mask.end());
-    for (size_t i = 0; i < masked.size(); ++i)
-      masked[i] = kept[i] ? masked[i] : 0;
-    int64_t outputs = layer.saliency.outputs;
-    std::vector<float> rebuilt = layer.inverse->rebuild(weights, outputs, kept);
-    const InputMoments &moments = *calibration->find(op)->second;
-    // Rounding of a matrix that is close to singular could make it worse.
-    if (!(outputError(moments, weights, rebuilt, outputs) < outputError(moments, weights, masked, outputs)))
-      return {};
-    for (float &value : rebuilt)
-      value = graph::rounded(value, op.getPrecision());
-    auto type = cast<RankedTensorType>(op.getWeights().getType());
-    return graph::makeResource(type, "rebuilt",
-                               ArrayRef(reinterpret_cast<const char *>(rebuilt.data()), 4 * rebuilt.size()));
-  }
-
   graph::PruningUnit unitOf(graph::LinearOp op) {
     auto found = op.getPrecision() ? units.find(*op.getPrecision()) : units.end();
     return found == units.end() ? graph::PruningUnit() : found->second;
@@ -309,10 +287,9 @@ private:
     const LevelSpec &level = plan.levels[index];
     if (level.scheme == Scheme::Dense) // Zeros without structure.
       return graph::BlockEncodingAttr::get(context, 1, elements, nullptr);
-    ElementsAttr weights = rebuiltWeights(layer, bytes);
     if (level.scheme == Scheme::Block)
-      return graph::BlockEncodingAttr::get(context, 8, elements, weights);
-    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements, weights);
+      return graph::BlockEncodingAttr::get(context, 8, elements, nullptr);
+    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements, nullptr);
   }
 
   ModuleOp module;
@@ -330,10 +307,6 @@ private:
 
 llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
                                    const Calibration *calibration) {
-  if (calibration && plan.isNested)
-    return llvm::createStringError(
-        "levels.json: \"nested\" levels share their values, a calibration gives each its own; "
-        "set it to false or leave out --calib");
   return LevelPruner(module, plan, units, calibration).prune();
 }
 

@@ -18,11 +18,9 @@ namespace mlir::rt3 {
 //
 // Zeros that the weights contain already stay zeros and go first. A layer stays
 // dense, with a reason, if the plan says so or if it is too small to gain.
-// With a calibration of the module's layers, saliency is of second order, and each
-// level gets values of its own that make up for what is gone; levels are then not
-// nested.
-// Errors: weights that are NaN or infinite, with layer and place; a calibration of
-// nested levels.
+// With a calibration of the module's layers, saliency is of second order; values are
+// rebuilt by rebuildLevels.
+// Errors: weights that are NaN or infinite, with layer and place.
 //
 // `units`: what the target wants kept or dropped together; others: single weights.
 llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,

@@ -374,13 +374,23 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   auto levels = chooseLevels(verb.model);
   if (!levels)
     return fail(kExitBadInput, llvm::toString(levels.takeError()));
+  CompileOptions options;
+  options.levels = *levels;
+  auto device = verb.model.target.empty() ? hostDevice() : findDevice(verb.model.target);
+  if (!device)
+    return fail(kExitUsage, llvm::toString(device.takeError()));
+  options.device = *device;
+  if (llvm::Error error = chooseTypes(verb.model, options))
+    return fail(kExitUsage, llvm::toString(std::move(error)));
+  if (llvm::Error error = choosePlan(verb.model, options))
+    return fail(std::move(error));
   auto loaded = LoadedModel::load(verb.folder);
   if (!loaded)
     return fail(kExitBadInput, llvm::toString(loaded.takeError()));
   const rt3_program_t &program = (*loaded)->program();
-  if (program.level_count != levels->levels.size())
-    return fail(kExitUsage, "the library has " + llvm::Twine(program.level_count) + " levels, --levels gives " +
-                                llvm::Twine(levels->levels.size()));
+  if (program.level_count != options.levels.levels.size())
+    return fail(kExitUsage, "the library has " + llvm::Twine(program.level_count) +
+                                " levels, --levels or --plan gives " + llvm::Twine(options.levels.levels.size()));
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
@@ -405,14 +415,6 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   comparison.makeInputs(program);
   if (llvm::Error error = comparison.compareFused(*imported->module->getOps<func::FuncOp>().begin(), function))
     return fail(kExitInternal, llvm::toString(std::move(error)));
-  CompileOptions options;
-  options.levels = *levels;
-  auto device = verb.model.target.empty() ? hostDevice() : findDevice(verb.model.target);
-  if (!device)
-    return fail(kExitUsage, llvm::toString(device.takeError()));
-  options.device = *device;
-  if (llvm::Error error = chooseTypes(verb.model, options))
-    return fail(kExitUsage, llvm::toString(std::move(error)));
   if (llvm::Error error = quantize(*fused, options))
     return fail(std::move(error));
   comparison.setTolerance(*fused);

@@ -69,6 +69,8 @@ ExitCode mlir::rt3::runCompile(const CompileVerb &verb) {
   options.levels = *levels;
   if (llvm::Error error = chooseTypes(verb.model, options))
     return fail(kExitUsage, llvm::toString(std::move(error)));
+  if (llvm::Error error = choosePlan(verb.model, options))
+    return fail(std::move(error));
   std::string name = verb.name.empty() ? llvm::sys::path::stem(verb.model.model).str() : verb.name;
   options.name = sanitizeIdentifier(name);
   if (!verb.name.empty() && options.name != verb.name)

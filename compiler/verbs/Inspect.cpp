@@ -6,6 +6,7 @@
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -26,7 +27,49 @@ static llvm::StringRef kindName(uint32_t kind) {
   }
 }
 
+// What a plan says of each level: layers by scheme, and weights kept.
+static ExitCode inspectPlan(const InspectVerb &verb) {
+  auto plan = readPlanFolder(verb.bundle);
+  if (!plan)
+    return fail(kExitBadInput, llvm::toString(plan.takeError()));
+  llvm::json::Array list;
+  if (!verb.asJson)
+    llvm::outs() << llvm::formatv("{0}: plan of {1}, {2}, {3} layers, {4}\n", verb.bundle, plan->model, plan->precision,
+                                  plan->layers.size(),
+                                  plan->levels.isNested ? "nested" : "levels with values of their own");
+  for (auto [i, level] : llvm::enumerate(plan->levels.levels)) {
+    int64_t kept = 0, all = 0, dense = 0, rebuilt = 0;
+    for (const PlannedLayer &layer : plan->layers) {
+      const PlannedLevel &own = layer.levels[i];
+      int64_t size = layer.inputs * layer.outputs;
+      all += size;
+      kept += own.mask.empty() ? size : llvm::count(own.mask, 1);
+      dense += own.mask.empty();
+      rebuilt += !own.values.empty() || !layer.values.empty();
+    }
+    double density = all ? double(kept) / all : 1;
+    list.push_back(llvm::json::Object{{"name", level.name},
+                                      {"scheme", schemeName(level.scheme)},
+                                      {"density", density},
+                                      {"dense_layers", dense},
+                                      {"rebuilt_layers", rebuilt}});
+    if (!verb.asJson)
+      llvm::outs() << llvm::formatv(
+          "  level {0} {1,-12} {2,-6} {3:f1} % of weights, {4} layers dense, {5} with new values\n", i, level.name,
+          schemeName(level.scheme), 100 * density, dense, rebuilt);
+  }
+  if (verb.asJson)
+    llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(llvm::json::Object{{"plan", verb.bundle},
+                                                                                  {"model", plan->model},
+                                                                                  {"type", plan->precision},
+                                                                                  {"nested", plan->levels.isNested},
+                                                                                  {"levels", std::move(list)}}));
+  return kExitOk;
+}
+
 ExitCode mlir::rt3::runInspect(const InspectVerb &verb) {
+  if (llvm::sys::fs::is_directory(verb.bundle))
+    return inspectPlan(verb);
   auto bytes = readFile(verb.bundle);
   if (!bytes)
     return fail(kExitBadInput, llvm::toString(bytes.takeError()));

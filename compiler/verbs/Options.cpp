@@ -67,6 +67,34 @@ llvm::Expected<Device> mlir::rt3::chooseDevice(const ModelOptions &options) {
   return device;
 }
 
+llvm::Expected<Plan> mlir::rt3::readPlanFolder(const std::string &folder) {
+  auto json = readFile(folder + "/" + kPlanJson.str()), weights = readFile(folder + "/" + kPlanWeights.str());
+  if (!json || !weights)
+    return llvm::joinErrors(json.takeError(), weights.takeError());
+  auto plan = readPlan(*json, *weights);
+  if (!plan)
+    return llvm::createStringError(folder + ": " + llvm::toString(plan.takeError()));
+  return plan;
+}
+
+llvm::Error mlir::rt3::choosePlan(const ModelOptions &options, CompileOptions &out) {
+  if (options.plan.empty())
+    return llvm::Error::success();
+  for (auto [option, value] : {std::pair("--levels", &options.levels), {"--calib", &options.calibration}})
+    if (!value->empty())
+      return llvm::make_error<onnx::OptionFault>(
+          std::string(option) + " and --plan exclude each other: a plan has both", llvm::inconvertibleErrorCode());
+  auto plan = readPlanFolder(options.plan);
+  if (!plan)
+    return plan.takeError();
+  std::string type = out.precision ? graph::stringifyPrecision(*out.precision).str() : "f32";
+  if (type != plan->precision)
+    llvm::errs() << "rt3c: warning: the plan was made for --type " << plan->precision << ", this is " << type << "\n";
+  out.levels = plan->levels;
+  out.plan = std::make_shared<Plan>(std::move(*plan));
+  return llvm::Error::success();
+}
+
 llvm::Expected<LevelPlan> mlir::rt3::chooseLevels(const ModelOptions &options) {
   if (options.levels.empty()) {
     LevelPlan plan;

@@ -39,12 +39,17 @@ struct ModelOptions {
   std::string type = "f32"; // Or f16, int8.
   std::vector<std::string> keepF32;
   std::string calibration; // A folder; empty: none.
+  std::string plan;        // A folder that prune wrote; empty: none.
   bool asJson = false;
 };
 
 struct CompileVerb {
   ModelOptions model;
   std::string out = "out", name, emit;
+};
+struct PruneVerb {
+  ModelOptions model;
+  std::string out = "plan";
 };
 struct CheckVerb {
   ModelOptions model;
@@ -90,6 +95,7 @@ struct CompareVerb {
 };
 
 ExitCode runCompile(const CompileVerb &verb);
+ExitCode runPrune(const PruneVerb &verb);
 ExitCode runCheck(const CheckVerb &verb);
 ExitCode runInspect(const InspectVerb &verb);
 ExitCode runRun(const RunVerb &verb);
@@ -111,6 +117,10 @@ llvm::Expected<onnx::ImportOptions> importOptions(const ModelOptions &options);
 
 // --type, --keep-f32 and --keep-sparse.
 llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out);
+
+// Reads --plan, if it is given, behind chooseTypes.
+llvm::Error choosePlan(const ModelOptions &options, CompileOptions &out);
+llvm::Expected<Plan> readPlanFolder(const std::string &folder);
 
 // What reads the samples of --calib; null without it.
 std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>

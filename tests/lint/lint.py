@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "compiler/onnx": ["dialects/graph/", "compiler/onnx/"],
     "compiler/interpreter": ["dialects/graph/", "compiler/interpreter/"],
     "compiler/prune": ["dialects/graph/", "compiler/interpreter/", "compiler/prune/"],
+    "compiler/plan": ["dialects/graph/", "compiler/plan/", "compiler/prune/", "rt3/"],
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
     "tests": ["dialects/", "codegen/", "compiler/", "rt3/", "tests/", "bundle.h", "byte_lm.h"],

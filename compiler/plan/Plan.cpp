@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Plans and modules; PlanFiles.cpp reads and writes them.
+
+#include "compiler/plan/Plan.h"
+
+#include "dialects/graph/Graph.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+// Calls `body(key, op)` for each layer: its name, with #2 for the second of that name.
+static void forEachLayer(ModuleOp module, llvm::function_ref<void(std::string, graph::LinearOp)> body) {
+  llvm::StringMap<int> counts;
+  module.walk([&](graph::LinearOp op) {
+    if (!graph::constantValue(op.getWeights()))
+      return;
+    int count = ++counts[op.getLayer()];
+    body(op.getLayer().str() + (count > 1 ? "#" + std::to_string(count) : ""), op);
+  });
+}
+
+static PlannedLevel plannedLevel(Attribute encoding, llvm::StringMap<size_t> &sets) {
+  PlannedLevel level;
+  if (auto dense = dyn_cast<graph::DenseEncodingAttr>(encoding)) {
+    level.reason = dense.getReason();
+    return level;
+  }
+  if (auto block = dyn_cast<graph::BlockEncodingAttr>(encoding)) {
+    level.scheme = Scheme::Block;
+    level.rows = block.getRows();
+  } else {
+    auto pattern = cast<graph::PatternEncodingAttr>(encoding);
+    level.scheme = pattern.getGathered() ? Scheme::BlockPattern : Scheme::Pattern;
+    level.patternSet = sets.lookup(pattern.getSet().getValue());
+  }
+  level.mask = graph::byteElements(graph::encodingMask(encoding));
+  if (ElementsAttr own = graph::encodingWeights(encoding))
+    level.values = graph::floatElements(own);
+  return level;
+}
+
+Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
+  Plan plan;
+  plan.levels = levels;
+  llvm::StringMap<size_t> sets;
+  for (auto set : module.getOps<graph::PatternSetOp>()) {
+    sets[set.getName()] = plan.patternSets.size();
+    plan.patternSets.push_back(
+        {set.getName().str(), int64_t(set.getRows()), int64_t(set.getColumns()), set.getPatterns().vec()});
+  }
+  forEachLayer(module, [&](std::string key, graph::LinearOp op) {
+    if (!op.getLevels())
+      return;
+    auto type = cast<RankedTensorType>(op.getWeights().getType());
+    PlannedLayer layer{std::move(key), type.getDimSize(0), type.getDimSize(1), {}, {}};
+    for (Attribute encoding : op.getLevelsAttr())
+      layer.levels.push_back(plannedLevel(encoding, sets));
+    // Nested levels share theirs.
+    for (PlannedLevel &level : layer.levels)
+      if (module->hasAttr(graph::kNestedAttr) && !level.values.empty()) {
+        layer.values = level.values;
+        level.values.clear();
+      }
+    plan.layers.push_back(std::move(layer));
+  });
+  return plan;
+}
+
+namespace {
+
+class PlanApplier {
+public:
+  PlanApplier(ModuleOp module, const Plan &plan)
+      : module(module), plan(plan), context(module.getContext()), symbols(OpBuilder::atBlockBegin(module.getBody())) {}
+
+  llvm::Error apply() {
+    llvm::StringMap<graph::LinearOp> layers;
+    forEachLayer(module, [&](std::string key, graph::LinearOp op) { layers[key] = op; });
+    // All that is wrong in one report, before anything is changed.
+    std::vector<std::string> faults;
+    for (const PlannedLayer &layer : plan.layers) {
+      auto found = layers.find(layer.name);
+      if (found == layers.end()) {
+        faults.push_back("the model has no layer \"" + layer.name + "\"");
+        continue;
+      }
+      auto type = cast<RankedTensorType>(found->second.getWeights().getType());
+      if (type.getDimSize(0) != layer.inputs || type.getDimSize(1) != layer.outputs)
+        faults.push_back(llvm::formatv("layer \"{0}\" has {1} x {2} weights, the plan {3} x {4}", layer.name,
+                                       type.getDimSize(0), type.getDimSize(1), layer.inputs, layer.outputs));
+    }
+    if (!faults.empty())
+      return llvm::createStringError("the plan is not for this model: " + llvm::join(faults, "; "));
+    addSymbols();
+    for (const PlannedLayer &layer : plan.layers)
+      setLevels(layers[layer.name], layer);
+    for (auto &entry : layers)
+      if (graph::LinearOp op = entry.second; !op.getLevels()) {
+        Attribute dense = graph::DenseEncodingAttr::get(context, "the plan does not name the layer");
+        op.setLevelsAttr(ArrayAttr::get(context, SmallVector<Attribute>(plan.levels.levels.size(), dense)));
+      }
+    return llvm::Error::success();
+  }
+
+private:
+  void addSymbols() {
+    for (const LevelSpec &level : plan.levels.levels)
+      graph::LevelOp::create(symbols, module.getLoc(), level.name, level.frequencyKhz, level.voltageUv, level.powerMw);
+    if (plan.levels.isNested && plan.levels.levels.size() > 1)
+      module->setAttr(graph::kNestedAttr, symbols.getUnitAttr());
+    for (const PlannedPatterns &set : plan.patternSets)
+      graph::PatternSetOp::create(symbols, module.getLoc(), set.name, set.rows, set.columns, set.patterns);
+  }
+
+  ElementsAttr valuesOf(const PlannedLayer &layer, const std::vector<float> &values) {
+    if (values.empty())
+      return {};
+    auto type = RankedTensorType::get({layer.inputs, layer.outputs}, Float32Type::get(context));
+    return graph::makeResource(type, "planned",
+                               ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
+  }
+
+  void setLevels(graph::LinearOp op, const PlannedLayer &layer) {
+    SmallVector<Attribute> encodings;
+    for (const PlannedLevel &level : layer.levels) {
+      if (level.mask.empty()) {
+        encodings.push_back(graph::DenseEncodingAttr::get(context, StringAttr::get(context, level.reason).getValue()));
+        continue;
+      }
+      auto type = RankedTensorType::get({layer.inputs, layer.outputs}, IntegerType::get(context, 8));
+      ElementsAttr mask = graph::makeResource(
+          type, "mask", ArrayRef(reinterpret_cast<const char *>(level.mask.data()), level.mask.size()));
+      ElementsAttr values = valuesOf(layer, level.values.empty() ? layer.values : level.values);
+      if (level.scheme == Scheme::Block)
+        encodings.push_back(graph::BlockEncodingAttr::get(context, level.rows, mask, values));
+      else
+        encodings.push_back(graph::PatternEncodingAttr::get(
+            context, FlatSymbolRefAttr::get(context, plan.patternSets[level.patternSet].name),
+            level.scheme == Scheme::BlockPattern, mask, values));
+    }
+    op.setLevelsAttr(ArrayAttr::get(context, encodings));
+  }
+
+  ModuleOp module;
+  const Plan &plan;
+  MLIRContext *context;
+  OpBuilder symbols;
+};
+
+} // namespace
+
+llvm::Error mlir::rt3::applyPlan(ModuleOp module, const Plan &plan) { return PlanApplier(module, plan).apply(); }

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plan: which weights every level of a model keeps, and their values. What rt3c prune
+// writes and rt3c compile takes; README.md has the files' layout.
+
+#ifndef RT3_COMPILER_PLAN_PLAN_H
+#define RT3_COMPILER_PLAN_PLAN_H
+
+#include "compiler/prune/Levels.h"
+#include "compiler/prune/Masks.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace mlir::rt3 {
+
+// One layer at one level.
+struct PlannedLevel {
+  Scheme scheme = Scheme::Dense;
+  std::string reason;        // Why it is dense.
+  int64_t rows = 8;          // Of block pruning: outputs that keep the same inputs; 1: no structure.
+  size_t patternSet = 0;     // Of patterns: which.
+  Mask mask;                 // [K][N]; empty: dense.
+  std::vector<float> values; // [K][N], 0 where the mask is; empty: the layer's values.
+};
+
+struct PlannedLayer {
+  std::string name;
+  int64_t inputs = 0, outputs = 0; // K, N.
+  std::vector<float> values;       // [K][N] of all pruned levels, if those are nested; empty: the model's.
+  std::vector<PlannedLevel> levels;
+};
+
+struct PlannedPatterns {
+  std::string name;
+  int64_t rows = 0, columns = 0; // Of a block: outputs x inputs.
+  std::vector<int64_t> patterns; // Bit c * rows + r.
+};
+
+struct Plan {
+  std::string model, precision; // For people: the file, and what layers multiply.
+  LevelPlan levels;
+  std::vector<PlannedPatterns> patternSets;
+  std::vector<PlannedLayer> layers;
+};
+
+// The files of a plan's folder.
+inline constexpr llvm::StringLiteral kPlanJson = "plan.json", kPlanWeights = "plan.weights";
+
+// What a module that has been pruned to `levels` says.
+Plan planOf(ModuleOp module, const LevelPlan &levels);
+
+// The two files; equal plans give equal bytes.
+std::pair<std::string, std::string> writePlan(const Plan &plan);
+
+// Reads the two files. Errors say which field or place is wrong.
+llvm::Expected<Plan> readPlan(llvm::StringRef json, llvm::StringRef weights);
+
+// Gives the layers of a fused module, not pruned yet, what the plan says; layers that it
+// does not name stay dense. Errors: layers that the model does not have, or in another
+// shape.
+llvm::Error applyPlan(ModuleOp module, const Plan &plan);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_PLAN_PLAN_H

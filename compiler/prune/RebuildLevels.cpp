@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/prune/RebuildLevels.h"
+
+#include "dialects/graph/Quantize.h"
+
+#include "llvm/Support/FormatVariadic.h"
+
+#include <Eigen/Core>
+
+#include <map>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+namespace {
+
+// One pass over the network at one level.
+class LevelPass {
+public:
+  // `lower`: the values of the next sparser level, by layer, if levels are nested.
+  LevelPass(func::FuncOp function, const std::vector<CalibrationSample> &samples, size_t level, StringRef levelName,
+            const std::map<Operation *, std::vector<float>> *lower)
+      : function(function), level(level), levelName(levelName), lower(lower), samples(samples) {}
+
+  llvm::Expected<std::vector<RebuiltLayer>> run() {
+    begin();
+    std::vector<RebuiltLayer> result;
+    size_t done = 0;
+    auto text = llvm::formatv("rebuilding level {0}", levelName).str();
+    Progress progress(text.c_str(), std::distance(function.front().begin(), function.front().end()));
+    for (Operation &op : function.front().without_terminator()) {
+      if (auto linear = dyn_cast<graph::LinearOp>(op))
+        if (llvm::Error error = rebuild(linear, result))
+          return std::move(error);
+      for (std::vector<Execution> *executions : {&dense, &pruned})
+        for (Execution &execution : *executions)
+          if (llvm::Error error = execution.run(op))
+            return std::move(error);
+      for (mlir::Value operand : op.getOperands())
+        if (lastUse.lookup(operand) == &op)
+          forget(operand);
+      progress.show(++done);
+    }
+    return result;
+  }
+
+  // The values that the level has, by layer.
+  std::map<Operation *, std::vector<float>> values;
+
+private:
+  void begin() {
+    for (Operation &op : function.front())
+      for (mlir::Value operand : op.getOperands())
+        lastUse[operand] = &op;
+    for (const CalibrationSample &sample : samples) {
+      InterpreterOptions options;
+      options.length = sample.length;
+      dense.emplace_back(options, dense.empty() ? nullptr : &dense.front());
+      options.level = level;
+      options.weights = [this](graph::LinearOp op) {
+        auto found = values.find(op);
+        return found == values.end() ? nullptr : &found->second;
+      };
+      pruned.emplace_back(options, &dense.front());
+      for (auto [argument, input] : llvm::zip_equal(function.getArguments(), sample.inputs)) {
+        dense.back().set(argument, input);
+        pruned.back().set(argument, input);
+      }
+    }
+  }
+
+  void forget(mlir::Value value) {
+    for (std::vector<Execution> *executions : {&dense, &pruned})
+      for (Execution &execution : *executions)
+        execution.forget(value);
+    moments.erase(value.getAsOpaquePointer());
+  }
+
+  // What a layer's inputs have in common with those of the dense network.
+  struct Inputs {
+    std::unique_ptr<InverseMoments> inverse; // Of the pruned network's x'.
+    std::vector<double> difference;          // x'ᵀ (x - x').
+  };
+
+  llvm::Expected<const Inputs *> inputsOf(graph::LinearOp op) {
+    Inputs &inputs = moments[op.getX().getAsOpaquePointer()];
+    if (inputs.inverse)
+      return &inputs;
+    int64_t count = cast<RankedTensorType>(op.getX().getType()).getShape().back();
+    InputMoments own{count, 0, std::vector<double>(count * count, 0)};
+    inputs.difference.assign(count * count, 0);
+    Eigen::Map<Matrix> sums(own.sums.data(), count, count), difference(inputs.difference.data(), count, count);
+    for (auto [i, execution] : llvm::enumerate(pruned)) {
+      auto tokens = [&](const Execution &from) {
+        const HostTensor &x = from.valueOf(op.getX());
+        return Eigen::Map<const Matrix>(x.elements.data(), x.count() / count, count);
+      };
+      Eigen::Map<const Matrix> x = tokens(execution), wanted = tokens(dense[i]);
+      if (!x.allFinite() || !wanted.allFinite())
+        return llvm::createStringError(
+            llvm::formatv("calibration sample {0} makes an input of layer \"{1}\" NaN or infinite", i, op.getLayer()));
+      own.tokens += x.rows();
+      sums.noalias() += x.transpose() * x;
+      difference.noalias() += x.transpose() * (wanted - x);
+    }
+    inputs.inverse = std::make_unique<InverseMoments>(own);
+    return &inputs;
+  }
+
+  llvm::Error rebuild(graph::LinearOp op, std::vector<RebuiltLayer> &result) {
+    ArrayAttr encodings = op.getLevelsAttr();
+    if (!encodings || !graph::constantValue(op.getWeights()))
+      return llvm::Error::success();
+    std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
+    ElementsAttr maskAttribute = graph::encodingMask(encodings[level]);
+    const std::vector<float> *fixed = nullptr;
+    if (lower)
+      if (auto found = lower->find(op); found != lower->end())
+        fixed = &found->second;
+    if (!maskAttribute)
+      return llvm::Error::success();
+    Mask mask = graph::byteElements(maskAttribute);
+    int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
+    std::vector<float> masked(weights.size());
+    for (size_t i = 0; i < mask.size(); ++i) {
+      masked[i] = mask[i] ? weights[i] : 0;
+      if (fixed && (*fixed)[i] != 0) {
+        masked[i] = (*fixed)[i];
+        mask[i] = 0; // Not free.
+      }
+    }
+    auto inputs = inputsOf(op);
+    if (!inputs)
+      return inputs.takeError();
+    const InverseMoments &inverse = *(*inputs)->inverse;
+    std::vector<float> target = inverse.retarget(weights, outputs, (*inputs)->difference);
+    std::vector<float> rebuilt =
+        inverse.rebuild(target, outputs, mask, fixed ? llvm::ArrayRef<float>(*fixed) : llvm::ArrayRef<float>());
+    for (size_t i = 0; i < rebuilt.size(); ++i) {
+      bool isOwned = fixed && (*fixed)[i] != 0;
+      rebuilt[i] = isOwned ? (*fixed)[i] : graph::rounded(rebuilt[i], op.getPrecision());
+    }
+    double whole = inverse.error(std::vector<float>(weights.size(), 0), target, outputs);
+    double maskedError = inverse.error(masked, target, outputs), error = inverse.error(rebuilt, target, outputs);
+    if (!(error < maskedError)) { // Rounding, of what is close to singular or of weights.
+      rebuilt = masked;
+      error = maskedError;
+    }
+    result.push_back(
+        {op.getLayer().str(), levelName.str(), whole > 0 ? maskedError / whole : 0, whole > 0 ? error / whole : 0});
+    values[op] = std::move(rebuilt);
+    return llvm::Error::success();
+  }
+
+  func::FuncOp function;
+  size_t level;
+  StringRef levelName;
+  const std::map<Operation *, std::vector<float>> *lower;
+  const std::vector<CalibrationSample> &samples;
+  std::vector<Execution> dense, pruned;
+  llvm::DenseMap<mlir::Value, Operation *> lastUse;
+  std::map<void *, Inputs> moments; // By layer input.
+};
+
+ElementsAttr valuesAttribute(graph::LinearOp op, ArrayRef<float> values) {
+  auto type = cast<RankedTensorType>(op.getWeights().getType());
+  return graph::makeResource(type, "rebuilt",
+                             ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
+}
+
+// Gives a level other values than the layer's.
+void setValues(graph::LinearOp op, size_t level, ArrayRef<float> values) {
+  SmallVector<Attribute> encodings(op.getLevelsAttr().getValue());
+  Attribute &encoding = encodings[level];
+  MLIRContext *context = op.getContext();
+  ElementsAttr own = valuesAttribute(op, values);
+  if (auto block = dyn_cast<graph::BlockEncodingAttr>(encoding))
+    encoding = graph::BlockEncodingAttr::get(context, block.getRows(), block.getMask(), own);
+  else if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding))
+    encoding =
+        graph::PatternEncodingAttr::get(context, pattern.getSet(), pattern.getGathered(), pattern.getMask(), own);
+  op.setLevelsAttr(ArrayAttr::get(context, encodings));
+}
+
+} // namespace
+
+llvm::Expected<std::vector<RebuiltLayer>> mlir::rt3::rebuildLevels(func::FuncOp function,
+                                                                   const std::vector<CalibrationSample> &samples) {
+  auto module = function->getParentOfType<ModuleOp>();
+  bool isNested = module->hasAttr(graph::kNestedAttr);
+  std::vector<RebuiltLayer> result;
+  std::map<Operation *, std::vector<float>> lower;
+  for (auto [index, level] : llvm::enumerate(module.getOps<graph::LevelOp>())) {
+    LevelPass pass(function, samples, index, level.getName(), isNested ? &lower : nullptr);
+    auto layers = pass.run();
+    if (!layers)
+      return layers.takeError();
+    result.insert(result.end(), layers->begin(), layers->end());
+    for (auto &[op, values] : pass.values)
+      if (isNested)
+        lower[op] = std::move(values);
+      else
+        setValues(cast<graph::LinearOp>(op), index, values);
+  }
+  // All nested levels get the values of the densest, within whose mask the others lie.
+  for (auto &[operation, values] : lower) {
+    auto op = cast<graph::LinearOp>(operation);
+    for (size_t level = 0; level < op.getLevelsAttr().size(); ++level)
+      if (graph::encodingMask(op.getLevelsAttr()[level]))
+        setValues(op, level, values);
+  }
+  return result;
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rt3c prune: model and calibration inputs in, a plan out.
+
+#include "compiler/verbs/Outputs.h"
+#include "compiler/verbs/Verbs.h"
+
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+// What a level keeps, and the mean over its layers of their output errors.
+static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebuilt) {
+  for (auto [i, level] : llvm::enumerate(plan.levels.levels)) {
+    double kept = 0, all = 0, before = 0, after = 0, count = 0;
+    for (const PlannedLayer &layer : plan.layers) {
+      double size = double(layer.inputs) * layer.outputs;
+      all += size;
+      kept += layer.levels[i].mask.empty() ? size : llvm::count(layer.levels[i].mask, 1);
+    }
+    for (const RebuiltLayer &layer : rebuilt)
+      if (layer.level == level.name) {
+        before += layer.maskedError;
+        after += layer.error;
+        ++count;
+      }
+    llvm::outs() << llvm::formatv("level {0,-12} {1,-6} keeps {2:f1} %", level.name, schemeName(level.scheme),
+                                  all ? 100 * kept / all : 100);
+    if (count != 0)
+      llvm::outs() << llvm::formatv("; output error of its layers {0:f2} % by mask, {1:f2} % rebuilt",
+                                    100 * before / count, 100 * after / count);
+    llvm::outs() << "\n";
+  }
+}
+
+static llvm::json::Value toJson(const PruneVerb &verb, const std::vector<RebuiltLayer> &rebuilt) {
+  llvm::json::Array layers;
+  for (const RebuiltLayer &layer : rebuilt)
+    layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(layer.layer)},
+                                        {"level", layer.level},
+                                        {"masked_error", layer.maskedError},
+                                        {"error", layer.error}});
+  return llvm::json::Object{{"plan", verb.out}, {"rebuilt", std::move(layers)}};
+}
+
+ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
+  if (verb.model.levels.empty())
+    return fail(kExitUsage, "prune needs --levels");
+  if (!verb.model.plan.empty())
+    return fail(kExitUsage, "prune makes a plan, --plan takes one");
+  CompileOptions options;
+  auto import = importOptions(verb.model);
+  if (!import)
+    return fail(kExitUsage, llvm::toString(import.takeError()));
+  auto device = chooseDevice(verb.model);
+  if (!device)
+    return fail(kExitUsage, llvm::toString(device.takeError()));
+  options.device = *device;
+  auto levels = chooseLevels(verb.model);
+  if (!levels)
+    return fail(kExitBadInput, llvm::toString(levels.takeError()));
+  options.levels = *levels;
+  if (llvm::Error error = chooseTypes(verb.model, options))
+    return fail(kExitUsage, llvm::toString(std::move(error)));
+  DialectRegistry registry;
+  registerDialects(registry);
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  auto imported = importAndFuse(&context, verb.model.model, *import);
+  if (!imported)
+    return fail(imported.takeError());
+  if (!imported->problems.empty()) {
+    printProblems(verb.model, imported->problems, imported->nodeCount);
+    return kExitUnsupported;
+  }
+  if (llvm::Error error = quantize(*imported->module, options))
+    return fail(std::move(error));
+  std::vector<RebuiltLayer> rebuilt;
+  if (llvm::Error error = prune(*imported->module, options, &rebuilt))
+    return fail(std::move(error));
+  Plan plan = planOf(*imported->module, options.levels);
+  plan.model = verb.model.model;
+  plan.precision = options.precision ? graph::stringifyPrecision(*options.precision).str() : "f32";
+  auto [json, weights] = writePlan(plan);
+  if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json}, {kPlanWeights.str(), weights}}))
+    return fail(std::move(error));
+  if (verb.model.asJson) {
+    llvm::outs() << llvm::formatv("{0:2}\n", toJson(verb, rebuilt));
+    return kExitOk;
+  }
+  printLevels(plan, rebuilt);
+  llvm::outs() << "written to " << verb.out << ": " << kPlanJson << ", " << kPlanWeights << " (" << weights.size()
+               << " bytes)\n";
+  return kExitOk;
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/plan/Plan.h"
+
+#include "llvm/ADT/StringExtras.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+using namespace mlir::rt3;
+
+namespace {
+
+// Two levels of one layer, block-pruned with values and by patterns.
+Plan makePlan(bool isNested) {
+  Plan plan;
+  plan.model = "model.onnx";
+  plan.precision = "f32";
+  plan.levels.isNested = isNested;
+  plan.levels.levels = {{.name = "low", .frequencyKhz = 600000, .scheme = Scheme::Pattern, .density = 0.5},
+                        {.name = "mid", .frequencyKhz = 900000, .scheme = Scheme::Block, .density = 0.5},
+                        {.name = "high", .frequencyKhz = 1200000, .scheme = Scheme::Dense}};
+  plan.patternSets = {{"patterns_low", 8, 1, {0x0f, 0xf0}}};
+  PlannedLayer layer{"a \"layer\"", 3, 8, {}, {}};
+  PlannedLevel patterns{Scheme::Pattern, "", 8, 0, Mask(24, 0), {}}, block{Scheme::Block, "", 8, 0, Mask(24, 1), {}};
+  for (size_t i = 0; i < 24; ++i)
+    patterns.mask[i] = i % 8 < 4;
+  for (size_t i = 0; i < 24; ++i)
+    (isNested ? layer.values : block.values).push_back(0.25f * i - 3);
+  layer.levels = {patterns, block, {Scheme::Dense, "the level is dense", 8, 0, {}, {}}};
+  plan.layers.push_back(layer);
+  return plan;
+}
+
+std::string errorOf(const std::string &json, const std::string &weights) {
+  auto plan = readPlan(json, weights);
+  return plan ? "" : llvm::toString(plan.takeError());
+}
+
+std::string replaced(std::string text, const std::string &from, const std::string &to) {
+  size_t place = text.find(from);
+  EXPECT_NE(place, std::string::npos) << from;
+  return place == std::string::npos ? text : text.replace(place, from.size(), to);
+}
+
+TEST(Plan, IsReadAsItWasWritten) {
+  for (bool isNested : {false, true}) {
+    auto [json, weights] = writePlan(makePlan(isNested));
+    auto plan = readPlan(json, weights);
+    ASSERT_TRUE(bool(plan)) << llvm::toString(plan.takeError());
+    auto [again, weightsAgain] = writePlan(*plan);
+    EXPECT_EQ(json, again);
+    EXPECT_EQ(weights, weightsAgain);
+    EXPECT_EQ(plan->layers[0].levels[0].mask, makePlan(isNested).layers[0].levels[0].mask);
+    EXPECT_EQ(plan->layers[0].levels[1].values, makePlan(isNested).layers[0].levels[1].values);
+    EXPECT_EQ(plan->layers[0].values, makePlan(isNested).layers[0].values);
+    EXPECT_EQ(plan->levels.levels[1].frequencyKhz, 900000);
+  }
+}
+
+TEST(Plan, SaysWhatIsWrong) {
+  auto [json, weights] = writePlan(makePlan(false));
+  struct Case {
+    const char *from, *to, *says;
+  };
+  for (const Case &c : std::initializer_list<Case>{
+           {"\"rt3-plan\"", "\"other\"", "format"},
+           {"\"version\": 1", "\"version\": 2", "version"},
+           {"\"inputs\": 3", "\"inputs\": 0", "layers[0].inputs"},
+           {"\"inputs\": 3", "\"inputs\": 16777216", "larger than plan.weights"},
+           {"\"outputs\": 8", "\"outputs\": 4000", "larger than plan.weights"},
+           {"\"mask_offset\": 0", "\"mask_offset\": 4", "do not lie in plan.weights"},
+           {"\"mask_offset\": 0", "\"mask_offset\": -8", "mask_offset"},
+           {"\"scheme\": \"bp\"", "\"scheme\": \"other\"", "none of dense"},
+           {"\"pattern_set\": \"patterns_low\"", "\"pattern_set\": \"none\"", "names no pattern set"},
+           {"\"0xf0\"", "\"0x1f0\"", "hexadecimal"},
+           {"\"rows\": 8", "\"rows\": 3", "rows"},
+           {"\"density\": 0.5", "\"density\": 2", "density"},
+           {"\"layers\"", "\"other\"", "layers: is no list"},
+       })
+    EXPECT_NE(errorOf(replaced(json, c.from, c.to), weights).find(c.says), std::string::npos)
+        << c.to << ": " << errorOf(replaced(json, c.from, c.to), weights);
+  EXPECT_NE(errorOf("{", weights).find("not JSON"), std::string::npos);
+  EXPECT_NE(errorOf(json, weights.substr(1)).find("bytes"), std::string::npos);
+  std::string changed = weights;
+  changed[0] ^= 1;
+  EXPECT_NE(errorOf(json, changed).find("hash"), std::string::npos);
+}
+
+TEST(Plan, RefusesValuesThatAreNoNumbers) {
+  Plan plan = makePlan(false);
+  plan.layers[0].levels[1].values[5] = NAN;
+  auto [json, weights] = writePlan(plan);
+  EXPECT_NE(errorOf(json, weights).find("value 5 is NaN"), std::string::npos);
+}
+
+TEST(Plan, RefusesNestedLevelsThatAreNot) {
+  Plan plan = makePlan(true);
+  plan.layers[0].levels[1].mask[0] = 0; // Level low keeps it.
+  auto [json, weights] = writePlan(plan);
+  EXPECT_NE(errorOf(json, weights).find("not nested"), std::string::npos);
+}
+
+TEST(Plan, SurvivesAnyChange) {
+  auto [json, weights] = writePlan(makePlan(false));
+  std::mt19937 random(3);
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string changed = json;
+    for (unsigned count = 1 + random() % 3; count > 0; --count) {
+      size_t place = random() % changed.size();
+      if (random() % 3 == 0)
+        changed.erase(place, 1 + random() % 8);
+      else
+        changed[place] = "0123456789-\"{}[],:ex"[random() % 20];
+    }
+    refused += !errorOf(changed, weights).empty();
+  }
+  EXPECT_GT(refused, 1000);
+}
+
+} // namespace
