@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What unstructured masks of real Transformers come to: the layout that is chosen, its
+fill-in and its predicted speed-up over dense, for each folder of .smtx files.
+
+  dlmc.py ARCHIVE.tar.xz|FOLDER [--target TARGET] [--tokens 128] [--type f32] [--out FOLDER]
+
+Each matrix becomes a layer with random weights where its mask keeps one (rt3c finds the
+zeros); sparse kernels are forced, and a speed-up of 1 or less means that rt3c would choose
+dense. Writes dlmc.json (every matrix) and prints a table of means.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tarfile
+
+import numpy
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/models"))
+from onnx_writer import Graph  # noqa: E402
+
+
+def read_smtx(path):
+    """The mask as [inputs][outputs]: rows of the file are outputs."""
+    lines = path.read_text().splitlines()
+    rows, columns, count = (int(part) for part in lines[0].split(","))
+    offsets, indices = (numpy.array(line.split(), numpy.int64) for line in lines[1:3])
+    if len(offsets) != rows + 1 or len(indices) != count or offsets[-1] != count or (count and indices.max() >= columns):
+        sys.exit(f"dlmc.py: {path}: offsets and indices do not fit its first line")
+    mask = numpy.zeros((rows, columns), bool)
+    mask[numpy.repeat(numpy.arange(rows), numpy.diff(offsets)), indices] = True
+    return mask.T
+
+
+def measure(folder, options, scratch):
+    random, graph, density = numpy.random.default_rng(1), Graph(), {}
+    for path in sorted(folder.glob("*.smtx")):
+        mask = read_smtx(path)
+        weights = (random.standard_normal(mask.shape, dtype=numpy.float32) * mask).astype(numpy.float32)
+        x = graph.input(f"x_{path.stem}", "float32", ["tokens", mask.shape[0]])
+        graph.output(graph.op("MatMul", x, graph.constant(f"w_{path.stem}", weights), name=path.stem), "float32", ["tokens", mask.shape[1]])
+        density[path.stem] = float(mask.mean())
+    graph.save(scratch / "masks.onnx")
+    command = [ROOT / "build/release/bin/rt3c", scratch / "masks.onnx", f"--shape=tokens=1..{options.tokens}", "--target", options.target,
+               "--type", options.type, "--keep-sparse", "-o", scratch / "out"]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        sys.exit(f"dlmc.py: {folder}: {result.stderr}")
+    for layer in json.loads((scratch / "out/masks.report.json").read_text())["levels"][0]["layers"]:
+        yield {"folder": "/".join(folder.parts[-3:]), "name": layer["layer"], "inputs": layer["inputs"], "outputs": layer["outputs"],
+               "density": density[layer["layer"]], "kernel": layer["kernel"].split(",")[0],
+               "stored_per_kept": layer["stored_size"] / (4 * max(1, layer["kept"])), "speedup": layer["predicted_dense_cycles"] / layer["predicted_cycles"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("masks", type=pathlib.Path)
+    parser.add_argument("--target", default="neoverse-n1")
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--type", default="f32")
+    parser.add_argument("--only", default="transformer", help="folders whose path has this")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/dlmc")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    root = options.masks
+    if root.is_file():
+        root = options.out / "masks"
+        with tarfile.open(options.masks) as archive:
+            archive.extractall(root, filter="data")
+    folders = sorted({path.parent for path in root.rglob("*.smtx") if options.only in str(path)})
+    if not folders:
+        sys.exit(f"dlmc.py: {options.masks}: has no .smtx file in a folder named {options.only}")
+    rows = []
+    print(f"{options.target}, {options.tokens} tokens, {options.type}: means over the matrices of a folder\n")
+    print("| masks | matrices | kept | layouts | bytes stored per byte kept | predicted speed-up | faster than dense |\n|---|---|---|---|---|---|---|")
+    for folder in folders:
+        own = list(measure(folder, options, options.out))
+        rows += own
+        layouts = ", ".join(sorted({row["kernel"].split(" ")[0] for row in own}))
+        mean = lambda key: statistics.fmean(row[key] for row in own)  # noqa: E731
+        print(f"| {own[0]['folder']} | {len(own)} | {100 * mean('density'):.1f} % | {layouts} | {mean('stored_per_kept'):.2f} | "
+              f"{mean('speedup'):.2f} | {sum(row['speedup'] > 1 for row in own)} |", flush=True)
+    (options.out / "dlmc.json").write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
