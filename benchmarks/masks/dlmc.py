@@ -71,7 +71,9 @@ def main():
     if root.is_file():
         root = options.out / "masks"
         with tarfile.open(options.masks) as archive:
-            archive.extractall(root, filter="data")
+            for member in archive.getmembers():  # Files below the folder alone; Python 3.11.2 has no filter for that.
+                if member.isfile() and not pathlib.PurePath(member.name).is_absolute() and ".." not in member.name:
+                    archive.extract(member, root)
     folders = sorted({path.parent for path in root.rglob("*.smtx") if options.only in str(path)})
     if not folders:
         sys.exit(f"dlmc.py: {options.masks}: has no .smtx file in a folder named {options.only}")
