@@ -60,7 +60,7 @@ public:
       firstBlock.push_back(blocks.size());
       findBlocks(i, gathered);
       const Saliency &layer = *layers[i].saliency;
-      budgets.push_back(std::llround(spec.density * layer.inputs * layer.outputs));
+      budgets.push_back(std::llround(layers[i].density.value_or(spec.density) * layer.inputs * layer.outputs));
     }
     firstBlock.push_back(blocks.size());
     chosen.assign(blocks.size(), 0);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace mlir::rt3 {
@@ -36,6 +37,8 @@ struct PatternLayer {
   // The weights that may be kept: those of the denser level that this one is
   // nested in, or the columns that block pruning has kept. Null: all.
   const Mask *upper = nullptr;
+  // Of one-column patterns, whose blocks keep any number: the layer's own density.
+  std::optional<double> density;
 };
 
 // Learns `spec.patternCount` patterns that all layers share, and gives each

@@ -2,6 +2,7 @@
 
 #include "compiler/prune/PruneLevels.h"
 
+#include "compiler/prune/Densities.h"
 #include "compiler/prune/Masks.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/graph/Quantize.h"
@@ -35,8 +36,10 @@ struct Layer {
   int64_t inputs;    // K.
   graph::PruningUnit unit;
   std::shared_ptr<InverseMoments> inverse; // Of its inputs, if there is a calibration.
+  double energy = 0;                       // Of its outputs, with a calibration.
   double zeroShare = 0;
   std::vector<Mask> masks;          // Per level; empty: dense.
+  std::vector<double> densities;    // Per level: what it was asked to keep.
   std::vector<std::string> reasons; // Per level: why it is dense.
 };
 
@@ -83,7 +86,9 @@ private:
                   unitOf(op),
                   inverseOf(op),
                   0,
+                  0,
                   std::vector<Mask>(plan.levels.size()),
+                  std::vector<double>(plan.levels.size(), 1),
                   std::vector<std::string>(plan.levels.size())};
       layer.saliency = {type.getDimSize(0), type.getDimSize(1),
                         graph::floatElements(graph::constantValue(op.getWeights()))};
@@ -98,9 +103,11 @@ private:
         zeros += value == 0;
         value = value * value;
       }
-      if (layer.inverse)
-        layer.saliency =
-            layer.inverse->saliency(graph::floatElements(graph::constantValue(op.getWeights())), type.getDimSize(1));
+      if (layer.inverse) {
+        std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
+        layer.saliency = layer.inverse->saliency(weights, type.getDimSize(1));
+        layer.energy = layer.inverse->error(weights, std::vector<float>(weights.size(), 0), type.getDimSize(1));
+      }
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
       layer.saliency = sumUnits(layer.saliency, layer.unit);
       layers.push_back(std::move(layer));
@@ -196,18 +203,21 @@ private:
         for (size_t i = 0; i < upper->size(); ++i)
           within.back().values[i] *= (*upper)[i];
     }
+    allocate(index, pruned);
     std::vector<Mask> uppers(pruned.size()), masks;
     std::vector<PatternLayer> inputs;
     for (auto [i, layer] : llvm::enumerate(pruned)) {
       const Mask *upper = upperOf(*layer, index);
       // Columns and patterns share the pruning evenly.
-      double density = level.scheme == Scheme::Block ? level.density : std::sqrt(level.density);
+      double density = layer->densities[index];
+      if (level.scheme == Scheme::BlockPattern)
+        density = std::sqrt(density);
       if (level.scheme != Scheme::Pattern) {
         uppers[i] = pruneBlocks(within[i], level.scheme == Scheme::Block ? 8 : level.rows, density);
         intersect(uppers[i], upper);
         upper = &uppers[i];
       }
-      inputs.push_back({&within[i], upper});
+      inputs.push_back({&within[i], upper, layer->densities[index]});
     }
     if (pruned.empty())
       return;
@@ -221,6 +231,26 @@ private:
       completeUnits(mask, layer->saliency.outputs, layer->unit.outputs);
       layer->masks[index] = std::move(mask);
     }
+  }
+
+  // With a calibration, layers that suffer more keep more, where the scheme lets layers
+  // differ: blocks of several columns all keep the same number.
+  void allocate(size_t index, ArrayRef<Layer *> pruned) {
+    const LevelSpec &level = plan.levels[index];
+    std::vector<LayerCost> costs;
+    for (Layer *layer : pruned) {
+      layer->densities[index] = level.density;
+      LayerCost cost{&layer->saliency, layer->energy, level.scheme == Scheme::Block ? 8 : 1};
+      for (size_t upper = index + 1; plan.isNested && upper < plan.levels.size(); ++upper)
+        if (!layer->masks[upper].empty())
+          cost.limit = std::min(cost.limit, layer->densities[upper]);
+      costs.push_back(cost);
+    }
+    bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.columns == 1);
+    if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return bool(layer->inverse); }))
+      return;
+    for (auto [layer, density] : llvm::zip(pruned, allocateDensities(costs, level.density)))
+      layer->densities[index] = density;
   }
 
   static Mask nonZeros(const Layer &layer) {

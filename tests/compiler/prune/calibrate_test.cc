@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "compiler/prune/Calibrate.h"
+#include "compiler/prune/Densities.h"
 
 #include <gtest/gtest.h>
 
@@ -104,6 +105,56 @@ TEST(Rebuild, OfTwoInputsIsLeastSquares) {
   // by 1 % of the mean diagonal.
   EXPECT_EQ(rebuilt[0], 0);
   EXPECT_NEAR(rebuilt[1], 1 + 2 / (3 + 0.035), 1e-5);
+}
+
+// Fixed weights stay, and free ones make up for them.
+TEST(Rebuild, WorksAroundFixedWeights) {
+  InputMoments moments{2, 10, {4, 2, 2, 3}};
+  std::vector<float> rebuilt = InverseMoments(moments).rebuild({1, 1}, 1, {0, 1}, {0.5f, 0});
+  EXPECT_EQ(rebuilt[0], 0.5f);
+  EXPECT_NEAR(rebuilt[1], 1 + 0.5 * 2 / (3 + 0.035), 1e-5);
+}
+
+// Inputs that the pruned network has only half of are made up for by doubled weights.
+TEST(Retarget, GivesTheDenseOutputs) {
+  InputMoments moments{2, 10, {4, 0, 0, 4}};
+  InverseMoments inverse(moments);
+  // x = x' leaves the weights as they are.
+  EXPECT_EQ(inverse.retarget({3, -2}, 1, {0, 0, 0, 0}), (std::vector<float>{3, -2}));
+  // x = 2 x': the sum of x'ᵀ (x - x') is H.
+  std::vector<float> doubled = inverse.retarget({3, -2}, 1, {4, 0, 0, 4});
+  EXPECT_NEAR(doubled[0], 3 + 3 * 4 / 4.04, 1e-5);
+  EXPECT_NEAR(doubled[1], -2 - 2 * 4 / 4.04, 1e-5);
+}
+
+TEST(Densities, GiveMoreWhereMoreIsLost) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  // The same layer three times: once with outputs that depend on few weights.
+  Saliency even{16, 64, {}}, few{16, 64, {}};
+  for (int i = 0; i < 16 * 64; ++i) {
+    even.values.push_back(1 + 0.1f * normal(random));
+    few.values.push_back(i % 4 == 0 ? 4 : 0.01f);
+  }
+  double energy = 2000;
+  for (double density : {0.1, 0.3, 0.5, 0.9})
+    for (int64_t rows : {1, 8}) {
+      std::vector<double> found =
+          allocateDensities({{&even, energy, rows}, {&few, energy, rows}, {&even, 10 * energy, rows}}, density);
+      double sum = 0;
+      for (double own : found) {
+        EXPECT_GE(own, 0.5 * density - 1e-9);
+        EXPECT_LE(own, std::min(1.0, 1.6 * density) + 1e-9);
+        sum += own;
+      }
+      // Of equal sizes; a step of one layer may be left over.
+      EXPECT_LE(sum / 3, density + 1e-9);
+      EXPECT_GE(sum / 3, density - 1.1 * density / 24);
+      EXPECT_GE(found[0], found[2]);
+      if (rows == 1 && density == 0.5) // A quarter of its weights is all that counts.
+        EXPECT_GT(found[0], found[1]);
+    }
+  EXPECT_LE(allocateDensities({{&even, energy, 1, 0.2}, {&even, energy, 1}}, 0.4)[0], 0.2 + 1e-9);
 }
 
 } // namespace
