@@ -17,6 +17,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = {"linear 768x3072": ("linear", "768x3072", "x=1x1..{0}x768"), "BERT layer 768": ("encoder", "1x768x3072", "x=1x1..{0}x768")}
+# Dense multiply-adds of their linear layers per token.
+MACS = {"linear": 768 * 3072, "encoder": 4 * 768 * 768 + 2 * 768 * 3072}
 # Type, target, and llvm-mca's models for its cycles.
 RUNS = [("f32", "neoverse-n1", "neoverse-n1,cortex-a55"), ("f32", "cortex-a55", "cortex-a55"), ("f16-sums", "neoverse-n1", "neoverse-n1"),
         ("f16-sums", "cortex-a55", "cortex-a55"), ("bf16", "neoverse-n2", "neoverse-n2"), ("int8", "neoverse-n1", "neoverse-n1"),
@@ -41,7 +43,8 @@ def measure(options):
             # ONNX Runtime is counted on the CPU that it knows, once per model.
             arguments += ["--cpu", "neoverse-n1"] if target == "neoverse-n1" and weights == "f32" else ["--cpu", "max", "--without-onnxruntime"]
             for row in json.loads(command(ROOT / "benchmarks/arm/count.py", model, *arguments)):
-                yield {"model": title, "type": "f32" if row["name"].startswith("ONNX") else weights, "target": target, **row}
+                yield {"model": title, "type": "f32" if row["name"].startswith("ONNX") else weights, "target": target, **row,
+                       "macs": MACS[kind] * options.length}
 
 
 def ratios(rows):
@@ -53,14 +56,28 @@ def ratios(rows):
 
 
 def markdown(rows):
+    """A row per type, target and model of cycles, a column per level."""
+    levels = [name for name in dict.fromkeys(row["name"] for row in rows) if not name.startswith("ONNX")][::-1]
     text = ""
     for title in MODELS:
-        text += f"\n{title}: million instructions, then Mcycles and in brackets the speed-up over dense of the type\n\n"
-        text += "| type, target | level | density | instructions | | |\n|---|---|---|---|---|---|\n"
-        for row in (row for row in rows if row["model"] == title):
-            cells = [f"{cpu} {cycles / 1e6:.1f} ({row['over_dense'][cpu]:.2f})" for cpu, cycles in row["cycles"].items()]
-            text += (f"| {row['type']}, {row['target']} | {row['name']} | {100 * row['density']:.0f} % | {row['instructions'] / 1e6:.1f} | "
-                     + " | ".join(cells + [""] * (2 - len(cells))) + " |\n")
+        own = [row for row in rows if row["model"] == title]
+        text += f"\n{title}, Mcycles, in brackets the speed-up over dense of the type:\n\n"
+        text += "| type, code for, cycles of | " + " | ".join(levels) + " |\n|---|" + "---|" * len(levels) + "\n"
+        rivals = [row for row in own if row["name"].startswith("ONNX")]
+        text += "".join(f"| ONNX Runtime f32, {cpu} | {cycles / 1e6:.1f} |" + " |" * (len(levels) - 1) + "\n"
+                        for row in rivals for cpu, cycles in row["cycles"].items())
+        for weights, target, cpus in RUNS:
+            for cpu in cpus.split(","):
+                found = {row["name"]: row for row in own if row["type"] == weights and row["target"] == target and row["name"] in levels}
+                if cpu != target and any(run[:2] == (weights, cpu) for run in RUNS):
+                    continue  # There is code for that one.
+                text += f"| {weights}, {target}, {cpu} | " + " | ".join(
+                    f"{found[name]['cycles'][cpu] / 1e6:.1f} ({found[name]['over_dense'][cpu]:.2f})" for name in levels) + " |\n"
+        text += f"\n{title}, instructions per dense multiply-add:\n\n| type, code for | " + " | ".join(levels) + " |\n|---|"
+        text += "---|" * len(levels) + "\n"
+        for weights, target, _ in RUNS:
+            found = {row["name"]: row for row in own if row["type"] == weights and row["target"] == target}
+            text += f"| {weights}, {target} | " + " | ".join(f"{found[name]['instructions'] / found[name]['macs']:.3f}" for name in levels) + " |\n"
     return text
 
 
