@@ -17,7 +17,7 @@ struct PipelineOptions {
 // ONNX's operators -> layers: linear, attention, layer_norm.
 void buildFusePipeline(OpPassManager &passManager);
 
-// Linear layers to `type` (int8 or f16), but for those that `keepF32` names.
+// Linear layers to `type`, a precision of rt3_graph, but for those that `keepF32` names.
 void buildQuantizePipeline(OpPassManager &passManager, StringRef type, ArrayRef<std::string> keepF32);
 
 // One function for all levels -> one per level on packed, placed buffers.

@@ -32,10 +32,11 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
   app->add_flag("--json", options.asJson, "print JSON");
 }
 
-static void addTargetOptions(CLI::App *app, ModelOptions &options) {
+static void addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPlan = true) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
-  app->add_option("--plan", options.plan, "instead: folder that rt3c prune wrote");
+  if (takesPlan)
+    app->add_option("--plan", options.plan, "instead: folder that rt3c prune wrote");
   app->add_option("--type", options.type,
                   "of linear layers: f32; f16 (weights alone); f16-sums or bf16 (activations too, where the target "
                   "can); int8 (activations quantised per token)")
@@ -45,8 +46,9 @@ static void addTargetOptions(CLI::App *app, ModelOptions &options) {
   app->add_option(
       "--calib", options.calibration,
       "folder of inputs to prune by, one folder per sample with NAME.npy of each input; none: by magnitude");
-  app->add_flag("--keep-sparse", options.keepsSparse,
-                "pruned layers stay sparse where dense is predicted to be faster");
+  if (takesPlan) // Others choose no kernels.
+    app->add_flag("--keep-sparse", options.keepsSparse,
+                  "pruned layers stay sparse where dense is predicted to be faster");
 }
 
 int main(int argc, char **argv) {
@@ -67,7 +69,7 @@ int main(int argc, char **argv) {
   PruneVerb prune;
   CLI::App *pruneApp = app.add_subcommand("prune", "write a plan: what each level keeps, and its weights");
   addModelOptions(pruneApp, prune.model);
-  addTargetOptions(pruneApp, prune.model);
+  addTargetOptions(pruneApp, prune.model, /*takesPlan=*/false);
   pruneApp->add_option("-o,--out", prune.out, "folder for the plan")->capture_default_str();
 
   CheckVerb check;

@@ -131,8 +131,12 @@ Expected<Device> mlir::rt3::hostDevice() {
 #if defined(__x86_64__)
   llvm::StringMap<bool, llvm::MallocAllocator> features = llvm::sys::getHostCPUFeatures();
   if (features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512bw") &&
-      features.lookup("avx512dq"))
-    return findDevice(features.lookup("avx512vnni") ? "x86-64-v4-vnni" : "x86-64-v4");
+      features.lookup("avx512dq")) {
+    Expected<Device> device = findDevice(features.lookup("avx512vnni") ? "x86-64-v4-vnni" : "x86-64-v4");
+    if (device && !features.lookup("avx512bf16"))
+      device->products.erase(graph::Precision::BF16);
+    return device;
+  }
   if (features.lookup("avx2") && features.lookup("fma"))
     return findDevice("x86-64-v3");
   return createStringError("this machine has no AVX2; name another one with --target");

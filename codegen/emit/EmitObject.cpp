@@ -60,8 +60,7 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
 static void setMachineScheduler(bool isOn) {
   auto &options = llvm::cl::getRegisteredOptions();
   auto found = options.find("enable-misched");
-  if (found == options.end())
-    return;
+  assert(found != options.end() && "LLVM has renamed the option");
   found->second->reset();
   if (!isOn)
     found->second->addOccurrence(0, "enable-misched", "false");
@@ -81,6 +80,7 @@ static llvm::Error write(llvm::Module &module, llvm::TargetMachine &machine, llv
 // Turns the scheduler off for code whose loops use the stack less without it.
 static llvm::Expected<LoopCounts> chooseSchedule(const llvm::Module &module, llvm::TargetMachine &machine) {
   LoopCounts best;
+  bool isScheduled = true;
   for (bool isOn : {true, false}) {
     setMachineScheduler(isOn);
     llvm::SmallVector<char, 0> text;
@@ -89,12 +89,12 @@ static llvm::Expected<LoopCounts> chooseSchedule(const llvm::Module &module, llv
     LoopCounts found = countLoops(StringRef(text.data(), text.size()));
     if (isOn || found.stackAccesses < best.stackAccesses) {
       best = found;
-      best.isScheduled = isOn;
+      isScheduled = isOn;
     }
     if (best.stackAccesses == 0)
       break;
   }
-  setMachineScheduler(best.isScheduled);
+  setMachineScheduler(isScheduled);
   return best;
 }
 
@@ -108,6 +108,7 @@ LoopCounts mlir::rt3::countLoops(StringRef assembly) {
     stackAccesses = 0;
     multiplies = false;
   };
+  bool isX86 = assembly.contains("%r"), hasFrame = false;
   llvm::SmallVector<StringRef> lines;
   assembly.split(lines, '\n');
   for (StringRef line : lines) {
@@ -116,13 +117,16 @@ LoopCounts mlir::rt3::countLoops(StringRef assembly) {
         begin(line.split(':').first);
       continue;
     }
-    line = line.split('#').first.split("//").first.trim(); // What follows is a comment, or on AArch64 a constant.
-    if (line.starts_with("."))
+    line = line.split(isX86 ? "#" : "//").first.trim(); // What follows is a comment.
+    if (line.starts_with(".")) {
+      hasFrame &= !line.starts_with(".cfi_endproc");
       continue;
+    }
+    hasFrame |= line.starts_with("movq\t%rsp, %rbp");
     multiplies |=
         llvm::any_of(ArrayRef<StringRef>{"fma", "fmla", "vfm", "dot", "smmla", "vpdp", "vdpbf", "pmadd", "mla"},
                      [&](StringRef word) { return line.split('\t').first.contains(word); });
-    stackAccesses += line.contains("[sp") || line.contains("(%rsp") || line.contains("(%rbp");
+    stackAccesses += line.contains("[sp") || line.contains("(%rsp") || (hasFrame && line.contains("(%rbp"));
     // A branch to where its block begins.
     if (label.empty() || !line.ends_with(label) ||
         !(line.starts_with("b") || line.starts_with("cb") || line.starts_with("tb") || line.starts_with("j")))

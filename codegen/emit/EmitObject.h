@@ -19,7 +19,6 @@ enum class EmitKind { LlvmIr, Assembly, Object };
 // stack: what has no register costs time in every trip.
 struct LoopCounts {
   int64_t loops = 0, loopsWithStack = 0, stackAccesses = 0;
-  bool isScheduled = true; // By LLVM's machine scheduler; else in the order of the source.
 };
 
 // Of assembly text, as LLVM writes it for AArch64 and x86-64.

@@ -120,7 +120,8 @@ private:
   }
 
   // The arguments of the function, after x, y, bias, residual and tokens: weights of
-  // each stream, of int8 scales and offsets, the parts of each stream, and threads.
+  // each stream, of int8 scales and offsets, the parts of each stream, where the largest
+  // results go if somebody wants them, and threads.
   static constexpr size_t kWeights = 5;
   size_t scalesAt() const { return kWeights + streams.size(); }
   size_t partsAt() const { return scalesAt() + (isInt8 ? 2 : 0); }

@@ -167,7 +167,7 @@ public:
 } // namespace
 
 PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device) {
-  // Levels with values of their own are not nested: there is one encoding.
+  // Nested levels share their values, which the last has too.
   LayerWords layer(op, encodings && !encodings.empty() ? graph::encodingWeights(encodings.getValue().back()) : nullptr,
                    device);
   PackedLayer result;

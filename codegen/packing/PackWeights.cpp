@@ -80,10 +80,8 @@ public:
 
   PackedStream pack() {
     findBlocks();
-    if (given.empty())
+    if (given.empty() || !takePatterns())
       choosePatterns();
-    else
-      takePatterns();
     stream.blockCounts.assign(stream.patterns.size(), 0);
     for (const std::vector<Block> &segment : segments) {
       stream.segmentOffsets.push_back(stream.bytes.size());
@@ -176,15 +174,21 @@ private:
     llvm::sort(stream.patterns, [](int64_t a, int64_t b) { return uint64_t(a) < uint64_t(b); });
   }
 
-  // The given patterns in their order, so that layers share a kernel.
-  void takePatterns() {
+  // The given patterns in their order, so that layers share a kernel. Fails, and takes
+  // none, if blocks need so many others that each would be a loop of few.
+  bool takePatterns() {
     stream.patterns = given;
     std::set<uint64_t> uncovered;
     for (const std::vector<Block> &segment : segments)
       for (const Block &block : segment)
         if (patternOf(block) == stream.patterns.size())
           uncovered.insert(block.kept);
+    if (!uncovered.empty() && given.size() + uncovered.size() > kMaxPatternCount) {
+      stream.patterns.clear();
+      return false;
+    }
     stream.patterns.insert(stream.patterns.end(), uncovered.begin(), uncovered.end());
+    return true;
   }
 
   // The number of patterns if none covers the block.

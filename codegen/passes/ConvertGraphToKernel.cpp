@@ -359,7 +359,8 @@ private:
         return op.getLargest();
       auto type = cast<kernel::BufferType>(x.getType());
       ArrayRef<int64_t> shape = type.getTensor().getShape();
-      int64_t tokens = shape[shape.size() - 2], size = kernel::partCount(llvm::alignTo(shape.back(), 8));
+      int64_t tokens = shape[shape.size() - 2],
+              size = kernel::partCount(llvm::alignTo(shape.back(), kernel::kFeatureMultiple));
       if (ShapedType::isDynamic(tokens))
         tokens = source->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt();
       size *= llvm::alignTo(tokens, type.getPanel());

@@ -31,13 +31,13 @@ struct QuantizeLinear : rt3::impl::QuantizeLinearPassBase<QuantizeLinear> {
     SmallVector<bool> isUsed(keepF32.size(), false);
     getOperation().walk([&](graph::LinearOp op) {
       auto weights = cast<RankedTensorType>(op.getWeights().getType());
-      bool isKept = !graph::constantValue(op.getWeights());
+      bool isNamed = false, isKept = !graph::constantValue(op.getWeights());
       isKept |= precision == graph::Precision::Int8 && weights.getDimSize(0) > graph::kMaxInt8Inputs;
       for (auto [i, pattern] : llvm::enumerate(keepF32))
         if (graph::isNamed(op.getLayer(), pattern))
-          isKept = isUsed[i] = true;
-      if (precision == graph::Precision::Int8 && isKept)
-        op.setPrecision(std::nullopt); // A model may have int8 layers already.
+          isNamed = isUsed[i] = true;
+      if (isNamed) // A model may have int8 layers already.
+        op.setPrecision(std::nullopt);
       else if (!isKept && op.getPrecision() != graph::Precision::Int8)
         isFailed |= failed(round(op, *precision));
     });

@@ -4,24 +4,29 @@
 
 #include "compiler/plan/Plan.h"
 
-#include "dialects/graph/Graph.h"
+#include "dialects/graph/Quantize.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::rt3;
 
 // Calls `body(key, op)` for each layer: its name, with #2 for the second of that name.
 static void forEachLayer(ModuleOp module, llvm::function_ref<void(std::string, graph::LinearOp)> body) {
-  llvm::StringMap<int> counts;
+  llvm::StringSet<> keys;
   module.walk([&](graph::LinearOp op) {
     if (!graph::constantValue(op.getWeights()))
       return;
-    int count = ++counts[op.getLayer()];
-    body(op.getLayer().str() + (count > 1 ? "#" + std::to_string(count) : ""), op);
+    std::string key = op.getLayer().str();
+    for (int count = 2; !keys.insert(key).second; ++count)
+      key = op.getLayer().str() + "#" + std::to_string(count);
+    body(key, op);
   });
 }
 
@@ -72,6 +77,16 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
   return plan;
 }
 
+double mlir::rt3::keptShare(const Plan &plan, size_t level) {
+  double kept = 0, all = 0;
+  for (const PlannedLayer &layer : plan.layers) {
+    double size = double(layer.inputs) * layer.outputs;
+    all += size;
+    kept += layer.levels[level].mask.empty() ? size : llvm::count(layer.levels[level].mask, 1);
+  }
+  return all ? kept / all : 1;
+}
+
 namespace {
 
 class PlanApplier {
@@ -94,6 +109,11 @@ public:
       if (type.getDimSize(0) != layer.inputs || type.getDimSize(1) != layer.outputs)
         faults.push_back(llvm::formatv("layer \"{0}\" has {1} x {2} weights, the plan {3} x {4}", layer.name,
                                        type.getDimSize(0), type.getDimSize(1), layer.inputs, layer.outputs));
+      auto precision = found->second.getPrecision();
+      auto overflows = [&](float value) { return std::isinf(graph::rounded(value, precision)); };
+      if (llvm::any_of(layer.values, overflows) ||
+          llvm::any_of(layer.levels, [&](const PlannedLevel &level) { return llvm::any_of(level.values, overflows); }))
+        faults.push_back("layer \"" + layer.name + "\" has a value that its type cannot hold (--keep-f32)");
     }
     if (!faults.empty())
       return llvm::createStringError("the plan is not for this model: " + llvm::join(faults, "; "));
@@ -114,13 +134,18 @@ private:
       graph::LevelOp::create(symbols, module.getLoc(), level.name, level.frequencyKhz, level.voltageUv, level.powerMw);
     if (plan.levels.isNested && plan.levels.levels.size() > 1)
       module->setAttr(graph::kNestedAttr, symbols.getUnitAttr());
-    for (const PlannedPatterns &set : plan.patternSets)
-      graph::PatternSetOp::create(symbols, module.getLoc(), set.name, set.rows, set.columns, set.patterns);
+    for (auto [i, set] : llvm::enumerate(plan.patternSets))
+      graph::PatternSetOp::create(symbols, module.getLoc(), patternsName(i), set.rows, set.columns, set.patterns);
   }
 
-  ElementsAttr valuesOf(const PlannedLayer &layer, const std::vector<float> &values) {
+  // A name that no level can have.
+  static std::string patternsName(size_t index) { return "patterns." + std::to_string(index); }
+
+  ElementsAttr valuesOf(graph::LinearOp op, const PlannedLayer &layer, std::vector<float> values) {
     if (values.empty())
       return {};
+    for (float &value : values)
+      value = graph::rounded(value, op.getPrecision());
     auto type = RankedTensorType::get({layer.inputs, layer.outputs}, Float32Type::get(context));
     return graph::makeResource(type, "planned",
                                ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
@@ -136,13 +161,13 @@ private:
       auto type = RankedTensorType::get({layer.inputs, layer.outputs}, IntegerType::get(context, 8));
       ElementsAttr mask = graph::makeResource(
           type, "mask", ArrayRef(reinterpret_cast<const char *>(level.mask.data()), level.mask.size()));
-      ElementsAttr values = valuesOf(layer, level.values.empty() ? layer.values : level.values);
+      ElementsAttr values = valuesOf(op, layer, level.values.empty() ? layer.values : level.values);
       if (level.scheme == Scheme::Block)
         encodings.push_back(graph::BlockEncodingAttr::get(context, level.rows, mask, values));
       else
-        encodings.push_back(graph::PatternEncodingAttr::get(
-            context, FlatSymbolRefAttr::get(context, plan.patternSets[level.patternSet].name),
-            level.scheme == Scheme::BlockPattern, mask, values));
+        encodings.push_back(
+            graph::PatternEncodingAttr::get(context, FlatSymbolRefAttr::get(context, patternsName(level.patternSet)),
+                                            level.scheme == Scheme::BlockPattern, mask, values));
     }
     op.setLevelsAttr(ArrayAttr::get(context, encodings));
   }

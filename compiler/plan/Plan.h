@@ -49,6 +49,9 @@ inline constexpr llvm::StringLiteral kPlanJson = "plan.json", kPlanWeights = "pl
 // What a module that has been pruned to `levels` says.
 Plan planOf(ModuleOp module, const LevelPlan &levels);
 
+// The share of all weights that a level keeps.
+double keptShare(const Plan &plan, size_t level);
+
 // The two files; equal plans give equal bytes.
 std::pair<std::string, std::string> writePlan(const Plan &plan);
 

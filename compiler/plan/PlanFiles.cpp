@@ -114,9 +114,9 @@ public:
   explicit Reader(StringRef weights) : weights(weights) {}
 
   llvm::Expected<Plan> read(StringRef text) {
-    auto value = json::parse(text);
+    auto value = parseJson(text);
     if (!value)
-      return llvm::createStringError("plan.json: this is not JSON: " + llvm::toString(value.takeError()));
+      return llvm::createStringError("plan.json: " + llvm::toString(value.takeError()));
     const json::Object *root = value->getAsObject();
     if (!root || root->getString("format") != StringRef("rt3-plan"))
       return llvm::createStringError("plan.json: \"format\" is not \"rt3-plan\"");
@@ -183,8 +183,9 @@ private:
       for (const json::Value &pattern : patterns ? *patterns : json::Array()) {
         uint64_t bits = 0;
         StringRef text = pattern.getAsString().value_or("");
-        if (!text.consume_front("0x") || text.getAsInteger(16, bits) || bits == 0 || (bits & ~all) != 0)
-          fault(place + ".patterns", "has an entry that is no hexadecimal number within the block");
+        if (!text.consume_front("0x") || text.getAsInteger(16, bits) || bits == 0 || (bits & ~all) != 0 ||
+            llvm::is_contained(set.patterns, int64_t(bits)))
+          fault(place + ".patterns", "has an entry that is no hexadecimal number within the block, or there twice");
         set.patterns.push_back(bits);
       }
       if (set.rows != 4 && set.rows != 8)
@@ -200,7 +201,9 @@ private:
     auto offset = integer(object, field, place, 0, weights.size());
     if (!offset)
       return {};
-    if (*offset % kAlignment != 0 || count > weights.size() - *offset) {
+    // Parts do not overlap: what all of them take is bounded by the file.
+    used += count;
+    if (*offset % kAlignment != 0 || count > weights.size() - *offset || used > weights.size()) {
       fault(place + "." + field.str(), llvm::formatv("{0} bytes at {1} do not lie in plan.weights", count, *offset));
       return {};
     }
@@ -210,6 +213,8 @@ private:
   // Values under `mask`, all if it is empty, spread over [K][N].
   std::vector<float> readValues(const json::Object &object, const std::string &place, size_t size, const Mask &mask) {
     size_t kept = mask.empty() ? size : llvm::count(mask, 1);
+    if (kept == 0)
+      return {};
     StringRef bytes = part(object, "values_offset", place, 4 * kept);
     std::vector<float> values;
     if (bytes.size() != 4 * kept)
@@ -313,15 +318,15 @@ private:
 
   // Nested levels lie within each other and share their values.
   void checkNesting(const Plan &plan, const PlannedLayer &layer, const std::string &place) {
-    if (!plan.levels.isNested)
+    if (!plan.levels.isNested || plan.levels.levels.size() < 2)
       return;
     for (size_t l = 0; l < layer.levels.size(); ++l) {
       if (!layer.levels[l].values.empty())
         fault(place, "has values of one level, nested levels share theirs");
       for (size_t upper = l + 1; upper < layer.levels.size(); ++upper) {
         const Mask &inner = layer.levels[l].mask, &outer = layer.levels[upper].mask;
-        for (size_t i = 0; !outer.empty() && i < outer.size(); ++i)
-          if ((inner.empty() || inner[i]) && !outer[i])
+        for (size_t i = 0; !inner.empty() && i < outer.size(); ++i)
+          if (inner[i] && !outer[i])
             return fault(place,
                          llvm::formatv("level {0} keeps a weight that level {1} does not: not nested", l, upper));
       }
@@ -329,6 +334,7 @@ private:
   }
 
   StringRef weights;
+  uint64_t used = 0; // Bytes of `weights` so far.
   std::vector<std::string> faults;
   std::map<std::string, size_t> setNames;
 };

@@ -47,7 +47,7 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
     std::shared_ptr<InputMoments> &moments = byInput[op.getX()];
     if (!moments) {
       int64_t inputs = cast<RankedTensorType>(op.getX().getType()).getShape().back();
-      moments = std::make_shared<InputMoments>(InputMoments{inputs, 0, std::vector<double>(inputs * inputs, 0)});
+      moments = std::make_shared<InputMoments>(InputMoments{inputs, std::vector<double>(inputs * inputs, 0)});
       first[op.getX()] = op;
     }
     result[op] = moments;
@@ -67,7 +67,6 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
             llvm::formatv("calibration sample {0} makes an input of layer \"{1}\" NaN or infinite", i, op.getLayer());
       Eigen::Map<Matrix> sums(moments.sums.data(), moments.inputs, moments.inputs);
       sums.selfadjointView<Eigen::Upper>().rankUpdate(tokens.transpose());
-      moments.tokens += tokens.rows();
     };
     auto outputs = interpret(function, sample.inputs, options);
     if (!outputs)
@@ -168,11 +167,4 @@ std::vector<float> InverseMoments::retarget(llvm::ArrayRef<float> weights, int64
 double InverseMoments::error(llvm::ArrayRef<float> a, llvm::ArrayRef<float> b, int64_t outputs) const {
   Matrix difference = toMatrix(a, outputs) - toMatrix(b, outputs);
   return difference.cwiseProduct(Eigen::Map<const Matrix>(moments.data(), inputs, inputs) * difference).sum();
-}
-
-double mlir::rt3::outputError(const InputMoments &moments, llvm::ArrayRef<float> a, llvm::ArrayRef<float> b,
-                              int64_t outputs) {
-  Matrix difference = toMatrix(a, outputs) - toMatrix(b, outputs);
-  Eigen::Map<const Matrix> h(moments.sums.data(), moments.inputs, moments.inputs);
-  return difference.cwiseProduct(h * difference).sum();
 }

@@ -22,7 +22,7 @@ struct CalibrationSample {
 
 // The second moments of a layer's inputs x over all tokens: H = sum of xᵀ x.
 struct InputMoments {
-  int64_t inputs, tokens = 0;
+  int64_t inputs;
   std::vector<double> sums; // [K][K]
 };
 
@@ -79,9 +79,6 @@ private:
   std::vector<double> diagonal; // Of the inverse.
   std::vector<double> factor;   // [K][K], upper U with UᵀU = the inverse.
 };
-
-// The squared output error, summed over tokens: trace of (A - B)ᵀ H (A - B).
-double outputError(const InputMoments &moments, llvm::ArrayRef<float> a, llvm::ArrayRef<float> b, int64_t outputs);
 
 } // namespace mlir::rt3
 

@@ -39,7 +39,7 @@ std::vector<double> mlir::rt3::allocateDensities(const std::vector<LayerCost> &l
   double budget = 0;
   for (const LayerCost &layer : layers) {
     State state;
-    state.size = double(layer.saliency->inputs) * layer.saliency->outputs;
+    state.size = layer.weights;
     double highest = std::min({1.0, layer.limit, kHighest * density});
     state.lowest = std::min(highest, kLowest * density);
     state.width = (highest - state.lowest) / kSteps;

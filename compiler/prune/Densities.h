@@ -12,6 +12,7 @@ namespace mlir::rt3 {
 struct LayerCost {
   const Saliency *saliency; // Squared output error of each weight that goes.
   double energy;            // Squared outputs of the dense layer.
+  double weights;           // How many the layer has; saliency may be of units of them.
   int64_t rows;             // Outputs whose weights of an input stay or go together; 1 for patterns.
   double limit = 1;         // The density may not be over this.
 };

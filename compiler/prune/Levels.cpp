@@ -144,10 +144,25 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   return level;
 }
 
-llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
+llvm::Expected<json::Value> mlir::rt3::parseJson(StringRef text) {
+  constexpr int kMaxDepth = 100;
+  int depth = 0;
+  for (char c : text) { // Brackets in texts count too: there are few.
+    depth += c == '[' || c == '{';
+    depth -= c == ']' || c == '}';
+    if (depth > kMaxDepth)
+      return llvm::createStringError("has over 100 brackets in each other");
+  }
   auto value = json::parse(text);
   if (!value)
     return llvm::createStringError("this is not JSON: " + llvm::toString(value.takeError()));
+  return value;
+}
+
+llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
+  auto value = parseJson(text);
+  if (!value)
+    return value.takeError();
   std::vector<std::string> faults;
   LevelPlan plan;
   const json::Object *object = value->getAsObject();

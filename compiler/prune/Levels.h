@@ -39,6 +39,10 @@ struct LevelPlan {
 // The text of levels.json for a plan.
 llvm::json::Object levelsJson(const LevelPlan &plan);
 
+// Parses JSON that is not trusted: what is nested so deeply that parsing it would take
+// all of the stack is an error too.
+llvm::Expected<llvm::json::Value> parseJson(llvm::StringRef text);
+
 // Reads levels.json. An error lists all faults, each with its place.
 llvm::Expected<LevelPlan> parseLevels(llvm::StringRef json);
 

@@ -35,8 +35,8 @@ struct Layer {
   Saliency saliency; // Of units: their inputs are added up.
   int64_t inputs;    // K.
   graph::PruningUnit unit;
-  std::shared_ptr<InverseMoments> inverse; // Of its inputs, if there is a calibration.
-  double energy = 0;                       // Of its outputs, with a calibration.
+  bool isCalibrated;
+  double energy = 0; // Of its outputs, with a calibration.
   double zeroShare = 0;
   std::vector<Mask> masks;          // Per level; empty: dense.
   std::vector<double> densities;    // Per level: what it was asked to keep.
@@ -79,12 +79,13 @@ private:
     });
     for (graph::LinearOp op : ops) {
       auto type = cast<RankedTensorType>(op.getWeights().getType());
+      std::shared_ptr<InverseMoments> inverse = inverseOf(op);
       Layer layer{op,
                   op.getLayer().str(),
                   {},
                   type.getDimSize(0),
                   unitOf(op),
-                  inverseOf(op),
+                  bool(inverse),
                   0,
                   0,
                   std::vector<Mask>(plan.levels.size()),
@@ -103,15 +104,16 @@ private:
         zeros += value == 0;
         value = value * value;
       }
-      if (layer.inverse) {
+      if (inverse) {
         std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
-        layer.saliency = layer.inverse->saliency(weights, type.getDimSize(1));
-        layer.energy = layer.inverse->error(weights, std::vector<float>(weights.size(), 0), type.getDimSize(1));
+        layer.saliency = inverse->saliency(weights, type.getDimSize(1));
+        layer.energy = inverse->error(weights, std::vector<float>(weights.size(), 0), type.getDimSize(1));
       }
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
       layer.saliency = sumUnits(layer.saliency, layer.unit);
       layers.push_back(std::move(layer));
     }
+    inverses.clear(); // They are large.
     for (const std::string &pattern : plan.denseLayers)
       if (llvm::none_of(layers, [&](const Layer &layer) { return isNamed(layer.name, {pattern}); }))
         return llvm::createStringError("dense_layers of levels.json: no layer is named \"" + pattern +
@@ -240,14 +242,15 @@ private:
     std::vector<LayerCost> costs;
     for (Layer *layer : pruned) {
       layer->densities[index] = level.density;
-      LayerCost cost{&layer->saliency, layer->energy, level.scheme == Scheme::Block ? 8 : 1};
+      LayerCost cost{&layer->saliency, layer->energy, double(layer->inputs) * layer->saliency.outputs,
+                     level.scheme == Scheme::Block ? 8 : 1};
       for (size_t upper = index + 1; plan.isNested && upper < plan.levels.size(); ++upper)
         if (!layer->masks[upper].empty())
           cost.limit = std::min(cost.limit, layer->densities[upper]);
       costs.push_back(cost);
     }
     bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.columns == 1);
-    if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return bool(layer->inverse); }))
+    if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return layer->isCalibrated; }))
       return;
     for (auto [layer, density] : llvm::zip(pruned, allocateDensities(costs, level.density)))
       layer->densities[index] = density;

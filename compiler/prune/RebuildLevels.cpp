@@ -17,17 +17,40 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 namespace {
 
+// The values of a layer at a level, and which they are.
+struct OwnedValues {
+  std::vector<float> values; // [K][N], 0 where the mask is.
+  Mask mask;
+};
+
+// What a level prunes; not the zeros without structure that a dense level stores nothing
+// for.
+ElementsAttr prunedMask(graph::LinearOp op, size_t level) {
+  ArrayAttr encodings = op.getLevelsAttr();
+  if (!encodings || !graph::constantValue(op.getWeights()))
+    return {};
+  auto block = dyn_cast<graph::BlockEncodingAttr>(encodings[level]);
+  return block && block.getRows() == 1 ? nullptr : graph::encodingMask(encodings[level]);
+}
+
 // One pass over the network at one level.
 class LevelPass {
 public:
-  // `lower`: the values of the next sparser level, by layer, if levels are nested.
+  // `lower`: what the next sparser levels own, by layer, if levels are nested.
   LevelPass(func::FuncOp function, const std::vector<CalibrationSample> &samples, size_t level, StringRef levelName,
-            const std::map<Operation *, std::vector<float>> *lower)
+            const std::map<Operation *, OwnedValues> *lower)
       : function(function), level(level), levelName(levelName), lower(lower), samples(samples) {}
 
   llvm::Expected<std::vector<RebuiltLayer>> run() {
-    begin();
     std::vector<RebuiltLayer> result;
+    Operation *last = nullptr; // What is behind it is not needed, and may be large: logits.
+    function.walk([&](graph::LinearOp op) {
+      if (prunedMask(op, level))
+        last = op;
+    });
+    if (!last)
+      return result;
+    begin();
     size_t done = 0;
     auto text = llvm::formatv("rebuilding level {0}", levelName).str();
     Progress progress(text.c_str(), std::distance(function.front().begin(), function.front().end()));
@@ -35,6 +58,8 @@ public:
       if (auto linear = dyn_cast<graph::LinearOp>(op))
         if (llvm::Error error = rebuild(linear, result))
           return std::move(error);
+      if (&op == last)
+        break;
       for (std::vector<Execution> *executions : {&dense, &pruned})
         for (Execution &execution : *executions)
           if (llvm::Error error = execution.run(op))
@@ -47,8 +72,8 @@ public:
     return result;
   }
 
-  // The values that the level has, by layer.
-  std::map<Operation *, std::vector<float>> values;
+  // What the level owns, by layer.
+  std::map<Operation *, OwnedValues> owned;
 
 private:
   void begin() {
@@ -61,8 +86,8 @@ private:
       dense.emplace_back(options, dense.empty() ? nullptr : &dense.front());
       options.level = level;
       options.weights = [this](graph::LinearOp op) {
-        auto found = values.find(op);
-        return found == values.end() ? nullptr : &found->second;
+        auto found = owned.find(op);
+        return found == owned.end() ? nullptr : &found->second.values;
       };
       pruned.emplace_back(options, &dense.front());
       for (auto [argument, input] : llvm::zip_equal(function.getArguments(), sample.inputs)) {
@@ -90,7 +115,7 @@ private:
     if (inputs.inverse)
       return &inputs;
     int64_t count = cast<RankedTensorType>(op.getX().getType()).getShape().back();
-    InputMoments own{count, 0, std::vector<double>(count * count, 0)};
+    InputMoments own{count, std::vector<double>(count * count, 0)};
     inputs.difference.assign(count * count, 0);
     Eigen::Map<Matrix> sums(own.sums.data(), count, count), difference(inputs.difference.data(), count, count);
     for (auto [i, execution] : llvm::enumerate(pruned)) {
@@ -102,7 +127,6 @@ private:
       if (!x.allFinite() || !wanted.allFinite())
         return llvm::createStringError(
             llvm::formatv("calibration sample {0} makes an input of layer \"{1}\" NaN or infinite", i, op.getLayer()));
-      own.tokens += x.rows();
       sums.noalias() += x.transpose() * x;
       difference.noalias() += x.transpose() * (wanted - x);
     }
@@ -111,24 +135,21 @@ private:
   }
 
   llvm::Error rebuild(graph::LinearOp op, std::vector<RebuiltLayer> &result) {
-    ArrayAttr encodings = op.getLevelsAttr();
-    if (!encodings || !graph::constantValue(op.getWeights()))
+    ElementsAttr maskAttribute = prunedMask(op, level);
+    if (!maskAttribute)
       return llvm::Error::success();
     std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
-    ElementsAttr maskAttribute = graph::encodingMask(encodings[level]);
-    const std::vector<float> *fixed = nullptr;
+    const OwnedValues *fixed = nullptr;
     if (lower)
       if (auto found = lower->find(op); found != lower->end())
         fixed = &found->second;
-    if (!maskAttribute)
-      return llvm::Error::success();
-    Mask mask = graph::byteElements(maskAttribute);
+    Mask kept = graph::byteElements(maskAttribute), mask = kept;
     int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
     std::vector<float> masked(weights.size());
     for (size_t i = 0; i < mask.size(); ++i) {
       masked[i] = mask[i] ? weights[i] : 0;
-      if (fixed && (*fixed)[i] != 0) {
-        masked[i] = (*fixed)[i];
+      if (fixed && fixed->mask[i]) {
+        masked[i] = fixed->values[i];
         mask[i] = 0; // Not free.
       }
     }
@@ -138,10 +159,10 @@ private:
     const InverseMoments &inverse = *(*inputs)->inverse;
     std::vector<float> target = inverse.retarget(weights, outputs, (*inputs)->difference);
     std::vector<float> rebuilt =
-        inverse.rebuild(target, outputs, mask, fixed ? llvm::ArrayRef<float>(*fixed) : llvm::ArrayRef<float>());
+        inverse.rebuild(target, outputs, mask, fixed ? llvm::ArrayRef<float>(fixed->values) : llvm::ArrayRef<float>());
     for (size_t i = 0; i < rebuilt.size(); ++i) {
-      bool isOwned = fixed && (*fixed)[i] != 0;
-      rebuilt[i] = isOwned ? (*fixed)[i] : graph::rounded(rebuilt[i], op.getPrecision());
+      bool isFixed = fixed && fixed->mask[i];
+      rebuilt[i] = isFixed ? fixed->values[i] : graph::rounded(rebuilt[i], op.getPrecision());
     }
     double whole = inverse.error(std::vector<float>(weights.size(), 0), target, outputs);
     double maskedError = inverse.error(masked, target, outputs), error = inverse.error(rebuilt, target, outputs);
@@ -151,14 +172,14 @@ private:
     }
     result.push_back(
         {op.getLayer().str(), levelName.str(), whole > 0 ? maskedError / whole : 0, whole > 0 ? error / whole : 0});
-    values[op] = std::move(rebuilt);
+    owned[op] = {std::move(rebuilt), std::move(kept)};
     return llvm::Error::success();
   }
 
   func::FuncOp function;
   size_t level;
   StringRef levelName;
-  const std::map<Operation *, std::vector<float>> *lower;
+  const std::map<Operation *, OwnedValues> *lower;
   const std::vector<CalibrationSample> &samples;
   std::vector<Execution> dense, pruned;
   llvm::DenseMap<mlir::Value, Operation *> lastUse;
@@ -192,25 +213,25 @@ llvm::Expected<std::vector<RebuiltLayer>> mlir::rt3::rebuildLevels(func::FuncOp 
   auto module = function->getParentOfType<ModuleOp>();
   bool isNested = module->hasAttr(graph::kNestedAttr);
   std::vector<RebuiltLayer> result;
-  std::map<Operation *, std::vector<float>> lower;
+  std::map<Operation *, OwnedValues> lower;
   for (auto [index, level] : llvm::enumerate(module.getOps<graph::LevelOp>())) {
     LevelPass pass(function, samples, index, level.getName(), isNested ? &lower : nullptr);
     auto layers = pass.run();
     if (!layers)
       return layers.takeError();
     result.insert(result.end(), layers->begin(), layers->end());
-    for (auto &[op, values] : pass.values)
+    for (auto &[op, own] : pass.owned)
       if (isNested)
-        lower[op] = std::move(values);
+        lower[op] = std::move(own);
       else
-        setValues(cast<graph::LinearOp>(op), index, values);
+        setValues(cast<graph::LinearOp>(op), index, own.values);
   }
   // All nested levels get the values of the densest, within whose mask the others lie.
-  for (auto &[operation, values] : lower) {
+  for (auto &[operation, own] : lower) {
     auto op = cast<graph::LinearOp>(operation);
     for (size_t level = 0; level < op.getLevelsAttr().size(); ++level)
-      if (graph::encodingMask(op.getLevelsAttr()[level]))
-        setValues(op, level, values);
+      if (prunedMask(op, level))
+        setValues(op, level, own.values);
   }
   return result;
 }

@@ -3,6 +3,7 @@
 // rt3c inspect: what a bundle holds, without its library.
 
 #include "compiler/verbs/LoadedModel.h"
+#include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -34,20 +35,16 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
     return fail(kExitBadInput, llvm::toString(plan.takeError()));
   llvm::json::Array list;
   if (!verb.asJson)
-    llvm::outs() << llvm::formatv("{0}: plan of {1}, {2}, {3} layers, {4}\n", verb.bundle, plan->model, plan->precision,
-                                  plan->layers.size(),
+    llvm::outs() << llvm::formatv("{0}: plan of {1}, {2}, {3} layers, {4}\n", verb.bundle, printable(plan->model),
+                                  printable(plan->precision), plan->layers.size(),
                                   plan->levels.isNested ? "nested" : "levels with values of their own");
   for (auto [i, level] : llvm::enumerate(plan->levels.levels)) {
-    int64_t kept = 0, all = 0, dense = 0, rebuilt = 0;
+    int64_t dense = 0, rebuilt = 0;
     for (const PlannedLayer &layer : plan->layers) {
-      const PlannedLevel &own = layer.levels[i];
-      int64_t size = layer.inputs * layer.outputs;
-      all += size;
-      kept += own.mask.empty() ? size : llvm::count(own.mask, 1);
-      dense += own.mask.empty();
-      rebuilt += !own.values.empty() || !layer.values.empty();
+      dense += layer.levels[i].mask.empty();
+      rebuilt += !layer.levels[i].mask.empty() && (!layer.levels[i].values.empty() || !layer.values.empty());
     }
-    double density = all ? double(kept) / all : 1;
+    double density = keptShare(*plan, i);
     list.push_back(llvm::json::Object{{"name", level.name},
                                       {"scheme", schemeName(level.scheme)},
                                       {"density", density},
@@ -59,11 +56,12 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
           schemeName(level.scheme), 100 * density, dense, rebuilt);
   }
   if (verb.asJson)
-    llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(llvm::json::Object{{"plan", verb.bundle},
-                                                                                  {"model", plan->model},
-                                                                                  {"type", plan->precision},
-                                                                                  {"nested", plan->levels.isNested},
-                                                                                  {"levels", std::move(list)}}));
+    llvm::outs() << llvm::formatv("{0:2}\n",
+                                  llvm::json::Value(llvm::json::Object{{"plan", verb.bundle},
+                                                                       {"model", llvm::json::fixUTF8(plan->model)},
+                                                                       {"type", llvm::json::fixUTF8(plan->precision)},
+                                                                       {"nested", plan->levels.isNested},
+                                                                       {"levels", std::move(list)}}));
   return kExitOk;
 }
 

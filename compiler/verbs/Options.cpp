@@ -89,7 +89,8 @@ llvm::Error mlir::rt3::choosePlan(const ModelOptions &options, CompileOptions &o
     return plan.takeError();
   std::string type = out.precision ? graph::stringifyPrecision(*out.precision).str() : "f32";
   if (type != plan->precision)
-    llvm::errs() << "rt3c: warning: the plan was made for --type " << plan->precision << ", this is " << type << "\n";
+    llvm::errs() << "rt3c: warning: the plan was made for --type " << printable(plan->precision) << ", this is " << type
+                 << "\n";
   out.levels = plan->levels;
   out.plan = std::make_shared<Plan>(std::move(*plan));
   return llvm::Error::success();

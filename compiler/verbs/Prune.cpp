@@ -14,12 +14,7 @@ using namespace mlir::rt3;
 // What a level keeps, and the mean over its layers of their output errors.
 static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebuilt) {
   for (auto [i, level] : llvm::enumerate(plan.levels.levels)) {
-    double kept = 0, all = 0, before = 0, after = 0, count = 0;
-    for (const PlannedLayer &layer : plan.layers) {
-      double size = double(layer.inputs) * layer.outputs;
-      all += size;
-      kept += layer.levels[i].mask.empty() ? size : llvm::count(layer.levels[i].mask, 1);
-    }
+    double before = 0, after = 0, count = 0;
     for (const RebuiltLayer &layer : rebuilt)
       if (layer.level == level.name) {
         before += layer.maskedError;
@@ -27,7 +22,7 @@ static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebui
         ++count;
       }
     llvm::outs() << llvm::formatv("level {0,-12} {1,-6} keeps {2:f1} %", level.name, schemeName(level.scheme),
-                                  all ? 100 * kept / all : 100);
+                                  100 * keptShare(plan, i));
     if (count != 0)
       llvm::outs() << llvm::formatv("; output error of its layers {0:f2} % by mask, {1:f2} % rebuilt",
                                     100 * before / count, 100 * after / count);
@@ -48,8 +43,6 @@ static llvm::json::Value toJson(const PruneVerb &verb, const std::vector<Rebuilt
 ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   if (verb.model.levels.empty())
     return fail(kExitUsage, "prune needs --levels");
-  if (!verb.model.plan.empty())
-    return fail(kExitUsage, "prune makes a plan, --plan takes one");
   CompileOptions options;
   auto import = importOptions(verb.model);
   if (!import)

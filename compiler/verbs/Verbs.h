@@ -36,7 +36,7 @@ struct ModelOptions {
   int64_t foldBudget = 64 << 20;
   int64_t kvCache = 0; // Tokens; 0: none.
   bool keepsSparse = false;
-  std::string type = "f32"; // Or f16, int8.
+  std::string type = "f32"; // Or a precision, with hyphens.
   std::vector<std::string> keepF32;
   std::string calibration; // A folder; empty: none.
   std::string plan;        // A folder that prune wrote; empty: none.

@@ -263,6 +263,8 @@ LogicalResult QuantizeOp::verify() {
   if (x.getPanel() == 0 || result.getPanel() == 0 || !x.getTensor().getElementType().isF32() ||
       result != expected) // C1
     return emitOpError("quantises ") << x << " to " << result << ", expected " << expected;
+  if (getLargest() && (!isRowMajorFloats(getLargest()) || !isInt8(getDot()))) // C2
+    return emitOpError("largest is ") << getLargest().getType() << " for " << stringifyDot(getDot());
   return success();
 }
 

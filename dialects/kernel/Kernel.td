@@ -429,6 +429,7 @@ def QuantizeOp : Kernel_FillOp<"quantize", (ins Kernel_DotAttr:$dot,
 
     - C1: the result is x with ceil(K / inputs per word) features of i32 or i64, of int8
       one more; a single token may lie in wider panels than x.
+    - C2: `largest` is row-major f32, and the dot one of int8.
 
     Example: `%q = rt3_kernel.quantize sdot %x : (!rt3_kernel.buffer<tensor<?x8xf32>, 12>)
     -> !rt3_kernel.buffer<tensor<?x3xi32>, 12>`
@@ -451,7 +452,8 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
     Computes `activation(x W + bias) + residual`, where W is the sum of the
     streams. With `dot`, x and the values of streams are words. Under a dot of int8
     the result is `activation(sx scales (offsets + x W) + bias) + residual`, sums
-    exact in i32; bfdot and vdpbf16ps sum in f32, fmla_f16 in f16 within a segment. `largest` is as in
+    exact in i32; bfdot and vdpbf16ps sum in f32, fmla_f16 in f16 within a segment, of
+    a single token in f32. `largest` is as in
     rt3_kernel.layer_norm. Constraints:
 
     - C1: x and the result lie in panels of the tile's size; or the result in a

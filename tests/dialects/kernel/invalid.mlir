@@ -314,3 +314,10 @@ func.func @largest_without_an_epilogue(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 2
       : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>, !rt3_kernel.buffer<tensor<24xf32>, 0>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
   return
 }
+// -----
+// quantize C2
+func.func @largest_of_bf16(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>, %l: !rt3_kernel.buffer<tensor<24xf32>, 0>) {
+  // expected-error@+1 {{for bfdot}}
+  %q = rt3_kernel.quantize bfdot %x largest %l : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>, !rt3_kernel.buffer<tensor<24xf32>, 0>) -> !rt3_kernel.buffer<tensor<4x4xi32>, 24>
+  return
+}
