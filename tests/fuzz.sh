@@ -24,7 +24,7 @@ if [ "$1" = build ]; then
   done
   clang++-22 "${flags[@]}" -fsanitize=fuzzer tests/compiler/onnx/import_fuzz.cc \
     $out/{Import,ImportInputs,ImportMoves,ImportOps,ImportQuantized,ImportShapes,KnownTensor,Model,FoldConstants,FoldPositions,Interpreter}.cpp.o \
-    build/release/compiler/librt3_{compiler,prune}.a build/release/codegen/librt3_codegen.a \
+    build/release/compiler/librt3_{compiler,plan,prune}.a build/release/codegen/librt3_codegen.a \
     build/release/dialects/{graph/librt3_graph,kernel/librt3_kernel}.a build/release/compiler/librt3_onnx_proto.a \
     -lprotobuf-lite -L/usr/lib/llvm-22/lib -Wl,-rpath,/usr/lib/llvm-22/lib -lMLIR -lLLVM -o $out/import_fuzz
   # Seeds: the small operator tests and the sample model's own beginning.
