@@ -57,6 +57,8 @@ std::string mlir::rt3::sanitizeIdentifier(StringRef text) {
 
 // Runs a pipeline; what passes report becomes the error.
 static Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
+  // Users know layers by their names, not by pages of IR.
+  module.getContext()->printOpOnDiagnostic(false);
   PassManager passManager(module.getContext());
   build(passManager);
   std::string messages;
@@ -109,7 +111,11 @@ Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {
                                                    "; those that have: " + others,
                                                llvm::inconvertibleErrorCode());
   }
-  return runPasses(module, [&](OpPassManager &pm) { buildQuantizePipeline(pm, name, options.keepF32); });
+  if (Error error = runPasses(module, [&](OpPassManager &pm) { buildQuantizePipeline(pm, name, options.keepF32); }))
+    return error.isA<onnx::OwnFault>()
+               ? std::move(error)
+               : llvm::make_error<onnx::OptionFault>(llvm::toString(std::move(error)), llvm::inconvertibleErrorCode());
+  return Error::success();
 }
 
 Expected<onnx::ImportResult> mlir::rt3::importAndFuse(MLIRContext *context, StringRef path,
@@ -329,8 +335,10 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
 }
 
 Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt) {
-  if (options.plan)
-    return applyPlan(module, *options.plan);
+  if (options.plan) {
+    StringRef type = options.precision ? graph::stringifyPrecision(*options.precision) : "f32";
+    return applyPlan(module, *options.plan, type == options.plan->precision);
+  }
   graph::PruningUnits units = pruningUnits(options.device);
   if (!options.readCalibration)
     return pruneLevels(module, options.levels, units);

@@ -125,8 +125,10 @@ int main(int argc, char **argv) {
   compareApp->add_option("--runs", compare.runs, "instead: two folders of .npy files that rt3c run wrote")->expected(2);
   compareApp->add_option("--length", compare.length, "free dimension; none: its maximum");
   compareApp
-      ->add_option("--tolerance", compare.tolerance,
-                   "largest difference, relative to the largest reference if that is over 1; none: 1e-4, of int8 2e-2")
+      ->add_option(
+          "--tolerance", compare.tolerance,
+          "largest difference, relative to the largest reference if that is over 1; none: 1e-4, where activations are "
+          "rounded (int8, bf16, f16-sums) 2e-2")
       ->check([](const std::string &text) {
         double number;
         return llvm::StringRef(text).getAsDouble(number) || !(number >= 0) ? "expected a number of at least 0" : "";

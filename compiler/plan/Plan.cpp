@@ -6,6 +6,8 @@
 
 #include "dialects/graph/Quantize.h"
 
+#include "rt3/rt3_bundle.h"
+
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -28,6 +30,11 @@ static void forEachLayer(ModuleOp module, llvm::function_ref<void(std::string, g
       key = op.getLayer().str() + "#" + std::to_string(count);
     body(key, op);
   });
+}
+
+static std::string hashOf(graph::LinearOp op) {
+  std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
+  return llvm::utohexstr(rt3_hash(weights.data(), 4 * weights.size()), /*LowerCase=*/true);
 }
 
 static PlannedLevel plannedLevel(Attribute encoding, llvm::StringMap<size_t> &sets) {
@@ -63,7 +70,7 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
     if (!op.getLevels())
       return;
     auto type = cast<RankedTensorType>(op.getWeights().getType());
-    PlannedLayer layer{std::move(key), type.getDimSize(0), type.getDimSize(1), {}, {}};
+    PlannedLayer layer{std::move(key), type.getDimSize(0), type.getDimSize(1), hashOf(op), {}, {}};
     for (Attribute encoding : op.getLevelsAttr())
       layer.levels.push_back(plannedLevel(encoding, sets));
     // Nested levels share theirs.
@@ -91,8 +98,9 @@ namespace {
 
 class PlanApplier {
 public:
-  PlanApplier(ModuleOp module, const Plan &plan)
-      : module(module), plan(plan), context(module.getContext()), symbols(OpBuilder::atBlockBegin(module.getBody())) {}
+  PlanApplier(ModuleOp module, const Plan &plan, bool isSameType)
+      : module(module), plan(plan), isSameType(isSameType), context(module.getContext()),
+        symbols(OpBuilder::atBlockBegin(module.getBody())) {}
 
   llvm::Error apply() {
     llvm::StringMap<graph::LinearOp> layers;
@@ -109,6 +117,8 @@ public:
       if (type.getDimSize(0) != layer.inputs || type.getDimSize(1) != layer.outputs)
         faults.push_back(llvm::formatv("layer \"{0}\" has {1} x {2} weights, the plan {3} x {4}", layer.name,
                                        type.getDimSize(0), type.getDimSize(1), layer.inputs, layer.outputs));
+      else if (isSameType && hashOf(found->second) != layer.weightsHash)
+        faults.push_back("layer \"" + layer.name + "\" has other weights than when the plan was made");
       auto precision = found->second.getPrecision();
       auto overflows = [&](float value) { return std::isinf(graph::rounded(value, precision)); };
       if (llvm::any_of(layer.values, overflows) ||
@@ -174,10 +184,13 @@ private:
 
   ModuleOp module;
   const Plan &plan;
+  bool isSameType;
   MLIRContext *context;
   OpBuilder symbols;
 };
 
 } // namespace
 
-llvm::Error mlir::rt3::applyPlan(ModuleOp module, const Plan &plan) { return PlanApplier(module, plan).apply(); }
+llvm::Error mlir::rt3::applyPlan(ModuleOp module, const Plan &plan, bool isSameType) {
+  return PlanApplier(module, plan, isSameType).apply();
+}

@@ -8,6 +8,7 @@
 
 #include "compiler/prune/Levels.h"
 #include "compiler/prune/Masks.h"
+#include "dialects/graph/Quantize.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
@@ -26,6 +27,7 @@ struct PlannedLevel {
 struct PlannedLayer {
   std::string name;
   int64_t inputs = 0, outputs = 0; // K, N.
+  std::string weightsHash;         // Of the model's weights, as layers of the plan's type multiply them.
   std::vector<float> values;       // [K][N] of all pruned levels, if those are nested; empty: the model's.
   std::vector<PlannedLevel> levels;
 };
@@ -37,7 +39,8 @@ struct PlannedPatterns {
 };
 
 struct Plan {
-  std::string model, precision; // For people: the file, and what layers multiply.
+  std::string model, precision; // The file, and what layers multiply: f32 or a precision.
+  graph::PruningUnit unit;      // What masks keep or drop together.
   LevelPlan levels;
   std::vector<PlannedPatterns> patternSets;
   std::vector<PlannedLayer> layers;
@@ -59,9 +62,10 @@ std::pair<std::string, std::string> writePlan(const Plan &plan);
 llvm::Expected<Plan> readPlan(llvm::StringRef json, llvm::StringRef weights);
 
 // Gives the layers of a fused module, not pruned yet, what the plan says; layers that it
-// does not name stay dense. Errors: layers that the model does not have, or in another
-// shape.
-llvm::Error applyPlan(ModuleOp module, const Plan &plan);
+// does not name stay dense. `isSameType`: layers multiply what the plan says. Errors:
+// layers that the model does not have, in another shape, or of that type with other
+// weights.
+llvm::Error applyPlan(ModuleOp module, const Plan &plan, bool isSameType);
 
 } // namespace mlir::rt3
 

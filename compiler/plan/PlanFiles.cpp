@@ -43,6 +43,8 @@ public:
                       {"version", kVersion},
                       {"model", json::fixUTF8(plan.model)},
                       {"type", plan.precision},
+                      {"unit_inputs", plan.unit.inputs},
+                      {"unit_outputs", plan.unit.outputs},
                       {"weights_size", int64_t(weights.size())},
                       {"weights_hash", llvm::utohexstr(rt3_hash(weights.data(), weights.size()), /*LowerCase=*/true)},
                       {"plan", levelsJson(plan.levels)},
@@ -97,6 +99,7 @@ private:
     json::Object entry{{"name", json::fixUTF8(layer.name)},
                        {"inputs", layer.inputs},
                        {"outputs", layer.outputs},
+                       {"weights_hash", layer.weightsHash},
                        {"levels", std::move(levels)}};
     if (!layer.values.empty())
       entry["values_offset"] = appendValues(layer.values, {});
@@ -123,8 +126,8 @@ public:
     if (root->getInteger("version") != kVersion)
       return llvm::createStringError("plan.json: \"version\" is not 1, the only one that this rt3c knows");
     if (root->getInteger("weights_size") != int64_t(weights.size()))
-      return llvm::createStringError(llvm::formatv("plan.weights: has {0} bytes, plan.json says {1}", weights.size(),
-                                                   root->getInteger("weights_size").value_or(-1)));
+      return llvm::createStringError(
+          llvm::formatv("plan.weights: has {0} bytes, \"weights_size\" of plan.json is another", weights.size()));
     std::string hash = llvm::utohexstr(rt3_hash(weights.data(), weights.size()), /*LowerCase=*/true);
     if (root->getString("weights_hash") != StringRef(hash))
       return llvm::createStringError("plan.weights: is not the file that plan.json was written with (its hash is " +
@@ -132,6 +135,10 @@ public:
     Plan plan;
     plan.model = root->getString("model").value_or("").str();
     plan.precision = root->getString("type").value_or("").str();
+    if (plan.precision != "f32" && !graph::symbolizePrecision(plan.precision))
+      fault("type", "is neither f32 nor a precision");
+    plan.unit.inputs = integer(*root, "unit_inputs", "plan", 1, 8).value_or(1);
+    plan.unit.outputs = integer(*root, "unit_outputs", "plan", 1, 8).value_or(1);
     const json::Object *levels = root->getObject("plan");
     auto parsed = levels ? parseLevels(llvm::formatv("{0}", json::Value(json::Object(*levels))).str())
                          : llvm::createStringError("is no object");
@@ -297,6 +304,7 @@ private:
       }
       layer.inputs = *inputs;
       layer.outputs = *outputs;
+      layer.weightsHash = object->getString("weights_hash").value_or("").str();
       const json::Array *levels = object->getArray("levels");
       if (!levels || levels->size() != plan.levels.levels.size()) {
         fault(place + ".levels", llvm::formatv("is no list of {0} entries", plan.levels.levels.size()));

@@ -8,6 +8,7 @@
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -42,7 +43,7 @@ static llvm::Expected<HostTensor> readInput(func::FuncOp function, unsigned i, c
     if (type.isDynamicDim(axis) && length == 0 && size >= 1 && size <= maxLength)
       length = size;
     int64_t wanted = type.isDynamicDim(axis) ? length : type.getDimSize(axis);
-    if (size != wanted)
+    if (size != wanted || size < 1)
       return wrong("size " + llvm::Twine(size) + " of axis " + llvm::Twine(axis) + ", expected " +
                    (wanted ? llvm::Twine(wanted) : "1 to " + llvm::Twine(maxLength)));
   }
@@ -77,6 +78,15 @@ static llvm::Expected<std::vector<CalibrationSample>> readSamples(func::FuncOp f
     sample.length = std::max<int64_t>(sample.length, 1);
     samples.push_back(std::move(sample));
   }
+  int64_t tokens = 0, widest = 0;
+  for (const CalibrationSample &sample : samples)
+    tokens += sample.length;
+  function.walk([&](graph::LinearOp op) {
+    widest = std::max(widest, cast<RankedTensorType>(op.getWeights().getType()).getDimSize(0));
+  });
+  if (tokens < 4 * widest)
+    llvm::errs() << "rt3c: warning: --calib " << folder << " has " << tokens << " tokens, a layer has " << widest
+                 << " inputs: with less than four tokens per input, weights fit the samples and little else\n";
   return samples;
 }
 

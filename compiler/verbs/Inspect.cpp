@@ -66,6 +66,8 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
 }
 
 ExitCode mlir::rt3::runInspect(const InspectVerb &verb) {
+  if (llvm::sys::fs::is_directory(verb.bundle) && !llvm::sys::fs::exists(verb.bundle + "/" + kPlanJson.str()))
+    return fail(kExitBadInput, verb.bundle + ": is a folder without a plan.json; of a compilation, name the .rt3 file");
   if (llvm::sys::fs::is_directory(verb.bundle))
     return inspectPlan(verb);
   auto bytes = readFile(verb.bundle);

@@ -45,7 +45,7 @@ llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions 
 
 llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &out) {
   // Options have hyphens where the dialect has underscores.
-  std::string type = options.type;
+  std::string type = llvm::StringRef(options.type).contains('_') ? "" : options.type;
   std::replace(type.begin(), type.end(), '-', '_');
   out.precision = graph::symbolizePrecision(type);
   if (!out.precision && options.type != "f32")
@@ -53,6 +53,8 @@ llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &
   out.keepF32 = options.keepF32;
   out.keepsSparse = options.keepsSparse;
   out.readCalibration = calibrationReader(options);
+  if (!options.calibration.empty() && options.levels.empty() && options.plan.empty())
+    return llvm::createStringError("--calib needs --levels: there is nothing to prune without");
   if (!out.precision && !out.keepF32.empty())
     return llvm::createStringError("--keep-f32 needs a --type other than f32");
   return llvm::Error::success();
@@ -87,10 +89,12 @@ llvm::Error mlir::rt3::choosePlan(const ModelOptions &options, CompileOptions &o
   auto plan = readPlanFolder(options.plan);
   if (!plan)
     return plan.takeError();
-  std::string type = out.precision ? graph::stringifyPrecision(*out.precision).str() : "f32";
-  if (type != plan->precision)
-    llvm::errs() << "rt3c: warning: the plan was made for --type " << printable(plan->precision) << ", this is " << type
-                 << "\n";
+  graph::PruningUnits units = pruningUnits(out.device);
+  graph::PruningUnit unit = out.precision && units.count(*out.precision) ? units[*out.precision] : graph::PruningUnit();
+  if (plan->unit.inputs % unit.inputs != 0 || plan->unit.outputs % unit.outputs != 0)
+    llvm::errs() << "rt3c: warning: the plan keeps units of " << plan->unit.inputs << " x " << plan->unit.outputs
+                 << " weights, --type " << options.type << " for " << out.device.name << " multiplies " << unit.inputs
+                 << " x " << unit.outputs << " together: layers may get dense; prune again with that type and target\n";
   out.levels = plan->levels;
   out.plan = std::make_shared<Plan>(std::move(*plan));
   return llvm::Error::success();

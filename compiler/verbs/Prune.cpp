@@ -8,11 +8,14 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::rt3;
 
 // What a level keeps, and the mean over its layers of their output errors.
 static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebuilt) {
+  double lastError = std::numeric_limits<double>::infinity(); // Of the level before.
   for (auto [i, level] : llvm::enumerate(plan.levels.levels)) {
     double before = 0, after = 0, count = 0;
     for (const RebuiltLayer &layer : rebuilt)
@@ -27,6 +30,12 @@ static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebui
       llvm::outs() << llvm::formatv("; output error of its layers {0:f2} % by mask, {1:f2} % rebuilt",
                                     100 * before / count, 100 * after / count);
     llvm::outs() << "\n";
+    // Of nested levels, the sparsest owns its values.
+    if (count != 0 && after > lastError)
+      llvm::errs() << "rt3c: warning: level " << level.name
+                   << " keeps more than the level before, but its layers' outputs "
+                   << "are further from the dense ones; levels that are not nested have values of their own\n";
+    lastError = count != 0 ? after : lastError;
   }
 }
 
@@ -75,6 +84,9 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
     return fail(std::move(error));
   Plan plan = planOf(*imported->module, options.levels);
   plan.model = verb.model.model;
+  graph::PruningUnits units = pruningUnits(options.device);
+  if (options.precision && units.count(*options.precision))
+    plan.unit = units[*options.precision];
   plan.precision = options.precision ? graph::stringifyPrecision(*options.precision).str() : "f32";
   auto [json, weights] = writePlan(plan);
   if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json}, {kPlanWeights.str(), weights}}))

@@ -212,8 +212,9 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--name", "9 lives", says=["9 lives"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--emit", "bitcode", says=["bitcode"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int4", says=["int4", "none of f32, f16, f16-sums, bf16, int8"])
-        self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs --type int8"])
-        self.refuse(4, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs a --type"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--calib", SCRATCH, says=["--calib needs --levels"])
 
     def test_a_library_of_another_shape_is_not_compared(self):
         out = folder("other-shape")
