@@ -260,8 +260,10 @@ int main(int argc, char **argv) {
                                  {"--bf16", graph::Precision::BF16}})
     if (has(flag))
       options.precision = precision;
-  if (has("--f16-sums") && !hasCache) // Its numbers are too large for f16.
-    options.keepF32 = {"special"};
+  if (has("--f16-sums")) // Their numbers are too large for f16.
+    options.keepF32 = {"whole*"};
+  if (has("--f16-sums") && !hasCache)
+    options.keepF32.push_back("special");
   if (llvm::Error error = quantize(*module, options)) {
     llvm::errs() << llvm::toString(std::move(error)) << "\n";
     return 1;
