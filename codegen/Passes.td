@@ -240,9 +240,8 @@ def QuantizeLinearPass : Pass<"rt3-quantize-linear", "func::FuncOp"> {
   let summary = "Gives linear layers a precision";
   let description = [{
     Sets the precision of layers whose weights are constant; as `int8`, of at most 65536
-    inputs. Weights are rounded if it is one of floats. Layers that
-    `keep-f32` names (`*` at the end stands for any rest) are f32; those that are int8
-    already stay so otherwise; a name
+    inputs. Weights are rounded if it is one of floats. Layers that `keep-f32` names (`*`
+    at the end stands for any rest) are f32; others that are int8 already stay so. A name
     that no layer has is an error, and so is a weight that would become infinite.
 
     ```mlir

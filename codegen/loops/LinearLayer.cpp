@@ -126,6 +126,11 @@ private:
   size_t scalesAt() const { return kWeights + streams.size(); }
   size_t partsAt() const { return scalesAt() + (isInt8 ? 2 : 0); }
 
+  // Where the largest results of a panel go.
+  Value largestOf(LoopBuilder &b, ValueRange args, Value element, Value t) {
+    return largestAt(b, y, args[args.size() - 2], element, t);
+  }
+
   func::FuncOp getFunction(TypeRange types) {
     return getOrBuildFunction(
         site.module, kernelName(isInt8 ? "linear_int8" : "linear_f32", description), llvm::to_vector(types),
@@ -137,7 +142,7 @@ private:
               if (op.getLargest()) // There is nothing in the other parts.
                 for (int64_t i = y.width; i < y.width * kernel::partCount(y.features); i += lanes)
                   b.store(b.real(VectorType::get(lanes, b.getF32Type()), 0),
-                          b.offset(largestAt(b, y, args[args.size() - 2], element, t), 4 * i));
+                          b.offset(largestOf(b, args, element, t), 4 * i));
             });
           };
           if (parts == 1)
@@ -152,7 +157,7 @@ private:
         });
   }
 
-  // Less multiply-adds than this are done before another thread is awake.
+  // Words times outputs; less is done before another thread is awake.
   static constexpr int64_t kParallelWork = int64_t(1) << 19;
 
   void buildParallel(LoopBuilder &b, ValueRange args) {
@@ -219,7 +224,7 @@ private:
     if (op.getActivation() || op.getResidual()) {
       Value features = b.mul(count, kernel::kFeatureMultiple), largest;
       if (op.getLargest()) { // Behind the last feature there may be anything.
-        largest = b.offset(largestAt(b, y, args[args.size() - 2], element, t), b.mul(part, 4 * y.width));
+        largest = b.offset(largestOf(b, args, element, t), b.mul(part, 4 * y.width));
         features = b.min(features, b.sub(b.integer(outputs), row));
       }
       buildEpilogue(b, op, lanes, panel.getVectors(), b.mul(features, 4 * y.width), target,

@@ -149,6 +149,9 @@ public:
   std::optional<graph::Precision> precision;
   std::optional<kernel::Dot> dot;
 
+  std::vector<float> values;
+  graph::QuantizedWeights quantized;
+
 private:
   // The bits of weight i.
   int64_t number(int64_t i) const {
@@ -158,10 +161,6 @@ private:
       return graph::toBfloat(values[i]);
     return precision ? graph::toHalf(values[i]) : llvm::bit_cast<uint32_t>(values[i]);
   }
-
-public:
-  std::vector<float> values;
-  graph::QuantizedWeights quantized;
 };
 
 } // namespace

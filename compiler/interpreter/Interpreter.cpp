@@ -177,6 +177,7 @@ public:
     return (isConstant ? *constants : values)[value.getAsOpaquePointer()];
   }
   void forget(mlir::Value value) { values.erase(value.getAsOpaquePointer()); }
+  const std::shared_ptr<Values> &sharedConstants() const { return constants; }
 
   // Shape of a result with the free dimension filled in.
   std::vector<int64_t> shapeOf(mlir::Value value) {
@@ -543,16 +544,12 @@ private:
   }
 
   InterpreterOptions options;
-
-public:
   std::shared_ptr<Values> constants; // Of all executions of a function.
-
-private:
   Values values;
 };
 
 Execution::Execution(const InterpreterOptions &options, Execution *constantsOf)
-    : interpreter(std::make_unique<Interpreter>(options, constantsOf ? constantsOf->interpreter->constants
+    : interpreter(std::make_unique<Interpreter>(options, constantsOf ? constantsOf->interpreter->sharedConstants()
                                                                      : std::make_shared<Interpreter::Values>())) {}
 Execution::Execution(Execution &&) = default;
 Execution::~Execution() = default;

@@ -368,22 +368,9 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return compareRuns(verb);
   if (verb.model.model.empty() || verb.folder.empty())
     return fail(kExitUsage, "compare needs a model and --with FOLDER, or --runs FIRST SECOND");
-  auto import = importOptions(verb.model);
-  if (!import)
-    return fail(kExitUsage, llvm::toString(import.takeError()));
-  auto levels = chooseLevels(verb.model);
-  if (!levels)
-    return fail(kExitBadInput, llvm::toString(levels.takeError()));
   CompileOptions options;
-  options.levels = *levels;
-  auto device = verb.model.target.empty() ? hostDevice() : findDevice(verb.model.target);
-  if (!device)
-    return fail(kExitUsage, llvm::toString(device.takeError()));
-  options.device = *device;
-  if (llvm::Error error = chooseTypes(verb.model, options))
-    return fail(kExitUsage, llvm::toString(std::move(error)));
-  if (llvm::Error error = choosePlan(verb.model, options))
-    return fail(std::move(error));
+  if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
+    return code;
   auto loaded = LoadedModel::load(verb.folder);
   if (!loaded)
     return fail(kExitBadInput, llvm::toString(loaded.takeError()));
@@ -395,7 +382,7 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  auto imported = onnx::importModel(&context, verb.model.model, *import);
+  auto imported = onnx::importModel(&context, verb.model.model, options.import);
   if (!imported)
     return fail(imported.takeError());
   if (!imported->problems.empty()) {
@@ -403,7 +390,7 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return kExitUnsupported;
   }
   OwningOpRef<ModuleOp> fused(imported->module->clone());
-  if (auto unfolded = fuse(*fused, import->foldBudget); !unfolded)
+  if (auto unfolded = fuse(*fused, options.import.foldBudget); !unfolded)
     return fail(kExitInternal, llvm::toString(unfolded.takeError()));
   auto function = *fused->getOps<func::FuncOp>().begin();
   if (std::string why = misfit(*fused, function, program); !why.empty())

@@ -55,22 +55,8 @@ ExitCode mlir::rt3::runCompile(const CompileVerb &verb) {
   if (!stage)
     return fail(kExitUsage, "--emit \"" + verb.emit + "\" is none of graph, kernel, llvm, asm, object");
   options.stage = *stage;
-  auto import = importOptions(verb.model);
-  if (!import)
-    return fail(kExitUsage, llvm::toString(import.takeError()));
-  options.import = *import;
-  auto device = chooseDevice(verb.model);
-  if (!device)
-    return fail(kExitUsage, llvm::toString(device.takeError()));
-  options.device = *device;
-  auto levels = chooseLevels(verb.model);
-  if (!levels)
-    return fail(kExitBadInput, llvm::toString(levels.takeError()));
-  options.levels = *levels;
-  if (llvm::Error error = chooseTypes(verb.model, options))
-    return fail(kExitUsage, llvm::toString(std::move(error)));
-  if (llvm::Error error = choosePlan(verb.model, options))
-    return fail(std::move(error));
+  if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
+    return code;
   std::string name = verb.name.empty() ? llvm::sys::path::stem(verb.model.model).str() : verb.name;
   options.name = sanitizeIdentifier(name);
   if (!verb.name.empty() && options.name != verb.name)

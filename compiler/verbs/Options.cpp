@@ -43,7 +43,7 @@ llvm::Expected<onnx::ImportOptions> mlir::rt3::importOptions(const ModelOptions 
   return result;
 }
 
-llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &out) {
+static llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out) {
   // Options have hyphens where the dialect has underscores.
   std::string type = llvm::StringRef(options.type).contains('_') ? "" : options.type;
   std::replace(type.begin(), type.end(), '-', '_');
@@ -60,12 +60,12 @@ llvm::Error mlir::rt3::chooseTypes(const ModelOptions &options, CompileOptions &
   return llvm::Error::success();
 }
 
-llvm::Expected<Device> mlir::rt3::chooseDevice(const ModelOptions &options) {
+static llvm::Expected<Device> chooseDevice(const ModelOptions &options) {
   if (!options.target.empty())
     return findDevice(options.target);
   auto device = hostDevice();
   if (device)
-    llvm::errs() << "rt3c: no --target given, compiling for this machine: " << device->name << "\n";
+    llvm::errs() << "rt3c: no --target given, taking this machine: " << device->name << "\n";
   return device;
 }
 
@@ -79,7 +79,7 @@ llvm::Expected<Plan> mlir::rt3::readPlanFolder(const std::string &folder) {
   return plan;
 }
 
-llvm::Error mlir::rt3::choosePlan(const ModelOptions &options, CompileOptions &out) {
+static llvm::Error choosePlan(const ModelOptions &options, CompileOptions &out) {
   if (options.plan.empty())
     return llvm::Error::success();
   for (auto [option, value] : {std::pair("--levels", &options.levels), {"--calib", &options.calibration}})
@@ -100,7 +100,7 @@ llvm::Error mlir::rt3::choosePlan(const ModelOptions &options, CompileOptions &o
   return llvm::Error::success();
 }
 
-llvm::Expected<LevelPlan> mlir::rt3::chooseLevels(const ModelOptions &options) {
+static llvm::Expected<LevelPlan> chooseLevels(const ModelOptions &options) {
   if (options.levels.empty()) {
     LevelPlan plan;
     plan.levels.push_back({});
@@ -114,6 +114,26 @@ llvm::Expected<LevelPlan> mlir::rt3::chooseLevels(const ModelOptions &options) {
   if (!plan)
     return llvm::createStringError(options.levels + ": " + llvm::toString(plan.takeError()));
   return plan;
+}
+
+ExitCode mlir::rt3::chooseOptions(const ModelOptions &options, CompileOptions &out) {
+  auto import = importOptions(options);
+  if (!import)
+    return fail(kExitUsage, llvm::toString(import.takeError()));
+  out.import = *import;
+  auto device = chooseDevice(options);
+  if (!device)
+    return fail(kExitUsage, llvm::toString(device.takeError()));
+  out.device = *device;
+  auto levels = chooseLevels(options);
+  if (!levels)
+    return fail(kExitBadInput, llvm::toString(levels.takeError()));
+  out.levels = *levels;
+  if (llvm::Error error = chooseTypes(options, out))
+    return fail(kExitUsage, llvm::toString(std::move(error)));
+  if (llvm::Error error = choosePlan(options, out))
+    return fail(std::move(error));
+  return kExitOk;
 }
 
 llvm::Expected<std::string> mlir::rt3::readFile(const std::string &path) {

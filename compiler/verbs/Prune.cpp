@@ -53,24 +53,13 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   if (verb.model.levels.empty())
     return fail(kExitUsage, "prune needs --levels");
   CompileOptions options;
-  auto import = importOptions(verb.model);
-  if (!import)
-    return fail(kExitUsage, llvm::toString(import.takeError()));
-  auto device = chooseDevice(verb.model);
-  if (!device)
-    return fail(kExitUsage, llvm::toString(device.takeError()));
-  options.device = *device;
-  auto levels = chooseLevels(verb.model);
-  if (!levels)
-    return fail(kExitBadInput, llvm::toString(levels.takeError()));
-  options.levels = *levels;
-  if (llvm::Error error = chooseTypes(verb.model, options))
-    return fail(kExitUsage, llvm::toString(std::move(error)));
+  if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
+    return code;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  auto imported = importAndFuse(&context, verb.model.model, *import);
+  auto imported = importAndFuse(&context, verb.model.model, options.import);
   if (!imported)
     return fail(imported.takeError());
   if (!imported->problems.empty()) {

@@ -115,22 +115,16 @@ ExitCode fail(llvm::Error error);
 // The parsed --shape options, or an error.
 llvm::Expected<onnx::ImportOptions> importOptions(const ModelOptions &options);
 
-// --type, --keep-f32 and --keep-sparse.
-llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out);
+// What the options of a model and of its target ask for, or the code of the error that
+// has been printed; says on stderr which device was taken if none was named.
+ExitCode chooseOptions(const ModelOptions &options, CompileOptions &out);
 
-// Reads --plan, if it is given, behind chooseTypes.
-llvm::Error choosePlan(const ModelOptions &options, CompileOptions &out);
+// The plan that prune wrote to a folder.
 llvm::Expected<Plan> readPlanFolder(const std::string &folder);
 
 // What reads the samples of --calib; null without it.
 std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>
 calibrationReader(const ModelOptions &options);
-
-// The device of --target; says on stderr which one was taken if none was named.
-llvm::Expected<Device> chooseDevice(const ModelOptions &options);
-
-// The levels of --levels.
-llvm::Expected<LevelPlan> chooseLevels(const ModelOptions &options);
 
 // Prints all nodes that cannot be compiled, grouped by operator.
 void printProblems(const ModelOptions &options, llvm::ArrayRef<onnx::Problem> problems, int64_t nodeCount);
