@@ -11,7 +11,6 @@ ninja -C build/release -j2 | tail -1
 for build in runtime-only runtime-asan aarch64; do
   cmake --preset $build > /dev/null && ninja -C build/$build | tail -1
 done
-tests/fuzz.sh build
 
 # Nothing is timed in tests, so two may run at once.
 failed=0
