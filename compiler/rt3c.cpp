@@ -32,6 +32,13 @@ static void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded 
   app->add_flag("--json", options.asJson, "print JSON");
 }
 
+static void addTextOptions(CLI::App *app, TextOptions &options) {
+  app->add_option("--tokenizer", options.tokenizer, "for texts: vocab.txt of WordPiece, or bytes");
+  app->add_option("--text", options.columns.texts, "column of a .tsv with texts, at most two; none: the usual names")
+      ->allow_extra_args(false)
+      ->expected(0, 2);
+}
+
 static void addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPlan = true) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
@@ -43,9 +50,13 @@ static void addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPla
       ->capture_default_str();
   app->add_option("--keep-f32", options.keepF32, "layer that stays f32, `*` at the end for any rest; repeatable")
       ->allow_extra_args(false);
-  app->add_option(
-      "--calib", options.calibration,
-      "folder of inputs to prune by, one folder per sample with NAME.npy of each input; none: by magnitude");
+  app->add_option("--calib", options.calibration,
+                  "inputs to prune by: folder with a folder per sample and NAME.npy of each input in it; or texts, a "
+                  ".tsv with a header or a text per line; none: by magnitude");
+  app->add_option("--calib-samples", options.calibrationSamples, "texts to take from a file, spread over it")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  addTextOptions(app, options.texts);
   if (takesPlan) // Others choose no kernels.
     app->add_flag("--keep-sparse", options.keepsSparse,
                   "pruned layers stay sparse where dense is predicted to be faster");
@@ -71,6 +82,20 @@ int main(int argc, char **argv) {
   addModelOptions(pruneApp, prune.model);
   addTargetOptions(pruneApp, prune.model, /*takesPlan=*/false);
   pruneApp->add_option("-o,--out", prune.out, "folder for the plan")->capture_default_str();
+
+  EvalVerb eval;
+  CLI::App *evalApp = app.add_subcommand("eval", "metrics of a task at every level, beside the dense model's");
+  addModelOptions(evalApp, eval.model);
+  addTargetOptions(evalApp, eval.model);
+  evalApp->add_option("--data", eval.data, "table of texts and labels (.tsv with a header), or a text")->required();
+  evalApp->add_option("--task", eval.task, "classification, regression, similarity or language-model")->required();
+  evalApp->add_option("--label", eval.model.texts.columns.label, "column of labels; none: label or score");
+  evalApp->add_option("--output", eval.output, "result of the model to look at; none: its first");
+  evalApp->add_option("--reference", eval.reference,
+                      "ONNX file or compiled folder to compare with; none: the model before pruning");
+  evalApp->add_option("--samples", eval.samples, "rows of the table, from its beginning; none: all")
+      ->check(CLI::PositiveNumber);
+  evalApp->add_option("--seed", eval.seed, "of the bootstrap")->capture_default_str();
 
   CheckVerb check;
   CLI::App *checkApp = app.add_subcommand("check", "say what is not supported, without compiling");
@@ -167,6 +192,8 @@ int main(int argc, char **argv) {
     return runCompile(compile);
   if (*pruneApp)
     return runPrune(prune);
+  if (*evalApp)
+    return runEval(eval);
   if (*checkApp)
     return runCheck(check);
   if (*inspectApp)

@@ -2,14 +2,13 @@
 
 #include "compiler/prune/Calibrate.h"
 
+#include "compiler/Progress.h"
+
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/Process.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 
-#include <chrono>
 #include <cmath>
 
 using namespace mlir;
@@ -19,23 +18,6 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 static constexpr double kDampening = 0.01;
-
-Progress::Progress(const char *what, size_t count)
-    : what(what), count(count), isShown(llvm::sys::Process::StandardErrIsDisplayed()),
-      begin(std::chrono::steady_clock::now()) {}
-
-Progress::~Progress() {
-  if (isShown)
-    llvm::errs() << "\r\033[K";
-}
-
-void Progress::show(size_t done) {
-  if (!isShown || done == 0)
-    return;
-  double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  llvm::errs() << llvm::formatv("\r{0}: {1} of {2}, {3:f0} s left  ", what, done, count,
-                                elapsed / done * (count - done));
-}
 
 llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples) {
   if (samples.empty())

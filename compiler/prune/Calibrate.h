@@ -9,7 +9,6 @@
 #include "compiler/interpreter/Interpreter.h"
 #include "compiler/prune/Masks.h"
 
-#include <chrono>
 #include <memory>
 
 namespace mlir::rt3 {
@@ -28,20 +27,6 @@ struct InputMoments {
 
 // Moments by layer; layers that read the same tensor share theirs.
 using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
-
-// A line on a terminal that says how far long work is.
-class Progress {
-public:
-  Progress(const char *what, size_t count);
-  ~Progress();
-  void show(size_t done);
-
-private:
-  const char *what;
-  size_t count;
-  bool isShown;
-  std::chrono::steady_clock::time_point begin;
-};
 
 // Runs `function`, dense, on all samples. Shows its progress on a terminal.
 //

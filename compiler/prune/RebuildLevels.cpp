@@ -2,6 +2,7 @@
 
 #include "compiler/prune/RebuildLevels.h"
 
+#include "compiler/Progress.h"
 #include "dialects/graph/Quantize.h"
 
 #include "llvm/Support/FormatVariadic.h"
@@ -53,7 +54,7 @@ public:
     begin();
     size_t done = 0;
     auto text = llvm::formatv("rebuilding level {0}", levelName).str();
-    Progress progress(text.c_str(), std::distance(function.front().begin(), function.front().end()));
+    Progress progress(text, std::distance(function.front().begin(), function.front().end()));
     for (Operation &op : function.front().without_terminator()) {
       if (auto linear = dyn_cast<graph::LinearOp>(op))
         if (llvm::Error error = rebuild(linear, result))

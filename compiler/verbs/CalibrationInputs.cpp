@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The samples of --calib: a folder for each, with a .npy file per input of the model.
+// The samples of --calib: folders with a .npy file per input of the model, or texts.
 
+#include "compiler/data/TextInputs.h"
 #include "compiler/verbs/Npy.h"
 #include "compiler/verbs/SampleInputs.h"
 #include "compiler/verbs/Verbs.h"
@@ -78,6 +79,80 @@ static llvm::Expected<std::vector<CalibrationSample>> readSamples(func::FuncOp f
     sample.length = std::max<int64_t>(sample.length, 1);
     samples.push_back(std::move(sample));
   }
+  return samples;
+}
+
+// The texts of a file: rows of a table, a byte model's windows, or lines.
+static llvm::Expected<std::vector<TextExample>> readTexts(const ModelOptions &options, int64_t maxLength) {
+  auto text = readFile(options.calibration);
+  if (!text)
+    return text.takeError();
+  if (llvm::sys::path::extension(options.calibration) == ".tsv") {
+    auto table = parseTable(*text, options.texts.columns, /*hasLabels=*/false);
+    if (!table)
+      return llvm::createStringError(options.calibration + ": " + llvm::toString(table.takeError()));
+    return table;
+  }
+  std::vector<TextExample> result;
+  llvm::StringRef rest = *text;
+  while (!rest.empty()) {
+    llvm::StringRef part;
+    if (options.texts.tokenizer == "bytes") {
+      part = rest.take_front(maxLength);
+      rest = rest.drop_front(part.size());
+    } else {
+      std::tie(part, rest) = rest.split('\n');
+      part = part.trim();
+    }
+    if (!part.empty())
+      result.push_back({part.str(), std::nullopt});
+  }
+  if (result.empty())
+    return llvm::createStringError(options.calibration + ": has no text");
+  return result;
+}
+
+static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp function, const ModelOptions &options) {
+  auto tokenizer = chooseTokenizer(options.texts);
+  if (!tokenizer)
+    return tokenizer.takeError();
+  std::vector<InputShape> shapes;
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+    auto tensor = cast<RankedTensorType>(type);
+    InputShape shape{cast<StringAttr>(function.getArgAttr(i, "rt3_graph.name")).str(),
+                     tensor.getElementType().isInteger(64) || tensor.getElementType().isInteger(32),
+                     {}};
+    for (int64_t size : tensor.getShape())
+      shape.dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    shapes.push_back(shape);
+  }
+  auto inputs = bindTextInputs(shapes);
+  if (!inputs)
+    return llvm::createStringError("--calib " + options.calibration + ": " + llvm::toString(inputs.takeError()));
+  int64_t maxLength = inputs->fixedLength;
+  if (!maxLength)
+    maxLength = function->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt();
+  auto texts = readTexts(options, maxLength);
+  if (!texts)
+    return texts.takeError();
+  std::vector<CalibrationSample> samples;
+  size_t count = std::min<size_t>(options.calibrationSamples, texts->size());
+  for (size_t i = 0; i < count; ++i) {
+    const TextExample &text = (*texts)[i * texts->size() / count];
+    TokenText tokens = (*tokenizer)->encode(text.first, text.second ? &*text.second : nullptr, maxLength);
+    if (tokens.ids.empty())
+      continue;
+    CalibrationSample sample{inputs->fixedLength ? 1 : inputs->lengthOf(tokens), {}};
+    for (size_t input = 0; input < shapes.size(); ++input)
+      sample.inputs.push_back({{1, inputs->lengthOf(tokens)}, inputs->elements(input, tokens)});
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+// Weights fit few samples all too well.
+static void warnOfFewTokens(func::FuncOp function, const std::vector<CalibrationSample> &samples,
+                            const std::string &path) {
   int64_t tokens = 0, widest = 0;
   for (const CalibrationSample &sample : samples)
     tokens += sample.length;
@@ -85,14 +160,19 @@ static llvm::Expected<std::vector<CalibrationSample>> readSamples(func::FuncOp f
     widest = std::max(widest, cast<RankedTensorType>(op.getWeights().getType()).getDimSize(0));
   });
   if (tokens < 4 * widest)
-    llvm::errs() << "rt3c: warning: --calib " << folder << " has " << tokens << " tokens, a layer has " << widest
+    llvm::errs() << "rt3c: warning: --calib " << path << " has " << tokens << " tokens, a layer has " << widest
                  << " inputs: with less than four tokens per input, weights fit the samples and little else\n";
-  return samples;
 }
 
 std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>
 mlir::rt3::calibrationReader(const ModelOptions &options) {
   if (options.calibration.empty())
     return nullptr;
-  return [folder = options.calibration](func::FuncOp function) { return readSamples(function, folder); };
+  return [options](func::FuncOp function) {
+    auto samples = llvm::sys::fs::is_directory(options.calibration) ? readSamples(function, options.calibration)
+                                                                    : tokenize(function, options);
+    if (samples)
+      warnOfFewTokens(function, *samples, options.calibration);
+    return samples;
+  };
 }

@@ -9,6 +9,7 @@
 #include "compiler/verbs/Npy.h"
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/SampleInputs.h"
+#include "compiler/verbs/TemporaryLibrary.h"
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/Support/FileSystem.h"
@@ -263,15 +264,6 @@ private:
   std::vector<const void *> inputs;
 };
 
-// A folder of its own that goes with its contents.
-struct TemporaryFolder {
-  llvm::SmallString<128> path;
-  ~TemporaryFolder() {
-    if (!path.empty())
-      llvm::sys::fs::remove_directories(path);
-  }
-};
-
 } // namespace
 
 // Makes the result of every layer a result of the function, in order, before
@@ -313,21 +305,13 @@ static void returnLayers(func::FuncOp function) {
 }
 
 // Compiles `module`, pruned, with every layer's result kept, and loads it.
-static llvm::Expected<std::unique_ptr<LoadedModel>> loadProbe(ModuleOp module, const CompareVerb &verb,
-                                                              CompileOptions options, TemporaryFolder &folder) {
+static llvm::Expected<std::unique_ptr<TemporaryLibrary>> loadProbe(ModuleOp module, CompileOptions options) {
   options.name = "probe";
   OwningOpRef<ModuleOp> copy(module.clone());
   auto result = compilePruned(*copy, options);
   if (!result)
     return result.takeError();
-  auto files = libraryFiles(*result, options);
-  if (!files)
-    return files.takeError();
-  if (std::error_code code = llvm::sys::fs::createUniqueDirectory("rt3-compare", folder.path))
-    return llvm::createStringError(code, "no temporary folder can be made: " + code.message());
-  if (llvm::Error error = writeFiles(folder.path.str().str(), *files))
-    return std::move(error);
-  return LoadedModel::load(folder.path.str().str());
+  return TemporaryLibrary::load(*result, options);
 }
 
 // Why a library cannot be one of `function`; empty if it can.
@@ -411,11 +395,10 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return fail(kExitInternal, llvm::toString(std::move(error)));
   if (verb.isPerLayer) {
     returnLayers(function);
-    TemporaryFolder folder;
-    auto probe = loadProbe(*fused, verb, options, folder);
+    auto probe = loadProbe(*fused, options);
     if (!probe)
       return fail(kExitInternal, llvm::toString(probe.takeError()));
-    if (llvm::Error error = comparison.compareLevels(**probe, function))
+    if (llvm::Error error = comparison.compareLevels((*probe)->model(), function))
       return fail(kExitInternal, llvm::toString(std::move(error)));
   }
   comparison.print();

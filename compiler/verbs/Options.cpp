@@ -6,6 +6,7 @@
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
@@ -134,6 +135,34 @@ ExitCode mlir::rt3::chooseOptions(const ModelOptions &options, CompileOptions &o
   if (llvm::Error error = choosePlan(options, out))
     return fail(std::move(error));
   return kExitOk;
+}
+
+llvm::Expected<std::unique_ptr<Tokenizer>> mlir::rt3::chooseTokenizer(const TextOptions &options) {
+  if (options.tokenizer.empty())
+    return llvm::make_error<onnx::OptionFault>("texts need --tokenizer: the vocab.txt of the model, or bytes",
+                                               llvm::inconvertibleErrorCode());
+  if (options.tokenizer == "bytes")
+    return makeByteTokenizer();
+  auto vocabulary = readFile(options.tokenizer);
+  if (!vocabulary)
+    return vocabulary.takeError();
+  auto tokenizer = makeWordPiece(*vocabulary);
+  if (!tokenizer)
+    return llvm::createStringError(options.tokenizer + ": " + llvm::toString(tokenizer.takeError()));
+  return tokenizer;
+}
+
+llvm::Expected<Task> mlir::rt3::parseTask(const std::string &name) {
+  auto task = llvm::StringSwitch<std::optional<Task>>(name)
+                  .Case("classification", Task::Classification)
+                  .Case("regression", Task::Regression)
+                  .Case("similarity", Task::Similarity)
+                  .Case("language-model", Task::LanguageModel)
+                  .Default(std::nullopt);
+  if (!task)
+    return llvm::createStringError("--task \"" + name +
+                                   "\" is none of classification, regression, similarity, language-model");
+  return *task;
 }
 
 llvm::Expected<std::string> mlir::rt3::readFile(const std::string &path) {

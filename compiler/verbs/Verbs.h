@@ -7,6 +7,9 @@
 #define RT3_COMPILER_VERBS_VERBS_H
 
 #include "compiler/Compile.h"
+#include "compiler/data/Metrics.h"
+#include "compiler/data/Table.h"
+#include "compiler/data/Tokenizer.h"
 
 #include "llvm/Support/JSON.h"
 
@@ -27,6 +30,12 @@ enum ExitCode {
   kExitMismatch = 6,    // compare found a difference.
 };
 
+// Options of verbs that read texts.
+struct TextOptions {
+  std::string tokenizer; // A vocab.txt, or "bytes".
+  TableColumns columns;
+};
+
 // Options of verbs that read a model.
 struct ModelOptions {
   std::string model;
@@ -38,8 +47,10 @@ struct ModelOptions {
   bool keepsSparse = false;
   std::string type = "f32"; // Or a precision, with hyphens.
   std::vector<std::string> keepF32;
-  std::string calibration; // A folder; empty: none.
-  std::string plan;        // A folder that prune wrote; empty: none.
+  std::string calibration;          // A folder, or a file of texts; empty: none.
+  int64_t calibrationSamples = 512; // Texts of a file, at most.
+  TextOptions texts;
+  std::string plan; // A folder that prune wrote; empty: none.
   bool asJson = false;
 };
 
@@ -50,6 +61,14 @@ struct CompileVerb {
 struct PruneVerb {
   ModelOptions model;
   std::string out = "plan";
+};
+struct EvalVerb {
+  ModelOptions model; // The file may be a folder that compile wrote.
+  std::string data, task;
+  std::string output;    // Of the model; empty: the first.
+  std::string reference; // A model or folder to compare with; empty: the dense one.
+  int64_t samples = 0;   // Rows; 0: all.
+  uint64_t seed = 1;
 };
 struct CheckVerb {
   ModelOptions model;
@@ -96,6 +115,7 @@ struct CompareVerb {
 
 ExitCode runCompile(const CompileVerb &verb);
 ExitCode runPrune(const PruneVerb &verb);
+ExitCode runEval(const EvalVerb &verb);
 ExitCode runCheck(const CheckVerb &verb);
 ExitCode runInspect(const InspectVerb &verb);
 ExitCode runRun(const RunVerb &verb);
@@ -121,6 +141,12 @@ ExitCode chooseOptions(const ModelOptions &options, CompileOptions &out);
 
 // The plan that prune wrote to a folder.
 llvm::Expected<Plan> readPlanFolder(const std::string &folder);
+
+// The tokenizer that the options name; an error without one.
+llvm::Expected<std::unique_ptr<Tokenizer>> chooseTokenizer(const TextOptions &options);
+
+// The task of a name; an error lists them.
+llvm::Expected<Task> parseTask(const std::string &name);
 
 // What reads the samples of --calib; null without it.
 std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>

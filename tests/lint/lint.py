@@ -21,7 +21,8 @@ MAY_INCLUDE = {
     "codegen": ["dialects/", "codegen/", "rt3/"],
     "compiler/onnx": ["dialects/graph/", "compiler/onnx/"],
     "compiler/interpreter": ["dialects/graph/", "compiler/interpreter/"],
-    "compiler/prune": ["dialects/graph/", "compiler/interpreter/", "compiler/prune/"],
+    "compiler/data": ["compiler/data/"],
+    "compiler/prune": ["dialects/graph/", "compiler/Progress.h", "compiler/interpreter/", "compiler/prune/"],
     "compiler/plan": ["dialects/graph/", "compiler/plan/", "compiler/prune/", "rt3/"],
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
@@ -35,6 +36,7 @@ ONLY_IN = {
     "llvm/Target/": ["codegen/emit"],
     "lld/": ["codegen/emit"],
     "CLI/": ["compiler/rt3c.cpp"],
+    "utf8proc.h": ["compiler/data"],
     "Eigen/": ["compiler/prune", "benchmarks/kernels"],
 }
 MAX_LINES, MAX_SIZE = 600, 2_000_000
