@@ -28,6 +28,12 @@ void mlir::rt3::buildFusePipeline(OpPassManager &passManager) {
   passManager.nest<func::FuncOp>().addPass(createAddCachePass());
 }
 
+void mlir::rt3::buildFuseElementwisePipeline(OpPassManager &passManager) {
+  OpPassManager &functions = passManager.nest<func::FuncOp>();
+  functions.addPass(createFuseGeluPass());
+  functions.addPass(createFuseLayerNormPass());
+}
+
 void mlir::rt3::buildQuantizePipeline(OpPassManager &passManager, StringRef type, ArrayRef<std::string> keepF32) {
   QuantizeLinearPassOptions options;
   options.type = type.str();

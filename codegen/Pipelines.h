@@ -17,6 +17,9 @@ struct PipelineOptions {
 // ONNX's operators -> layers: linear, attention, layer_norm.
 void buildFusePipeline(OpPassManager &passManager);
 
+// Fuses only what reads activations and vectors: constants stay what the importer made.
+void buildFuseElementwisePipeline(OpPassManager &passManager);
+
 // Linear layers to `type`, a precision of rt3_graph, but for those that `keepF32` names.
 void buildQuantizePipeline(OpPassManager &passManager, StringRef type, ArrayRef<std::string> keepF32);
 

@@ -349,7 +349,7 @@ Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vect
   auto calibration = calibrate(function, *samples);
   if (!calibration)
     return calibration.takeError();
-  if (Error error = pruneLevels(module, options.levels, units, &*calibration))
+  if (Error error = pruneLevels(module, options.levels, units, secondOrderImportance(*calibration)))
     return error;
   auto layers = rebuildLevels(function, *samples);
   if (!layers)

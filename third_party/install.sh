@@ -10,6 +10,8 @@ packages=(
   libeigen3-dev
   liblld-22-dev libmlir-22-dev libonnx-dev libprotobuf-dev libutf8proc-dev lld-22 llvm-22
   llvm-22-dev llvm-22-tools mlir-22-tools ninja-build protobuf-compiler python3
+  # training; its BLAS is twenty times slower without OpenBLAS
+  libtorch-dev libopenblas0-pthread
   # AArch64: building and running for it
   g++-aarch64-linux-gnu qemu-user
   # tests and benchmarks

@@ -301,6 +301,8 @@ Error Importer::addInitializers() {
     // Empty tensors only ever say "nothing", in lists of integers.
     if (count > 0)
       tensor.value = constant(*data, proto.name());
+    if (tensor.value && proto.data_type() == TensorProto::FLOAT)
+      tensor.value.getDefiningOp()->setAttr(graph::kInitializerAttr, b.getStringAttr(proto.name()));
     if (Error error = define(proto.name(), std::move(tensor)))
       return error;
   }

@@ -35,8 +35,8 @@ struct Layer {
   Saliency saliency; // Of units: their inputs are added up.
   int64_t inputs;    // K.
   graph::PruningUnit unit;
-  bool isCalibrated;
-  double energy = 0; // Of its outputs, with a calibration.
+  bool isComparable; // With others: its energy is known.
+  double energy;
   double zeroShare = 0;
   std::vector<Mask> masks;          // Per level; empty: dense.
   std::vector<double> densities;    // Per level: what it was asked to keep.
@@ -45,8 +45,9 @@ struct Layer {
 
 class LevelPruner {
 public:
-  LevelPruner(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units, const Calibration *calibration)
-      : module(module), plan(plan), units(units), calibration(calibration), context(module.getContext()),
+  LevelPruner(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
+              const ImportanceSource &importance)
+      : module(module), plan(plan), units(units), importance(importance), context(module.getContext()),
         symbols(OpBuilder::atBlockBegin(module.getBody())) {}
 
   llvm::Error prune() {
@@ -79,14 +80,14 @@ private:
     });
     for (graph::LinearOp op : ops) {
       auto type = cast<RankedTensorType>(op.getWeights().getType());
-      std::shared_ptr<InverseMoments> inverse = inverseOf(op);
+      std::optional<Importance> known = isPruned(op) && importance ? importance(op) : std::nullopt;
       Layer layer{op,
                   op.getLayer().str(),
                   {},
                   type.getDimSize(0),
                   unitOf(op),
-                  bool(inverse),
-                  0,
+                  known && known->energy > 0,
+                  known ? known->energy : 0,
                   0,
                   std::vector<Mask>(plan.levels.size()),
                   std::vector<double>(plan.levels.size(), 1),
@@ -104,16 +105,12 @@ private:
         zeros += value == 0;
         value = value * value;
       }
-      if (inverse) {
-        std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
-        layer.saliency = inverse->saliency(weights, type.getDimSize(1));
-        layer.energy = inverse->error(weights, std::vector<float>(weights.size(), 0), type.getDimSize(1));
-      }
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
+      if (known)
+        layer.saliency = std::move(known->saliency);
       layer.saliency = sumUnits(layer.saliency, layer.unit);
       layers.push_back(std::move(layer));
     }
-    inverses.clear(); // They are large.
     for (const std::string &pattern : plan.denseLayers)
       if (llvm::none_of(layers, [&](const Layer &layer) { return isNamed(layer.name, {pattern}); }))
         return llvm::createStringError("dense_layers of levels.json: no layer is named \"" + pattern +
@@ -121,18 +118,11 @@ private:
     return llvm::Error::success();
   }
 
-  // One for all layers that read the same tensor; none for layers that stay dense.
-  std::shared_ptr<InverseMoments> inverseOf(graph::LinearOp op) {
-    auto found = calibration ? calibration->find(op) : Calibration::const_iterator();
-    bool isPruned = llvm::any_of(plan.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; });
+  // Whether any level prunes a layer.
+  bool isPruned(graph::LinearOp op) {
     auto type = cast<RankedTensorType>(op.getWeights().getType());
-    if (!calibration || found == calibration->end() || !isPruned || type.getNumElements() < plan.minWeights ||
-        isNamed(op.getLayer(), plan.denseLayers))
-      return {};
-    std::shared_ptr<InverseMoments> &inverse = inverses[found->second.get()];
-    if (!inverse)
-      inverse = std::make_shared<InverseMoments>(*found->second);
-    return inverse;
+    return llvm::any_of(plan.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; }) &&
+           type.getNumElements() >= plan.minWeights && !isNamed(op.getLayer(), plan.denseLayers);
   }
 
   graph::PruningUnit unitOf(graph::LinearOp op) {
@@ -235,7 +225,7 @@ private:
     }
   }
 
-  // With a calibration, layers that suffer more keep more, where the scheme lets layers
+  // Layers that suffer more keep more, where they can be compared and the scheme lets layers
   // differ: blocks of several columns all keep the same number.
   void allocate(size_t index, ArrayRef<Layer *> pruned) {
     const LevelSpec &level = plan.levels[index];
@@ -250,7 +240,7 @@ private:
       costs.push_back(cost);
     }
     bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.columns == 1);
-    if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return layer->isCalibrated; }))
+    if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return layer->isComparable; }))
       return;
     for (auto [layer, density] : llvm::zip(pruned, allocateDensities(costs, level.density)))
       layer->densities[index] = density;
@@ -328,8 +318,7 @@ private:
   ModuleOp module;
   const LevelPlan &plan;
   const graph::PruningUnits &units;
-  const Calibration *calibration;
-  std::map<const InputMoments *, std::shared_ptr<InverseMoments>> inverses;
+  const ImportanceSource &importance;
   MLIRContext *context;
   OpBuilder symbols;
   std::vector<Layer> layers;
@@ -338,9 +327,25 @@ private:
 
 } // namespace
 
+ImportanceSource mlir::rt3::secondOrderImportance(const Calibration &calibration) {
+  // Layers that read the same tensor follow each other, and inverses are large.
+  auto last = std::make_shared<std::pair<const InputMoments *, std::optional<InverseMoments>>>();
+  return [&calibration, last](graph::LinearOp op) -> std::optional<Importance> {
+    auto found = calibration.find(op);
+    if (found == calibration.end())
+      return std::nullopt;
+    if (last->first != found->second.get())
+      *last = {found->second.get(), InverseMoments(*found->second)};
+    std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
+    int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
+    return Importance{last->second->saliency(weights, outputs),
+                      last->second->error(weights, std::vector<float>(weights.size(), 0), outputs)};
+  };
+}
+
 llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
-                                   const Calibration *calibration) {
-  return LevelPruner(module, plan, units, calibration).prune();
+                                   const ImportanceSource &importance) {
+  return LevelPruner(module, plan, units, importance).prune();
 }
 
 LevelPlan mlir::rt3::levelsOfModelAsIs() {

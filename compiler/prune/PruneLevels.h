@@ -14,17 +14,28 @@
 
 namespace mlir::rt3 {
 
+// What a layer loses when weights go.
+struct Importance {
+  Saliency saliency; // Of each weight.
+  double energy;     // Of all outputs, in the same unit; 0: layers cannot be compared.
+};
+
+// The importance of a layer's weights; nothing: by magnitude.
+using ImportanceSource = std::function<std::optional<Importance>(graph::LinearOp)>;
+
+// Of second order, by calibration inputs; `calibration` must live as long.
+ImportanceSource secondOrderImportance(const Calibration &calibration);
+
 // Adds a rt3_graph.level per level, pattern sets, and `levels` on each layer.
 //
 // Zeros that the weights contain already stay zeros and go first. A layer stays
 // dense, with a reason, if the plan says so or if it is too small to gain.
-// With a calibration of the module's layers, saliency is of second order; values are
-// rebuilt by rebuildLevels.
+// Where layers can be compared, those that suffer more keep more.
 // Errors: weights that are NaN or infinite, with layer and place.
 //
 // `units`: what the target wants kept or dropped together; others: single weights.
 llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
-                        const Calibration *calibration = nullptr);
+                        const ImportanceSource &importance = nullptr);
 
 // One dense level, for a model that is compiled as it is: layers with many
 // zeros are stored without them, all others dense.

@@ -42,6 +42,9 @@ inline constexpr llvm::StringLiteral kTokenOfAttr = "rt3_graph.token_of";
 // Function attribute: the index of the level a function belongs to (i64).
 inline constexpr llvm::StringLiteral kLevelAttr = "rt3_graph.level";
 
+// Constant attribute: the name of the f32 initializer of the ONNX file that it is.
+inline constexpr llvm::StringLiteral kInitializerAttr = "rt3_graph.initializer";
+
 // Module attribute: the levels' weight parts are to be stored once, each level
 // adding to the one before.
 inline constexpr llvm::StringLiteral kNestedAttr = "rt3_graph.nested";

@@ -24,6 +24,7 @@ MAY_INCLUDE = {
     "compiler/data": ["compiler/data/"],
     "compiler/prune": ["dialects/graph/", "compiler/Progress.h", "compiler/interpreter/", "compiler/prune/"],
     "compiler/plan": ["dialects/graph/", "compiler/plan/", "compiler/prune/", "rt3/"],
+    "compiler/train": ["dialects/graph/", "compiler/"],
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
     "tests": ["dialects/", "codegen/", "compiler/", "rt3/", "tests/", "bundle.h", "byte_lm.h"],
@@ -35,7 +36,8 @@ ONLY_IN = {
     "llvm/CodeGen": ["codegen/emit"],
     "llvm/Target/": ["codegen/emit"],
     "lld/": ["codegen/emit"],
-    "CLI/": ["compiler/rt3c.cpp"],
+    "CLI/": ["compiler/CommandLine.h"],
+    "torch/": ["compiler/train/Torch.h"],
     "utf8proc.h": ["compiler/data"],
     "Eigen/": ["compiler/prune", "benchmarks/kernels"],
 }

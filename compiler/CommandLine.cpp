@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/CommandLine.h"
+
+using namespace mlir::rt3;
+
+void mlir::rt3::addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded) {
+  app->add_option("model", options.model, "ONNX file")->required(isNeeded);
+  app->add_option(
+         "--shape", options.shapes,
+         "NAME=1x128, or NAME=1x1..384 for one free dimension; NAME is an input or a symbolic dimension; repeatable")
+      ->allow_extra_args(false);
+  app->add_option("--fold-budget", options.foldBudget, "bytes of constants that may be computed while importing")
+      ->check([](const std::string &text) {
+        int64_t number;
+        return llvm::StringRef(text).getAsInteger(10, number) || number < 0 ? "expected a number of bytes" : "";
+      })
+      ->capture_default_str();
+  app->add_option("--kv-cache", options.kvCache,
+                  "tokens of a text: runs continue each other, for a causal decoder exported without a cache")
+      ->check([](const std::string &text) {
+        int64_t number;
+        return llvm::StringRef(text).getAsInteger(10, number) || number < 1 || number > 1 << 24
+                   ? "expected a number of tokens from 1 to 16777216"
+                   : "";
+      });
+  app->add_flag("--json", options.asJson, "print JSON");
+}
+
+void mlir::rt3::addTextOptions(CLI::App *app, TextOptions &options) {
+  app->add_option("--tokenizer", options.tokenizer, "for texts: vocab.txt of WordPiece, or bytes");
+  app->add_option("--text", options.columns.texts, "column of a .tsv with texts, at most two; none: the usual names")
+      ->allow_extra_args(false)
+      ->expected(0, 2);
+}
+
+void mlir::rt3::addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPlan) {
+  app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
+  app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
+  if (takesPlan)
+    app->add_option("--plan", options.plan, "instead: folder that rt3c prune wrote");
+  app->add_option("--type", options.type,
+                  "of linear layers: f32; f16 (weights alone); f16-sums or bf16 (activations too, where the target "
+                  "can); int8 (activations quantised per token)")
+      ->capture_default_str();
+  app->add_option("--keep-f32", options.keepF32, "layer that stays f32, `*` at the end for any rest; repeatable")
+      ->allow_extra_args(false);
+  app->add_option("--calib", options.calibration,
+                  "inputs to prune by: folder with a folder per sample and NAME.npy of each input in it; or texts, a "
+                  ".tsv with a header or a text per line; none: by magnitude");
+  app->add_option("--calib-samples", options.calibrationSamples, "texts to take from a file, spread over it")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  addTextOptions(app, options.texts);
+  if (takesPlan) // Others choose no kernels.
+    app->add_flag("--keep-sparse", options.keepsSparse,
+                  "pruned layers stay sparse where dense is predicted to be faster");
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Options that several verbs have.
+
+#ifndef RT3_COMPILER_COMMANDLINE_H
+#define RT3_COMPILER_COMMANDLINE_H
+
+#include "compiler/verbs/Verbs.h"
+
+#include <CLI/CLI.hpp>
+
+namespace mlir::rt3 {
+
+// The model, its shapes and how it is imported.
+void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded = true);
+
+// Tokenizer and columns.
+void addTextOptions(CLI::App *app, TextOptions &options);
+
+// Device, levels, type, calibration, and texts for that.
+void addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPlan = true);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_COMMANDLINE_H

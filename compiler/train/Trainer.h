@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Trains the weights of a model, for all of its levels at once.
+
+#ifndef RT3_COMPILER_TRAIN_TRAINER_H
+#define RT3_COMPILER_TRAIN_TRAINER_H
+
+#include "compiler/train/Batches.h"
+#include "compiler/train/LevelMasks.h"
+
+namespace mlir::rt3 {
+
+enum class JointMode { Alternating, Summed };
+
+struct TrainOptions {
+  Task task = Task::Classification;
+  bool isDistilled = false; // No labels: the results of the dense model are what is learnt.
+  double epochs = 3;
+  int64_t batch = 32;
+  double learningRate = 5e-5;
+  double warmup = 0.1; // Share of the steps over which the learning rate rises; then it falls to 0.
+  double weightDecay = 0.01;
+  double gradientNorm = 1; // Larger gradients are scaled down to it.
+  uint64_t seed = 1;
+  JointMode joint = JointMode::Alternating;
+  double distillation = 0.5; // Share of the dense model's results in the loss of pruned levels.
+  double temperature = 2;
+  double ramp = 0.4;           // Share of the steps over which weights go.
+  int64_t maskSteps = 0;       // Between two choices of masks on the ramp; 0: twenty choices.
+  double groupLasso = 0;       // Strength of the penalty on groups before they go; 0: none.
+  int64_t validationSteps = 0; // 0: once an epoch.
+  int64_t patience = 0;        // Validations without a better one before it ends; 0: never.
+  int64_t checkpointSteps = 0; // 0: by time.
+  double checkpointMinutes = 5;
+};
+
+// Where checkpoints go.
+class CheckpointStore {
+public:
+  virtual ~CheckpointStore() = default;
+  virtual llvm::Error write(const std::string &bytes) = 0;
+  // Nothing if there is none.
+  virtual std::optional<std::string> read() = 0;
+};
+
+struct TrainReport {
+  int64_t steps = 0;
+  std::vector<double> metrics; // Of the task's first metric, by level, with the weights taken.
+  std::string metric;
+};
+
+// Trains `parameters`, in place, on `training`, and measures on `validation`; the weights that
+// are best there, in the mean over levels, are what is left. `masks` null: the dense model alone.
+//
+// Each step takes a batch and one level (alternating, in turns) or all (summed). The loss of a
+// level is (1 - d) task + d distillation, d for pruned ones only: cross entropy for
+// classification and language models, squared error for numbers (of similarity: of the cosine,
+// against labels over their largest); distillation is temperature^2 times the Kullback-Leibler
+// divergence from the dense model's softened distribution (Hinton et al., 2015), or the squared
+// error against its results. AdamW (Loshchilov and Hutter, 2019); weight decay for matrices.
+//
+// On the ramp, the share of weights that has gone is 1 - (1 - t)^3 (Zhu and Gupta, 2017), and
+// masks are chosen anew from time to time, except those of a plan. With a group lasso, before
+// that and on the ramp, the loss has the sum over groups of 8 outputs and one input of
+// |w_g| / (|w_g at the last choice| + eps) (reweighted: Candes, Wakin and Boyd, 2008).
+//
+// Resumes from a checkpoint bit by bit, for the same number of threads. `say` gets a line per
+// validation.
+llvm::Expected<TrainReport> train(const TorchGraph &graph, int64_t rows, Parameters &parameters,
+                                  const Dataset &training, const Dataset &validation, LevelMasks *masks,
+                                  bool masksAreGiven, const TrainOptions &options, CheckpointStore &store,
+                                  llvm::function_ref<void(const std::string &)> say);
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_TRAIN_TRAINER_H

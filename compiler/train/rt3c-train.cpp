@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rt3c train: an ONNX file and data in, an ONNX file with other weights and a plan out.
+
+#include "compiler/CommandLine.h"
+#include "compiler/onnx/EditModel.h"
+#include "compiler/train/Trainer.h"
+#include "compiler/verbs/Outputs.h"
+
+#include "codegen/Pipelines.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/SHA256.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+static constexpr llvm::StringLiteral kCheckpoint = "checkpoint.pt", kModel = "model.onnx";
+
+namespace {
+
+struct TrainVerb {
+  ModelOptions model;
+  std::string data, validation, task, out = "trained", pool = "mean", joint = "alternating";
+  int64_t classes = 0, threads = 2;
+  TrainOptions options;
+};
+
+// Checkpoints in the folder of the results. They begin with a hash of what they belong to.
+class FolderStore : public CheckpointStore {
+public:
+  FolderStore(std::string folder, std::string key) : folder(std::move(folder)), key(std::move(key)) {}
+
+  llvm::Error write(const std::string &bytes) override {
+    return writeFiles(folder, {{kCheckpoint.str(), key + bytes}});
+  }
+  std::optional<std::string> read() override {
+    auto bytes = readFile(path());
+    if (!bytes) {
+      llvm::consumeError(bytes.takeError());
+      return std::nullopt;
+    }
+    return bytes->substr(std::min(bytes->size(), key.size()));
+  }
+  // Whether there is a checkpoint of something else.
+  bool isForeign() const {
+    auto bytes = readFile(path());
+    if (!bytes) {
+      llvm::consumeError(bytes.takeError());
+      return false;
+    }
+    return !llvm::StringRef(*bytes).starts_with(key);
+  }
+  std::string path() const { return folder + "/" + kCheckpoint.str(); }
+  void remove() { llvm::sys::fs::remove(path()); }
+
+private:
+  std::string folder, key;
+};
+
+class TrainRun {
+public:
+  explicit TrainRun(TrainVerb &verb) : verb(verb) {
+    registerDialects(registry);
+    context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+    context->loadAllAvailableDialects();
+  }
+
+  ExitCode run() {
+    if (ExitCode code = readOptions(); code != kExitOk)
+      return code;
+    if (llvm::Error error = readInputs())
+      return fail(std::move(error));
+    FolderStore store(verb.out, key());
+    if (store.isForeign())
+      return fail(kExitUsage, store.path() + " belongs to another model, other data or other options: go on with "
+                                             "those, remove it, or name another folder with -o");
+    auto report = train(*graph, rows, graph->parameters(), *training, *validation, masks ? &*masks : nullptr,
+                        bool(options.plan), verb.options, store, [](const std::string &line) {
+                          llvm::outs() << line << "\n";
+                          llvm::outs().flush();
+                        });
+    if (!report)
+      return fail(kExitBadInput, llvm::toString(report.takeError()));
+    if (llvm::Error error = writeResults(*report))
+      return fail(std::move(error));
+    store.remove();
+    return kExitOk;
+  }
+
+private:
+  ExitCode readOptions() {
+    TrainOptions &train = verb.options;
+    if (verb.task == "outputs") {
+      train.task = Task::Regression;
+      train.isDistilled = true;
+    } else {
+      auto task = parseTask(verb.task);
+      if (!task)
+        return fail(kExitUsage, llvm::toString(task.takeError()) + ", outputs");
+      train.task = *task;
+    }
+    bool isPruned = !verb.model.levels.empty() || !verb.model.plan.empty();
+    if (train.isDistilled && !isPruned)
+      return fail(kExitUsage, "--task outputs needs --levels or --plan: the dense model has its results already");
+    // Training does not depend on the target.
+    if (verb.model.target.empty())
+      verb.model.target = "armv8-a";
+    if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
+      return code;
+    train.joint = verb.joint == "summed" ? JointMode::Summed : JointMode::Alternating;
+    torch::set_num_threads(1); // Of its own: see useThreads.
+    return kExitOk;
+  }
+
+  // What a checkpoint belongs to.
+  std::string key() const {
+    const TrainOptions &t = verb.options;
+    llvm::SHA256 hash;
+    hash.update(modelBytes);
+    hash.update(trainingText);
+    hash.update(validationText);
+    hash.update(levelsText);
+    hash.update(llvm::formatv("{0} {1} {2} {3} {4} {5} {6} {7} {8} {9} {10} {11} {12} {13} {14} {15} {16} {17}",
+                              verb.task, verb.pool, verb.joint, verb.classes, verb.threads, t.epochs, t.batch,
+                              t.learningRate, t.warmup, t.weightDecay, t.gradientNorm, t.seed, t.distillation,
+                              t.temperature, t.ramp, t.maskSteps, t.groupLasso, t.validationSteps)
+                    .str());
+    return "rt3-checkpoint 1 " + llvm::toHex(hash.final(), /*LowerCase=*/true) + "\n";
+  }
+
+  llvm::Error readInputs() {
+    auto edited = onnx::EditedModel::read(verb.model.model);
+    if (!edited)
+      return edited.takeError();
+    model.emplace(std::move(*edited));
+    auto tokens = chooseTokenizer(verb.model.texts);
+    if (!tokens)
+      return tokens.takeError();
+    tokenizer = std::move(*tokens);
+    for (auto [path, text] : {std::pair(&verb.data, &trainingText), {&verb.validation, &validationText}}) {
+      auto bytes = readFile(*path);
+      if (!bytes)
+        return bytes.takeError();
+      *text = std::move(*bytes);
+    }
+    if (llvm::Error error = import(1))
+      return error;
+    bool needsHead = (verb.options.task == Task::Classification || verb.options.task == Task::Regression) &&
+                     !verb.options.isDistilled && resultShape().size() != 2;
+    if (needsHead)
+      if (llvm::Error error = addHead())
+        return error;
+    // Rows together where the model allows it, and texts are padded or equally long.
+    rows = 1;
+    bool canPad = llvm::is_contained(inputs.roles, TextRole::Mask) || verb.options.task == Task::LanguageModel;
+    if (canPad && verb.options.batch > 1) {
+      llvm::Error error = import(verb.options.batch);
+      if (!error)
+        rows = verb.options.batch;
+      llvm::consumeError(std::move(error));
+    }
+    if (llvm::Error error = import(rows))
+      return error;
+    if (rows == 1 && verb.options.batch > 1)
+      llvm::errs() << "rt3c: the model takes one text at a time: gradients of a batch are added up\n";
+    return readData();
+  }
+
+  std::vector<int64_t> resultShape() const {
+    auto type = cast<RankedTensorType>(function().getResultTypes()[0]);
+    return std::vector<int64_t>(type.getShape());
+  }
+  func::FuncOp function() const { return *const_cast<OwningOpRef<ModuleOp> &>(module)->getOps<func::FuncOp>().begin(); }
+
+  // Imports the model for `count` texts at once and prepares it for training.
+  llvm::Error import(int64_t count) {
+    auto bytes = model->bytes();
+    if (!bytes)
+      return bytes.takeError();
+    modelBytes = std::move(*bytes);
+    graph.reset();
+    auto imported = importModule(count);
+    if (!imported)
+      return imported.takeError();
+    module = std::move(*imported);
+    if (llvm::Error error = runFusion(*module))
+      return error;
+    std::vector<InputShape> shapes;
+    for (auto [i, type] : llvm::enumerate(function().getArgumentTypes())) {
+      auto tensor = cast<RankedTensorType>(type);
+      InputShape shape{cast<StringAttr>(function().getArgAttr(i, "rt3_graph.name")).str(),
+                       tensor.getElementType().isInteger(64) || tensor.getElementType().isInteger(32),
+                       {}};
+      for (int64_t size : tensor.getShape())
+        shape.dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
+      shape.dims[0] = shape.dims[0] == count ? 1 : shape.dims[0];
+      shapes.push_back(std::move(shape));
+    }
+    auto bound = bindTextInputs(shapes);
+    if (!bound)
+      return bound.takeError();
+    inputs = *bound;
+    for (auto [i, role] : llvm::enumerate(inputs.roles))
+      if (role == TextRole::Mask)
+        maskInput = shapes[i].name;
+    auto largest = (*module)->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr);
+    maxLength = largest ? largest.getInt() : inputs.fixedLength;
+    auto made = TorchGraph::make(function());
+    if (!made)
+      return made.takeError();
+    graph = std::move(*made);
+    return llvm::Error::success();
+  }
+
+  llvm::Expected<OwningOpRef<ModuleOp>> importModule(int64_t count) {
+    onnx::ImportOptions import = options.import;
+    for (auto &[name, shape] : import.shapes)
+      if (!shape[0].isFree && shape[0].size == 1)
+        shape[0].size = count;
+    auto imported = onnx::importBytes(context.get(), modelBytes, import);
+    if (!imported)
+      return imported.takeError();
+    if (!imported->problems.empty()) {
+      if (count == 1)
+        printProblems(verb.model, imported->problems, imported->nodeCount);
+      return llvm::createStringError(verb.model.model + ": cannot be trained, because it cannot be imported");
+    }
+    return std::move(imported->module);
+  }
+
+  // What is faster on libtorch as one op and touches no parameter.
+  llvm::Error runFusion(ModuleOp imported) {
+    PassManager passes(context.get());
+    buildFuseElementwisePipeline(passes);
+    if (failed(passes.run(imported)))
+      return onnx::makeOwnFault("fusing for training failed");
+    return llvm::Error::success();
+  }
+
+  llvm::Error addHead() {
+    std::vector<int64_t> shape = resultShape();
+    onnx::Head head;
+    head.output = cast<StringAttr>(function().getResultAttr(0, "rt3_graph.name")).str();
+    head.takesFirst = verb.pool == "first";
+    head.mask = maskInput;
+    head.features = shape.back();
+    if (shape.size() != 3 || shape[2] < 1)
+      return llvm::createStringError("output " + head.output + " is neither [1, classes] nor [1, length, features]: " +
+                                     "no head can be put on it");
+    head.results = 1;
+    if (verb.options.task == Task::Classification) {
+      auto labels = parseTable(trainingText, verb.model.texts.columns, /*hasLabels=*/true);
+      if (!labels)
+        return llvm::createStringError(verb.data + ": " + llvm::toString(labels.takeError()));
+      double largest = 1;
+      for (const TextExample &example : *labels)
+        largest = std::max(largest, example.label);
+      head.results = verb.classes ? verb.classes : int64_t(largest) + 1;
+    }
+    torch::manual_seed(verb.options.seed);
+    torch::Tensor weights = (0.02 * torch::randn({head.features, head.results})).contiguous();
+    if (llvm::Error error = model->addHead(head, {weights.data_ptr<float>(), size_t(weights.numel())}))
+      return error;
+    llvm::outs() << llvm::formatv("a head of {0} x {1} weights is put behind {2}\n", head.features, head.results,
+                                  head.output);
+    return import(1);
+  }
+
+  llvm::Error readData() {
+    for (auto [path, text, dataset] :
+         {std::tuple(&verb.data, &trainingText, &training), {&verb.validation, &validationText, &validation}}) {
+      auto made = Dataset::make(verb.options.task, *text, verb.model.texts.columns, !verb.options.isDistilled,
+                                *tokenizer, inputs, maxLength);
+      if (!made)
+        return llvm::createStringError(*path + ": " + llvm::toString(made.takeError()));
+      dataset->emplace(std::move(*made));
+    }
+    if (verb.options.task == Task::Classification) {
+      int64_t classes = resultShape().back();
+      for (auto [path, dataset] : {std::pair(&verb.data, &training), {&verb.validation, &validation}})
+        for (int64_t i = 0; i < (*dataset)->size(); ++i)
+          if (double label = (*dataset)->label(i); label < 0 || label >= classes || label != std::floor(label))
+            return llvm::createStringError(*path + ": row " + llvm::Twine(i + 1) + " has the label " +
+                                           llvm::formatv("{0}", label).str() + ", which is none of the " +
+                                           llvm::Twine(classes) + " classes of the model, which count from 0");
+    }
+    if (options.levels.levels.size() == 1 && options.levels.levels[0].scheme == Scheme::Dense)
+      return llvm::Error::success();
+    auto fused = fusedModule();
+    if (!fused)
+      return fused.takeError();
+    auto made = LevelMasks::make(std::move(*fused), options.levels, *graph);
+    if (!made)
+      return made.takeError();
+    masks.emplace(std::move(*made));
+    if (options.plan) {
+      auto [json, weights] = writePlan(*options.plan);
+      levelsText = json + weights;
+      return masks->take(*options.plan);
+    }
+    levelsText = llvm::formatv("{0}", llvm::json::Value(levelsJson(options.levels)));
+    return llvm::Error::success();
+  }
+
+  // The model as rt3c compile sees it.
+  llvm::Expected<OwningOpRef<ModuleOp>> fusedModule() {
+    auto imported = importModule(1);
+    if (!imported)
+      return imported.takeError();
+    if (auto unfolded = fuse(**imported, options.import.foldBudget); !unfolded)
+      return unfolded.takeError();
+    return imported;
+  }
+
+  llvm::Error writeResults(const TrainReport &report) {
+    for (auto &[name, parameter] : graph->parameters()) {
+      torch::Tensor values = parameter.detach().contiguous();
+      if (!model->setInitializer(name, {values.data_ptr<float>(), size_t(values.numel())}))
+        return onnx::makeOwnFault("initializer " + name + " cannot be written");
+    }
+    auto bytes = model->bytes();
+    if (!bytes)
+      return bytes.takeError();
+    modelBytes = *bytes;
+    std::vector<OutputFile> files = {{kModel.str(), modelBytes}};
+    if (masks) {
+      auto fused = fusedModule();
+      if (!fused)
+        return fused.takeError();
+      auto plan = masks->planFor(**fused);
+      if (!plan)
+        return plan.takeError();
+      plan->model = kModel.str();
+      plan->precision = "f32";
+      auto [json, weights] = writePlan(*plan);
+      files.push_back({kPlanJson.str(), json});
+      files.push_back({kPlanWeights.str(), weights});
+      for (size_t level = 0; level < plan->levels.levels.size(); ++level)
+        llvm::outs() << llvm::formatv("level {0,-12} keeps {1:f1} %\n", plan->levels.levels[level].name,
+                                      100 * keptShare(*plan, level));
+    }
+    if (llvm::Error error = writeFiles(verb.out, files))
+      return error;
+    llvm::outs() << "written to " << verb.out << ": " << kModel;
+    if (masks)
+      llvm::outs() << ", " << kPlanJson << ", " << kPlanWeights;
+    llvm::outs() << "\n";
+    return llvm::Error::success();
+  }
+
+  TrainVerb &verb;
+  CompileOptions options;
+  DialectRegistry registry;
+  std::unique_ptr<MLIRContext> context;
+  std::optional<onnx::EditedModel> model;
+  std::string modelBytes, trainingText, validationText, levelsText, maskInput;
+  std::unique_ptr<Tokenizer> tokenizer;
+  OwningOpRef<ModuleOp> module;
+  TextInputs inputs;
+  int64_t maxLength = 1, rows = 1;
+  std::unique_ptr<TorchGraph> graph;
+  std::optional<Dataset> training, validation;
+  std::optional<LevelMasks> masks;
+};
+
+} // namespace
+
+static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
+  TrainOptions &train = verb.options;
+  addModelOptions(&app, verb.model);
+  addTextOptions(&app, verb.model.texts);
+  app.add_option("--levels", verb.model.levels, "levels.json; none: the dense model is trained");
+  app.add_option("--plan", verb.model.plan, "instead: folder that rt3c prune wrote, whose masks stay");
+  app.add_option("--data", verb.data, "to train on: table of texts and labels (.tsv with a header), or a text")
+      ->required();
+  app.add_option("--validation", verb.validation, "to choose by: of the same kind")->required();
+  app.add_option(
+         "--task", verb.task,
+         "classification, regression, similarity, language-model, or outputs: the dense model's, without labels")
+      ->required();
+  app.add_option("--label", verb.model.texts.columns.label, "column of labels; none: label or score");
+  app.add_option("--classes", verb.classes, "of a head that is added; none: from the labels")
+      ->check(CLI::Range(2, 65536));
+  app.add_option("--pool", verb.pool, "what a head that is added reads: mean or first token")
+      ->check(CLI::IsMember({"mean", "first"}))
+      ->capture_default_str();
+  app.add_option("-o,--out", verb.out, "folder for model.onnx, the plan and checkpoints")->capture_default_str();
+  app.add_option("--epochs", train.epochs, "times through the data")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", train.batch, "examples of a step")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--learning-rate", train.learningRate, "at its highest")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--warmup", train.warmup, "share of the steps over which it rises")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--weight-decay", train.weightDecay, "of matrices")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--seed", train.seed, "of the order of examples and of a head")->capture_default_str();
+  app.add_option("--joint", verb.joint, "levels of a step: alternating (one) or summed (all)")
+      ->check(CLI::IsMember({"alternating", "summed"}))
+      ->capture_default_str();
+  app.add_option("--distillation", train.distillation,
+                 "share of the dense model's results in the loss of pruned levels")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--temperature", train.temperature, "of distillation")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--ramp", train.ramp, "share of the steps over which weights go")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--group-lasso", train.groupLasso, "strength of a penalty on groups of weights before they go")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--validation-steps", train.validationSteps, "steps between validations; none: an epoch")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--patience", train.patience, "validations without a better one before it ends; none: never")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--checkpoint-steps", train.checkpointSteps, "steps between checkpoints; none: five minutes")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", verb.threads)->check(CLI::Range(1, 256))->capture_default_str();
+}
+
+// Products take the time, and those are OpenBLAS's, which reads its number of threads when it
+// is loaded. Two pools, OpenMP's besides, would spin against each other.
+static void useThreads(int64_t count, char **argv) {
+  if (getenv("OPENBLAS_NUM_THREADS"))
+    return;
+  setenv("OPENBLAS_NUM_THREADS", std::to_string(count).c_str(), 1);
+  setenv("OPENBLAS_THREAD_TIMEOUT", "4", 1); // The shortest spinning, of 2^4 cycles.
+  execv("/proc/self/exe", argv);
+}
+
+int main(int argc, char **argv) {
+  // Tensors come and go with every step; giving their pages back each time took a third of it.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  TrainVerb verb;
+  CLI::App app("rt3c train trains an ONNX model, for all levels at once if there are some");
+  app.name("rt3c train");
+  addTrainOptions(app, verb);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success &asked) {
+    app.exit(asked);
+    return kExitOk;
+  } catch (const CLI::ParseError &error) {
+    return fail(kExitUsage, llvm::Twine(error.what()) + "; see rt3c train --help");
+  }
+  useThreads(verb.threads, argv);
+  try {
+    return TrainRun(verb).run();
+  } catch (const c10::Error &error) {
+    return fail(kExitInternal,
+                "libtorch: " + error.msg().substr(0, error.msg().find('\n')) + " (a fault of rt3c; please report it)");
+  }
+}
