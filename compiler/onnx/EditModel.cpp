@@ -162,10 +162,9 @@ llvm::Error EditedModel::addHead(const Head &head, llvm::ArrayRef<float> weights
       names.insert(output);
   for (const ValueInfoProto &input : graph.input())
     names.insert(input.name());
-  bool isTaken = names.contains("logits") ||
-                 llvm::any_of(names.keys(), [&](StringRef name) { return name.starts_with(head.name + "."); });
-  if (isTaken)
-    return llvm::createStringError("the model has values named logits or " + head.name + ". already: it has a head");
+  if (llvm::any_of(names.keys(), [&](StringRef name) { return name.starts_with(head.name + "."); }))
+    return llvm::createStringError("the model has values named " + head.name + ". already: it has a head");
+  std::string logits = names.contains("logits") ? head.name + ".logits" : "logits";
   int64_t opset = 0;
   for (const OperatorSetIdProto &set : model->opset_import())
     if (set.domain().empty() || set.domain() == "ai.onnx")
@@ -176,9 +175,9 @@ llvm::Error EditedModel::addHead(const Head &head, llvm::ArrayRef<float> weights
   std::string bias = builder.constant("bias", {head.results}, std::vector<float>(head.results, 0));
   std::string product = builder.node("MatMul", "product", {pooled, matrix}).output(0);
   NodeProto &sum = builder.node("Add", "sum_and_bias", {product, bias});
-  sum.set_output(0, "logits");
+  sum.set_output(0, logits);
   ValueInfoProto output;
-  output.set_name("logits");
+  output.set_name(logits);
   auto &type = *output.mutable_type()->mutable_tensor_type();
   type.set_elem_type(TensorProto::FLOAT);
   // Initializers may be listed as inputs too.

@@ -34,8 +34,8 @@ public:
   EditedModel(EditedModel &&);
   ~EditedModel();
 
-  // Makes `logits`, [batch, results], the only output. `weights` are features x results, biases
-  // 0. Errors: names that the model has already.
+  // Makes `logits` (or NAME.logits where that is taken), [batch, results], the only output.
+  // `weights` are features x results, biases 0. Errors: names that the model has already.
   llvm::Error addHead(const Head &head, llvm::ArrayRef<float> weights);
 
   // Other values of an f32 initializer; false if there is none of that name and size.

@@ -32,6 +32,9 @@ static void forEachLayer(ModuleOp module, llvm::function_ref<void(std::string, g
   });
 }
 
+// In front of a plan's names of pattern sets, so that no level has the same.
+static constexpr llvm::StringLiteral kAppliedPrefix = "patterns.";
+
 static std::string hashOf(graph::LinearOp op) {
   std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
   return llvm::utohexstr(rt3_hash(weights.data(), 4 * weights.size()), /*LowerCase=*/true);
@@ -63,8 +66,10 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
   llvm::StringMap<size_t> sets;
   for (auto set : module.getOps<graph::PatternSetOp>()) {
     sets[set.getName()] = plan.patternSets.size();
+    StringRef name = set.getName();
+    name.consume_front(kAppliedPrefix);
     plan.patternSets.push_back(
-        {set.getName().str(), int64_t(set.getRows()), int64_t(set.getColumns()), set.getPatterns().vec()});
+        {name.str(), int64_t(set.getRows()), int64_t(set.getColumns()), set.getPatterns().vec()});
   }
   forEachLayer(module, [&](std::string key, graph::LinearOp op) {
     if (!op.getLevels())
@@ -144,12 +149,11 @@ private:
       graph::LevelOp::create(symbols, module.getLoc(), level.name, level.frequencyKhz, level.voltageUv, level.powerMw);
     if (plan.levels.isNested && plan.levels.levels.size() > 1)
       module->setAttr(graph::kNestedAttr, symbols.getUnitAttr());
-    for (auto [i, set] : llvm::enumerate(plan.patternSets))
-      graph::PatternSetOp::create(symbols, module.getLoc(), patternsName(i), set.rows, set.columns, set.patterns);
+    for (const PlannedPatterns &set : plan.patternSets)
+      graph::PatternSetOp::create(symbols, module.getLoc(), patternsName(set), set.rows, set.columns, set.patterns);
   }
 
-  // A name that no level can have.
-  static std::string patternsName(size_t index) { return "patterns." + std::to_string(index); }
+  static std::string patternsName(const PlannedPatterns &set) { return (kAppliedPrefix + set.name).str(); }
 
   ElementsAttr valuesOf(graph::LinearOp op, const PlannedLayer &layer, std::vector<float> values) {
     if (values.empty())
@@ -176,7 +180,7 @@ private:
         encodings.push_back(graph::BlockEncodingAttr::get(context, level.rows, mask, values));
       else
         encodings.push_back(
-            graph::PatternEncodingAttr::get(context, FlatSymbolRefAttr::get(context, patternsName(level.patternSet)),
+            graph::PatternEncodingAttr::get(context, FlatSymbolRefAttr::get(context, patternsName(plan.patternSets[level.patternSet])),
                                             level.scheme == Scheme::BlockPattern, mask, values));
     }
     op.setLevelsAttr(ArrayAttr::get(context, encodings));

@@ -118,6 +118,7 @@ std::optional<Plan> LevelMasks::current() const {
   if (!pruned)
     return std::nullopt;
   Plan result = planOf(*const_cast<OwningOpRef<ModuleOp> &>(pruned), plan);
+  result.precision = "f32";
   // All levels have the model's own values.
   for (PlannedLayer &layer : result.layers) {
     layer.values.clear();
@@ -130,5 +131,7 @@ std::optional<Plan> LevelMasks::current() const {
 llvm::Expected<Plan> LevelMasks::planFor(ModuleOp trained) const {
   if (llvm::Error error = applyPlan(trained, *current(), /*isSameType=*/false))
     return std::move(error);
-  return planOf(trained, plan);
+  Plan result = planOf(trained, plan);
+  result.precision = "f32";
+  return result;
 }

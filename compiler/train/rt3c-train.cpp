@@ -339,7 +339,6 @@ private:
       if (!plan)
         return plan.takeError();
       plan->model = kModel.str();
-      plan->precision = "f32";
       auto [json, weights] = writePlan(*plan);
       files.push_back({kPlanJson.str(), json});
       files.push_back({kPlanWeights.str(), weights});

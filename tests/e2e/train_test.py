@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Training on libtorch, through the program, on the sample model and small sets.
+
+  train_test.py RT3C SCRATCH_FOLDER
+"""
+
+import json
+import re
+import signal
+import subprocess
+import unittest
+
+import run_rt3c
+from run_rt3c import MODEL, RT3C, ROOT, SCRATCH, folder, rt3c
+
+HELD_OUT = ROOT / "tests/models/byte-lm/held-out.txt"
+SHAPE = ["--shape", "ids=1x1..32"]
+LEVELS = {
+    "nested": True,
+    "levels": [
+        {"name": "low", "scheme": "bp", "density": 0.4},
+        {"name": "mid", "scheme": "pp", "density": 0.7},
+        {"name": "high", "scheme": "dense"},
+    ],
+}
+
+
+def lines(result):
+    """The metric of each level, line by line of a training's report."""
+    found = []
+    for line in result.stdout.splitlines():
+        if line.startswith("step "):
+            words = re.search(r"; \D*? (low|dense|mid|high) (.*)", line)
+            found.append({name: float(value) for name, value in re.findall(r"(\w+) (-?[\d.]+)", words[0])})
+    return found
+
+
+class LanguageModelTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.texts = folder("train-texts")
+        cls.train, cls.valid = cls.texts / "train.txt", cls.texts / "valid.txt"
+        cls.train.write_bytes(HELD_OUT.read_bytes()[:3000])
+        cls.valid.write_bytes(HELD_OUT.read_bytes()[3000:4000])
+        cls.levels = cls.texts / "levels.json"
+        cls.levels.write_text(json.dumps(LEVELS))
+        cls.options = ["train", MODEL, *SHAPE, "--task", "language-model", "--tokenizer", "bytes", "--data", cls.train,
+                       "--validation", cls.valid, "--batch", "4", "--threads", "1", "--learning-rate", "0.001"]
+        cls.eval = ["--task", "language-model", "--tokenizer", "bytes", "--data", cls.valid]
+
+    def test_levels_recover_and_the_plan_says_what_was_measured(self):
+        out, plan = folder("trained"), folder("untrained-plan")
+        result = rt3c(*self.options, "--levels", self.levels, "--epochs", "3", "-o", out)
+        report = lines(result)[-1]
+        rt3c("prune", MODEL, *SHAPE, "--levels", self.levels, "-o", plan)
+        value = lambda level: level["metrics"]["bits per token"]["value"]
+        untrained, trained = (
+            {each["level"]: value(each) for each in json.loads(rt3c("eval", *subject, *SHAPE, *self.eval, "--json").stdout)["levels"]}
+            for subject in ([MODEL, "--plan", plan], [out / "model.onnx", "--plan", out])
+        )
+        for level in ("low", "mid"):
+            self.assertLess(trained[level], untrained[level] - 0.3)
+        # Bits per token of three windows fewer, where training leaves the rest of a text out.
+        whole = self.texts / "whole.txt"
+        whole.write_bytes(self.valid.read_bytes()[: 31 * 32 + 1])
+        exact = json.loads(rt3c("eval", out / "model.onnx", "--plan", out, *SHAPE, *self.eval[:-1], whole, "--json").stdout)
+        for level in exact["levels"]:
+            if level["level"] in report:
+                self.assertAlmostEqual(value(level), report[level["level"]], 3)
+        # What a compiled library computes of both files.
+        bundle = folder("trained-bundle")
+        rt3c(out / "model.onnx", "--plan", out, *SHAPE, "-o", bundle)
+        rt3c("compare", out / "model.onnx", "--plan", out, *SHAPE, "--with", bundle)
+        densities = [level["density"] for level in exact["levels"] if level["level"] != "(dense)"]
+        for density, asked in zip(densities, (0.4, 0.7, 1)):
+            # Nested masks are cut to those of the denser level.
+            self.assertLess(density, asked + 0.01)
+            self.assertGreater(density, 0.75 * asked)
+
+    def test_a_killed_run_ends_in_the_same_bytes(self):
+        whole, killed = folder("train-whole"), folder("train-killed")
+        options = [*self.options, "--levels", self.levels, "--epochs", "1.5", "--checkpoint-steps", "3",
+                   "--group-lasso", "1"]
+        rt3c(*options, "-o", whole)
+        process = subprocess.Popen([RT3C, *map(str, options), "-o", killed], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        while not (killed / "checkpoint.pt").exists() and process.poll() is None:
+            pass
+        process.send_signal(signal.SIGKILL)
+        self.assertEqual(process.wait(), -signal.SIGKILL)
+        self.assertEqual([each.name for each in killed.iterdir()], ["checkpoint.pt"])
+        # Another run's checkpoint is neither taken nor lost.
+        before = (killed / "checkpoint.pt").read_bytes()
+        self.assertIn("belongs to another", rt3c(*options, "--seed", "2", "-o", killed, code=2).stderr)
+        self.assertEqual((killed / "checkpoint.pt").read_bytes(), before)
+        # A broken one says so.
+        (killed / "checkpoint.pt").write_bytes(before[: len(before) // 2])
+        self.assertIn("checkpoint", rt3c(*options, "-o", killed, code=4).stderr)
+        (killed / "checkpoint.pt").write_bytes(before)
+        self.assertIn("resumed at step", rt3c(*options, "-o", killed).stdout)
+        for name in ("model.onnx", "plan.json", "plan.weights"):
+            self.assertEqual((whole / name).read_bytes(), (killed / name).read_bytes(), name)
+        self.assertFalse((killed / "checkpoint.pt").exists())
+
+    def test_masks_of_a_plan_stay(self):
+        plan, out = folder("given-plan"), folder("trained-under-plan")
+        rt3c("prune", MODEL, *SHAPE, "--levels", self.levels, "-o", plan)
+        rt3c(*self.options, "--plan", plan, "--epochs", "0.2", "--joint", "summed", "-o", out)
+        layers = [json.loads((each / "plan.json").read_text())["layers"] for each in (plan, out)]
+        self.assertNotEqual(layers[0][0]["weights_hash"], layers[1][0]["weights_hash"])
+        masks = [json.loads(rt3c("inspect", each, "--json").stdout)["levels"] for each in (plan, out)]
+        self.assertEqual(*masks)
+
+    def test_the_dense_model_is_a_teacher_without_labels(self):
+        table, out = self.texts / "texts.tsv", folder("trained-outputs")
+        text = HELD_OUT.read_text(errors="replace").replace("\t", " ").replace("\n", " ")
+        table.write_text("text\n" + "\n".join(text[32 * i : 32 * i + 32] for i in range(40)) + "\n")
+        options = [*self.options, "--levels", self.levels, "--epochs", "6", "--ramp", "0", "--validation-steps", "1", "-o", out]
+        options[options.index("--task") + 1] = "outputs"
+        for name in ("--data", "--validation"):
+            options[options.index(name) + 1] = table
+        report = lines(rt3c(*options))
+        self.assertLess(report[-1]["low"], 0.7 * report[0]["low"])
+
+    def test_bad_input(self):
+        out = SCRATCH / "bad-training"
+        table = self.texts / "labels.tsv"
+        table.write_text("label\ttext\n0\ta\n3\tb\n")
+        classify = ["--task", "classification", "--classes", "2", "--data", table, "--validation", table]
+
+        def refused(code, says, *changes):
+            options = list(self.options)
+            for name, value in zip(changes[::2], changes[1::2]):
+                if name in options:
+                    options[options.index(name) + 1] = value
+                else:
+                    options += [name, value]
+            self.assertIn(says, rt3c(*options, "-o", out, code=code).stderr)
+            self.assertFalse(out.exists())
+
+        refused(2, "none of classification", "--task", "poetry")
+        refused(2, "needs --levels", "--task", "outputs")
+        refused(4, "row 2 has the label 3", *classify)
+        refused(4, "fewer than a batch", "--batch", "1000")
+        refused(4, "nothing.txt", "--data", "nothing.txt")
+        refused(4, "the loss is", "--learning-rate", "1e30", "--epochs", "1")
+
+
+class ClassificationTest(unittest.TestCase):
+    """A head behind the sample model learns to tell two kinds of texts apart."""
+
+    def test_head_is_learnt_and_compiled(self):
+        out = folder("trained-head")
+        words = HELD_OUT.read_text(errors="replace").split()
+        rows = [f"{i % 2}\t{'zzz ' if i % 2 else ''}{' '.join(words[5 * i : 5 * i + 3])}" for i in range(96)]
+        data = out / "data.tsv"
+        data.write_text("label\ttext\n" + "\n".join(rows) + "\n")
+        levels = out / "levels.json"
+        levels.write_text(json.dumps(LEVELS))
+        task = ["--task", "classification", "--tokenizer", "bytes"]
+        result = rt3c("train", MODEL, *SHAPE, *task, "--data", data, "--validation", data, "--epochs", "8", "--batch", "8",
+                      "--threads", "1", "--learning-rate", "0.001", "--levels", levels, "-o", out)
+        self.assertIn("a head of 256 x 2 weights", result.stdout)
+        found = json.loads(rt3c("eval", out / "model.onnx", "--plan", out, *SHAPE, *task, "--data", data, "--json").stdout)
+        for level in found["levels"]:
+            self.assertGreater(level["metrics"]["accuracy"]["value"], 0.9, level["level"])
+        # Trained once more, it has its head already.
+        again = rt3c("train", out / "model.onnx", *SHAPE, *task, "--data", data, "--validation", data, "--epochs", "0.2",
+                     "--batch", "8", "-o", folder("trained-again"))
+        self.assertNotIn("a head of", again.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
