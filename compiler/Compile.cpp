@@ -97,6 +97,8 @@ Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
   return countUnfolded(module);
 }
 
+Error mlir::rt3::fuseElementwise(ModuleOp module) { return runPasses(module, buildFuseElementwisePipeline); }
+
 Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {
   if (!options.precision)
     return Error::success();

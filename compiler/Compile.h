@@ -76,6 +76,10 @@ void registerDialects(DialectRegistry &registry);
 // the budget (bytes) leaves for run time.
 llvm::Expected<int64_t> fuse(ModuleOp module, int64_t foldBudget);
 
+// Fuses an imported module only where activations are read, so that weights stay the
+// constants that the file has.
+llvm::Error fuseElementwise(ModuleOp module);
+
 // Makes linear layers of a fused module what the options ask for. An error means
 // that keepF32 names no layer.
 llvm::Error quantize(ModuleOp module, const CompileOptions &options);

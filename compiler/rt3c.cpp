@@ -45,6 +45,11 @@ int main(int argc, char **argv) {
   CLI::App *pruneApp = app.add_subcommand("prune", "write a plan: what each level keeps, and its weights");
   addModelOptions(pruneApp, prune.model);
   addTargetOptions(pruneApp, prune.model, /*takesPlan=*/false);
+  pruneApp
+      ->add_option("--masks", prune.masks,
+                   "instead of levels: [LEVEL=]FILE, an .npz with [outputs, inputs] by layer, an .smtx, or a folder of "
+                   ".smtx; repeatable, slowest level first")
+      ->allow_extra_args(false);
   pruneApp->add_option("-o,--out", prune.out, "folder for the plan")->capture_default_str();
 
   EvalVerb eval;

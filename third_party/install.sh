@@ -8,7 +8,7 @@ packages=(
   # building: compilers, MLIR, and the libraries of README.md
   ca-certificates ccache clang-22 cmake g++ git libclang-rt-22-dev libcli11-dev
   libeigen3-dev
-  liblld-22-dev libmlir-22-dev libonnx-dev libprotobuf-dev libutf8proc-dev lld-22 llvm-22
+  liblld-22-dev libmlir-22-dev libonnx-dev libprotobuf-dev libutf8proc-dev libzip-dev lld-22 llvm-22
   llvm-22-dev llvm-22-tools mlir-22-tools ninja-build protobuf-compiler python3
   # training; its BLAS is twenty times slower without OpenBLAS
   libtorch-dev libopenblas0-pthread

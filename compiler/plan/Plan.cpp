@@ -179,9 +179,9 @@ private:
       if (level.scheme == Scheme::Block)
         encodings.push_back(graph::BlockEncodingAttr::get(context, level.rows, mask, values));
       else
-        encodings.push_back(
-            graph::PatternEncodingAttr::get(context, FlatSymbolRefAttr::get(context, patternsName(plan.patternSets[level.patternSet])),
-                                            level.scheme == Scheme::BlockPattern, mask, values));
+        encodings.push_back(graph::PatternEncodingAttr::get(
+            context, FlatSymbolRefAttr::get(context, patternsName(plan.patternSets[level.patternSet])),
+            level.scheme == Scheme::BlockPattern, mask, values));
     }
     op.setLevelsAttr(ArrayAttr::get(context, encodings));
   }

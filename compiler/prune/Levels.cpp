@@ -97,17 +97,21 @@ private:
 
 } // namespace
 
+std::string mlir::rt3::levelNameFault(StringRef name) {
+  bool isIdentifier =
+      !name.empty() && name.size() < 32 && llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+  if (name.equals_insensitive("count"))
+    return "\"" + name.str() + "\" is the header's macro for the number of levels";
+  return isIdentifier ? "" : "\"" + name.str() + "\" is not a letter followed by up to 30 letters, digits and _";
+}
+
 static LevelSpec parseLevel(const json::Object &object, const std::string &place, std::vector<std::string> &faults) {
   Fields fields(object, place, faults);
   LevelSpec level;
   if (auto name = fields.text("name", true)) {
     level.name = name->str();
-    bool isIdentifier =
-        !name->empty() && name->size() < 32 && llvm::all_of(*name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
-    if (StringRef(*name).equals_insensitive("count"))
-      fields.fault("name", "\"" + *name + "\" is the header's macro for the number of levels");
-    if (!isIdentifier)
-      fields.fault("name", "\"" + *name + "\" is not a letter followed by up to 30 letters, digits and _");
+    if (std::string fault = levelNameFault(*name); !fault.empty())
+      fields.fault("name", fault);
   }
   int64_t largest = 4000000000;
   fields.integer("frequency_khz", 0, largest, level.frequencyKhz);

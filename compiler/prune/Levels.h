@@ -36,6 +36,9 @@ struct LevelPlan {
   std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.
 };
 
+// Why a level cannot have a name; empty if it can.
+std::string levelNameFault(llvm::StringRef name);
+
 // The text of levels.json for a plan.
 llvm::json::Object levelsJson(const LevelPlan &plan);
 

@@ -7,9 +7,6 @@
 #include "compiler/train/Trainer.h"
 #include "compiler/verbs/Outputs.h"
 
-#include "codegen/Pipelines.h"
-
-#include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -191,7 +188,7 @@ private:
     if (!imported)
       return imported.takeError();
     module = std::move(*imported);
-    if (llvm::Error error = runFusion(*module))
+    if (llvm::Error error = fuseElementwise(*module))
       return error;
     std::vector<InputShape> shapes;
     for (auto [i, type] : llvm::enumerate(function().getArgumentTypes())) {
@@ -234,15 +231,6 @@ private:
       return llvm::createStringError(verb.model.model + ": cannot be trained, because it cannot be imported");
     }
     return std::move(imported->module);
-  }
-
-  // What is faster on libtorch as one op and touches no parameter.
-  llvm::Error runFusion(ModuleOp imported) {
-    PassManager passes(context.get());
-    buildFuseElementwisePipeline(passes);
-    if (failed(passes.run(imported)))
-      return onnx::makeOwnFault("fusing for training failed");
-    return llvm::Error::success();
   }
 
   llvm::Error addHead() {

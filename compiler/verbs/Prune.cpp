@@ -2,6 +2,7 @@
 //
 // rt3c prune: model and calibration inputs in, a plan out.
 
+#include "compiler/plan/MaskFiles.h"
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
@@ -49,9 +50,39 @@ static llvm::json::Value toJson(const PruneVerb &verb, const std::vector<Rebuilt
   return llvm::json::Object{{"plan", verb.out}, {"rebuilt", std::move(layers)}};
 }
 
+// The plan of masks that are given.
+static llvm::Expected<Plan> planOfFiles(ModuleOp module, const PruneVerb &verb) {
+  std::vector<std::pair<std::string, std::vector<GivenMask>>> levels;
+  for (const std::string &text : verb.masks) {
+    auto [name, path] = llvm::StringRef(text).split('=');
+    if (path.empty())
+      std::tie(name, path) = std::pair(llvm::StringRef("default"), name);
+    std::string fault = levelNameFault(name);
+    for (auto &level : levels)
+      if (name.equals_insensitive(level.first))
+        fault = "level " + name.str() + " is given twice";
+    if (!fault.empty())
+      return llvm::make_error<onnx::OptionFault>("--masks " + text + ": " + fault, llvm::inconvertibleErrorCode());
+    auto masks = readMasks(path.str());
+    if (!masks)
+      return masks.takeError();
+    levels.emplace_back(name.str(), std::move(*masks));
+  }
+  return planOfMasks(module, levels);
+}
+
+static llvm::Expected<Plan> makePlan(ModuleOp module, const PruneVerb &verb, const CompileOptions &options,
+                                     std::vector<RebuiltLayer> &rebuilt) {
+  if (!verb.masks.empty())
+    return planOfFiles(module, verb);
+  if (llvm::Error error = prune(module, options, &rebuilt))
+    return std::move(error);
+  return planOf(module, options.levels);
+}
+
 ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
-  if (verb.model.levels.empty())
-    return fail(kExitUsage, "prune needs --levels");
+  if (verb.model.levels.empty() == verb.masks.empty())
+    return fail(kExitUsage, "prune needs --levels or --masks, one of them");
   CompileOptions options;
   if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
     return code;
@@ -69,9 +100,10 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   if (llvm::Error error = quantize(*imported->module, options))
     return fail(std::move(error));
   std::vector<RebuiltLayer> rebuilt;
-  if (llvm::Error error = prune(*imported->module, options, &rebuilt))
-    return fail(std::move(error));
-  Plan plan = planOf(*imported->module, options.levels);
+  auto made = makePlan(*imported->module, verb, options, rebuilt);
+  if (!made)
+    return fail(made.takeError());
+  Plan plan = std::move(*made);
   plan.model = verb.model.model;
   graph::PruningUnits units = pruningUnits(options.device);
   if (options.precision && units.count(*options.precision))

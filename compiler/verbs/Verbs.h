@@ -60,6 +60,7 @@ struct CompileVerb {
 };
 struct PruneVerb {
   ModelOptions model;
+  std::vector<std::string> masks; // [LEVEL=]FILE; instead of levels.
   std::string out = "plan";
 };
 struct EvalVerb {

@@ -126,4 +126,4 @@ class TableTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_rt3c.main()

@@ -151,5 +151,94 @@ class PlanTest(unittest.TestCase):
         rt3c("prune", *self.model, "-o", out, code=2)
 
 
+def smtx(mask):
+    offsets = [0, *mask.sum(1).cumsum()]
+    rows = (numpy.flatnonzero(row) for row in mask)
+    return f"{mask.shape[0]}, {mask.shape[1]}, {mask.sum()}\n{' '.join(map(str, offsets))}\n{' '.join(str(i) for row in rows for i in row)}\n"
+
+
+class GivenMaskTest(unittest.TestCase):
+    """Masks that another program made."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.model = [MODEL, "--shape", "ids=1x1..128"]
+        out, random = folder("dense-report"), numpy.random.default_rng(5)
+        rt3c(*cls.model, "--name", "lm", "-o", out)
+        layers = json.loads((out / "lm.report.json").read_text())["levels"][0]["layers"]
+        cls.masks = {layer["layer"]: random.random((layer["outputs"], layer["inputs"])) < 0.4 for layer in layers}
+        cls.folder = folder("given-masks")
+
+    def plan(self, *options):
+        out = folder("given-plan")
+        rt3c("prune", *self.model, *options, "-o", out)
+        return (out / "plan.weights").read_bytes()
+
+    def test_all_files_say_the_same(self):
+        numpy.savez_compressed(self.folder / "a.npz", **self.masks)
+        # Names as files can have them, other types, and -0.
+        numpy.savez(self.folder / "b.npz", **{name.replace("/", "_"): mask.astype(numpy.uint8) for name, mask in self.masks.items()})
+        numpy.savez(self.folder / "c.npz", **{name: numpy.where(mask, 0.5, -0.0) for name, mask in self.masks.items()})
+        for name, mask in self.masks.items():
+            path = self.folder / f"smtx{name}.smtx"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(smtx(mask))
+        plans = [self.plan("--masks", self.folder / name) for name in ("a.npz", "b.npz", "c.npz", "smtx")]
+        self.assertEqual(len(set(plans)), 1)
+        bits = numpy.unpackbits(numpy.frombuffer(plans[0], numpy.uint8), bitorder="little")
+        first = next(iter(self.masks.values())).T
+        self.assertTrue((bits[: first.size].reshape(first.shape) == first).all())
+
+    def test_they_are_compiled(self):
+        numpy.savez(self.folder / "d.npz", **self.masks)
+        some = dict(list(self.masks.items())[:2])
+        numpy.savez(self.folder / "some.npz", **{name: mask | True for name, mask in some.items()})
+        self.plan("--masks", f"low={self.folder / 'd.npz'}", "--masks", f"high={self.folder / 'some.npz'}")
+        out = folder("given-out")
+        options = [*self.model, "--plan", SCRATCH / "given-plan"]
+        rt3c(*options, "--keep-sparse", "--name", "lm", "-o", out)
+        rt3c("compare", *options, "--with", out, "--length", "37")
+        low, high = json.loads((out / "lm.report.json").read_text())["levels"]
+        self.assertEqual([low["name"], high["name"]], ["low", "high"])
+        kept = {layer["layer"]: layer["kept"] / (layer["inputs"] * layer["outputs"]) for layer in low["layers"]}
+        for name, mask in self.masks.items():
+            self.assertAlmostEqual(kept[name], mask.mean(), 6)
+
+    def test_what_is_wrong_is_said_at_once(self):
+        def refused(says, path, code=4):
+            out = SCRATCH / "no-plan"
+            message = rt3c("prune", *self.model, "--masks", path, "-o", out, code=code).stderr
+            for each in says if isinstance(says, tuple) else (says,):
+                self.assertIn(each, message)
+            self.assertFalse(out.exists())
+
+        name, mask = next(iter(self.masks.items()))
+        path = self.folder / "bad.npz"
+        numpy.savez(path, nothing=mask, **{name: mask[:-1]})
+        refused(("is of no layer", "the layer has 128 outputs"), path)
+        numpy.savez(path, **{name: mask, name.replace("/", "."): mask})
+        refused("two masks", path)
+        for array, says in [(mask.astype(complex), "type"), (mask[0], "two axes"), (numpy.asfortranarray(mask), "Fortran")]:
+            numpy.savez(path, **{name: array})
+            refused(says, path)
+        numpy.savez_compressed(path, **{name: mask})
+        whole = path.read_bytes()
+        for size in (0, 10, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:size])
+            refused("bad.npz", path)
+        damaged = bytearray(whole)
+        damaged[len(whole) // 3] ^= 255
+        path.write_bytes(damaged)
+        refused("bad.npz", path)
+        refused("is not a letter", f"a-b={path}", code=2)
+        refused("no .smtx", folder("empty-masks"))
+        path = self.folder / "one.smtx"
+        for text, says in [("1, 2", "line 1"), ("2, 2, 1\n0 1\n0", "line 2"), ("1, 2, 1\n0 1\n2", "out of range"),
+                           ("1, 2, 2\n0 2\n1 1", "twice"), ("1, x, 2\n0 2\n1 1", "no whole number"),
+                           ("99999999999, 99999999999, 0\n0\n", "line 1"), ("1, 2, 2\n0 2\n1", "line 3")]:
+            path.write_text(text)
+            refused(says, path)
+
+
 if __name__ == "__main__":
     run_rt3c.main()

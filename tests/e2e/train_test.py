@@ -172,4 +172,4 @@ class ClassificationTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_rt3c.main()
