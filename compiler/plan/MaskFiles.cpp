@@ -143,7 +143,9 @@ llvm::Expected<std::vector<GivenMask>> mlir::rt3::parseNpz(StringRef bytes) {
       fault = llvm::formatv("array \"{0}\" has {1} bytes, at most 2^31 are read", name, entry.size);
     if (fault.empty()) {
       contents.resize(entry.size);
-      if (zip_fread(file, contents.data(), contents.size()) != int64_t(contents.size()))
+      char behind; // The checksum is compared at the end only.
+      if (zip_fread(file, contents.data(), contents.size()) != int64_t(contents.size()) ||
+          zip_fread(file, &behind, 1) != 0)
         fault = llvm::formatv("array \"{0}\" is damaged: {1}", name, zip_file_strerror(file));
     }
     if (file)
