@@ -5,6 +5,7 @@
 #include "codegen/Pipelines.h"
 #include "codegen/emit/EmitObject.h"
 #include "compiler/interpreter/FoldPositions.h"
+#include "compiler/prune/HiddenUnits.h"
 #include "compiler/prune/PruneLevels.h"
 #include "compiler/prune/RebuildLevels.h"
 #include "dialects/graph/Graph.h"
@@ -351,7 +352,9 @@ Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vect
   auto calibration = calibrate(function, *samples);
   if (!calibration)
     return calibration.takeError();
-  if (Error error = pruneLevels(module, options.levels, units, secondOrderImportance(*calibration)))
+  ImportanceSource importance = secondOrderImportance(*calibration);
+  reorderHiddenUnits(function, options.levels, importance, *calibration);
+  if (Error error = pruneLevels(module, options.levels, units, importance))
     return error;
   auto layers = rebuildLevels(function, *samples);
   if (!layers)

@@ -4,6 +4,7 @@
 
 #include "compiler/plan/Plan.h"
 
+#include "compiler/prune/HiddenUnits.h"
 #include "dialects/graph/Quantize.h"
 
 #include "rt3/rt3_bundle.h"
@@ -35,8 +36,11 @@ static void forEachLayer(ModuleOp module, llvm::function_ref<void(std::string, g
 // In front of a plan's names of pattern sets, so that no level has the same.
 static constexpr llvm::StringLiteral kAppliedPrefix = "patterns.";
 
-static std::string hashOf(graph::LinearOp op) {
+// Of the weights as the model's file has them.
+static std::string hashOf(graph::LinearOp op, const LayerOrders &orders) {
   std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
+  int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
+  weights = inOriginalOrder<float>(weights, outputs, orders);
   return llvm::utohexstr(rt3_hash(weights.data(), 4 * weights.size()), /*LowerCase=*/true);
 }
 
@@ -63,6 +67,13 @@ static PlannedLevel plannedLevel(Attribute encoding, llvm::StringMap<size_t> &se
 Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
   Plan plan;
   plan.levels = levels;
+  llvm::DenseMap<Operation *, LayerOrders> orders;
+  llvm::DenseMap<Operation *, llvm::ArrayRef<int32_t>> ownOrders;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    orders = layerOrders(function);
+    for (const HiddenUnits &units : findHiddenUnits(function))
+      ownOrders[units.producers.front()] = orderOf(units);
+  }
   llvm::StringMap<size_t> sets;
   for (auto set : module.getOps<graph::PatternSetOp>()) {
     sets[set.getName()] = plan.patternSets.size();
@@ -75,7 +86,8 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
     if (!op.getLevels())
       return;
     auto type = cast<RankedTensorType>(op.getWeights().getType());
-    PlannedLayer layer{std::move(key), type.getDimSize(0), type.getDimSize(1), hashOf(op), {}, {}};
+    PlannedLayer layer{std::move(key), type.getDimSize(0), type.getDimSize(1), hashOf(op, orders[op]), {}, {}, {}};
+    layer.order = ownOrders[op].vec();
     for (Attribute encoding : op.getLevelsAttr())
       layer.levels.push_back(plannedLevel(encoding, sets));
     // Nested levels share theirs.
@@ -122,7 +134,7 @@ public:
       if (type.getDimSize(0) != layer.inputs || type.getDimSize(1) != layer.outputs)
         faults.push_back(llvm::formatv("layer \"{0}\" has {1} x {2} weights, the plan {3} x {4}", layer.name,
                                        type.getDimSize(0), type.getDimSize(1), layer.inputs, layer.outputs));
-      else if (isSameType && hashOf(found->second) != layer.weightsHash)
+      else if (isSameType && hashOf(found->second, {}) != layer.weightsHash)
         faults.push_back("layer \"" + layer.name + "\" has other weights than when the plan was made");
       auto precision = found->second.getPrecision();
       auto overflows = [&](float value) { return std::isinf(graph::rounded(value, precision)); };
@@ -130,9 +142,12 @@ public:
           llvm::any_of(layer.levels, [&](const PlannedLevel &level) { return llvm::any_of(level.values, overflows); }))
         faults.push_back("layer \"" + layer.name + "\" has a value that its type cannot hold (--keep-f32)");
     }
+    std::vector<std::pair<HiddenUnits, const std::vector<int32_t> *>> orders = findOrders(layers, faults);
     if (!faults.empty())
       return llvm::createStringError("the plan is not for this model: " + llvm::join(faults, "; "));
     addSymbols();
+    for (auto &[units, order] : orders)
+      permute(units, *order);
     for (const PlannedLayer &layer : plan.layers)
       setLevels(layers[layer.name], layer);
     for (auto &entry : layers)
@@ -144,6 +159,27 @@ public:
   }
 
 private:
+  // The hidden units that the plan has in another order.
+  std::vector<std::pair<HiddenUnits, const std::vector<int32_t> *>> findOrders(llvm::StringMap<graph::LinearOp> &layers,
+                                                                               std::vector<std::string> &faults) {
+    llvm::DenseMap<Operation *, HiddenUnits> unitsOf;
+    for (auto function : module.getOps<func::FuncOp>())
+      for (HiddenUnits &units : findHiddenUnits(function))
+        unitsOf[units.producers.front()] = std::move(units);
+    std::vector<std::pair<HiddenUnits, const std::vector<int32_t> *>> result;
+    for (const PlannedLayer &layer : plan.layers) {
+      auto found = layers.find(layer.name);
+      if (layer.order.empty() || found == layers.end())
+        continue;
+      auto units = unitsOf.find(found->second);
+      if (units == unitsOf.end() || !isOrder(units->second, layer.order))
+        faults.push_back("layer \"" + layer.name + "\" has an order of outputs that the model does not allow");
+      else
+        result.emplace_back(units->second, &layer.order);
+    }
+    return result;
+  }
+
   void addSymbols() {
     for (const LevelSpec &level : plan.levels.levels)
       graph::LevelOp::create(symbols, module.getLoc(), level.name, level.frequencyKhz, level.voltageUv, level.powerMw);

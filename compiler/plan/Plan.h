@@ -29,6 +29,9 @@ struct PlannedLayer {
   int64_t inputs = 0, outputs = 0; // K, N.
   std::string weightsHash;         // Of the model's weights, as layers of the plan's type multiply them.
   std::vector<float> values;       // [K][N] of all pruned levels, if those are nested; empty: the model's.
+  // Of a layer whose outputs are hidden units: which of the model's is in each place; empty: as
+  // they are. All else of a plan is in this order.
+  std::vector<int32_t> order;
   std::vector<PlannedLevel> levels;
 };
 
@@ -62,9 +65,8 @@ std::pair<std::string, std::string> writePlan(const Plan &plan);
 llvm::Expected<Plan> readPlan(llvm::StringRef json, llvm::StringRef weights);
 
 // Gives the layers of a fused module, not pruned yet, what the plan says; layers that it
-// does not name stay dense. `isSameType`: layers multiply what the plan says. Errors:
-// layers that the model does not have, in another shape, or of that type with other
-// weights.
+// does not name stay dense. Hidden units are put in the plan's order. `isSameType`: layers multiply what the plan says.
+// Errors: layers that the model does not have, in another shape, or of that type with other weights.
 llvm::Error applyPlan(ModuleOp module, const Plan &plan, bool isSameType);
 
 } // namespace mlir::rt3

@@ -103,6 +103,9 @@ private:
                        {"levels", std::move(levels)}};
     if (!layer.values.empty())
       entry["values_offset"] = appendValues(layer.values, {});
+    if (!layer.order.empty())
+      entry["order_offset"] =
+          append(StringRef(reinterpret_cast<const char *>(layer.order.data()), 4 * layer.order.size()));
     return entry;
   }
 
@@ -319,6 +322,11 @@ private:
       }
       if (object->get("values_offset"))
         layer.values = readValues(*object, place, layer.inputs * layer.outputs, {});
+      if (object->get("order_offset")) {
+        StringRef bytes = part(*object, "order_offset", place, 4 * layer.outputs);
+        layer.order.resize(bytes.size() / 4);
+        memcpy(layer.order.data(), bytes.data(), bytes.size());
+      }
       checkNesting(plan, layer, place);
       plan.layers.push_back(std::move(layer));
     }

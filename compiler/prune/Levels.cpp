@@ -130,6 +130,11 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   }
   if (isFound && level.scheme == Scheme::Dense && level.density != 1)
     fields.fault("density", "a dense level has density 1");
+  if (object.get("group_rows") && isFound && level.scheme != Scheme::Block)
+    fields.fault("group_rows", "is of scheme bp only");
+  fields.integer("group_rows", 8, 64, level.groupRows);
+  if (level.groupRows & (level.groupRows - 1))
+    fields.fault("group_rows", std::to_string(level.groupRows) + " must be 8, 16, 32 or 64");
   if (const json::Object *pattern = fields.child("pattern")) {
     if (isFound && level.scheme != Scheme::Pattern && level.scheme != Scheme::BlockPattern)
       fields.fault("pattern", ("a level of scheme " + schemeName(level.scheme) + " has no patterns").str());
@@ -232,6 +237,8 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
          {std::pair("frequency_khz", level.frequencyKhz), {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw}})
       if (number != 0) // Unknown.
         entry[field] = number;
+    if (level.scheme == Scheme::Block && level.groupRows != 8)
+      entry["group_rows"] = level.groupRows;
     if (level.scheme == Scheme::Pattern || level.scheme == Scheme::BlockPattern)
       entry["pattern"] = json::Object{{"rows", level.rows}, {"columns", level.columns}, {"count", level.patternCount}};
     levels.push_back(std::move(entry));

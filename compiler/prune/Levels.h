@@ -23,7 +23,8 @@ struct LevelSpec {
   std::string name;
   int64_t frequencyKhz = 0, voltageUv = 0, powerMw = 0; // 0: unknown.
   Scheme scheme = Scheme::Dense;
-  double density = 1; // Kept linear weights, over 0 up to 1.
+  double density = 1;    // Kept linear weights, over 0 up to 1.
+  int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
   // Blocks of patterns, outputs x inputs, and how many patterns a layer has.
   int64_t rows = 8, columns = 1, patternCount = 16;
 };

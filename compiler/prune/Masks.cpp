@@ -208,6 +208,20 @@ private:
     return high;
   }
 
+  // Without the pattern of all weights, which is a column of block pruning, dense layers
+  // could not have what their budget allows: it takes the place of the one that is used least.
+  void keepFullPattern(const std::vector<size_t> &some) {
+    uint64_t full = positions == 64 ? ~uint64_t(0) : (uint64_t(1) << positions) - 1;
+    if (llvm::is_contained(patterns, full) || patterns.empty())
+      return;
+    std::map<uint64_t, int64_t> uses;
+    for (size_t index : some)
+      ++uses[chosen[index]];
+    *std::min_element(patterns.begin(), patterns.end(), [&](uint64_t a, uint64_t b) {
+      return std::pair(uses[a], a) < std::pair(uses[b], b);
+    }) = full;
+  }
+
   void learnAnyCount() {
     for (size_t i = 0; i < layers.size(); ++i)
       for (float value : layers[i].saliency->values)
@@ -250,6 +264,7 @@ private:
         return mask;
       });
     }
+    keepFullPattern(sample);
     // Every layer meets its own budget.
     for (size_t layer = 0; layer < layers.size(); ++layer) {
       std::vector<size_t> own(firstBlock[layer + 1] - firstBlock[layer]);

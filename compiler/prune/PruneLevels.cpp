@@ -205,7 +205,7 @@ private:
       if (level.scheme == Scheme::BlockPattern)
         density = std::sqrt(density);
       if (level.scheme != Scheme::Pattern) {
-        uppers[i] = pruneBlocks(within[i], level.scheme == Scheme::Block ? 8 : level.rows, density);
+        uppers[i] = pruneBlocks(within[i], level.scheme == Scheme::Block ? level.groupRows : level.rows, density);
         intersect(uppers[i], upper);
         upper = &uppers[i];
       }
@@ -233,7 +233,7 @@ private:
     for (Layer *layer : pruned) {
       layer->densities[index] = level.density;
       LayerCost cost{&layer->saliency, layer->energy, double(layer->inputs) * layer->saliency.outputs,
-                     level.scheme == Scheme::Block ? 8 : 1};
+                     level.scheme == Scheme::Block ? level.groupRows : 1};
       for (size_t upper = index + 1; plan.isNested && upper < plan.levels.size(); ++upper)
         if (!layer->masks[upper].empty())
           cost.limit = std::min(cost.limit, layer->densities[upper]);

@@ -2,7 +2,7 @@
 
 #include "compiler/train/LevelMasks.h"
 
-#include "compiler/prune/PruneLevels.h"
+#include "compiler/prune/HiddenUnits.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -99,13 +99,16 @@ llvm::Error LevelMasks::take(const Plan &given) {
 
 void LevelMasks::readMasks() {
   masks.assign(plan.levels.size(), std::vector<Tensor>(layerCount));
+  // Of a plan, which may have hidden units in another order than the model that is trained.
+  auto orders = layerOrders(*pruned->getOps<func::FuncOp>().begin());
   for (auto [op, place] : llvm::zip_equal(linearLayers(*pruned), places))
     for (auto [level, encoding] : llvm::enumerate(op.getLevelsAttr())) {
       ElementsAttr elements = graph::encodingMask(encoding);
       if (!elements || place.layer == layerCount)
         continue;
       auto [inputs, outputs] = shapes[place.layer];
-      std::vector<uint8_t> bytes = graph::byteElements(elements);
+      std::vector<uint8_t> bytes =
+          inOriginalOrder<uint8_t>(graph::byteElements(elements), place.end - place.begin, orders[op]);
       Tensor part = torch::from_blob(bytes.data(), {inputs, place.end - place.begin}, torch::kUInt8);
       Tensor &mask = masks[level][place.layer];
       if (!mask.defined())

@@ -424,7 +424,7 @@ static void useThreads(int64_t count, char **argv) {
     return;
   setenv("OPENBLAS_NUM_THREADS", std::to_string(count).c_str(), 1);
   setenv("OPENBLAS_THREAD_TIMEOUT", "4", 1); // The shortest spinning, of 2^4 cycles.
-  execv("/proc/self/exe", argv);
+  execv(llvm::sys::fs::getMainExecutable(argv[0], nullptr).c_str(), argv);
 }
 
 int main(int argc, char **argv) {

@@ -168,7 +168,9 @@ std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>
 mlir::rt3::calibrationReader(const ModelOptions &options) {
   if (options.calibration.empty())
     return nullptr;
-  return [options](func::FuncOp function) {
+  return [options](func::FuncOp function) -> llvm::Expected<std::vector<CalibrationSample>> {
+    if (!llvm::sys::fs::exists(options.calibration))
+      return llvm::createStringError("--calib " + options.calibration + ": cannot be read: there is no such file");
     auto samples = llvm::sys::fs::is_directory(options.calibration) ? readSamples(function, options.calibration)
                                                                     : tokenize(function, options);
     if (samples)

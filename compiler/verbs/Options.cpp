@@ -7,6 +7,7 @@
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
@@ -56,6 +57,11 @@ static llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out)
   out.readCalibration = calibrationReader(options);
   if (!options.calibration.empty() && options.levels.empty() && options.plan.empty())
     return llvm::createStringError("--calib needs --levels: there is nothing to prune without");
+  bool isText = !options.calibration.empty() && llvm::sys::fs::exists(options.calibration) &&
+                !llvm::sys::fs::is_directory(options.calibration);
+  if (isText && options.texts.tokenizer.empty())
+    return llvm::createStringError("--calib " + options.calibration +
+                                   " is a text: it needs --tokenizer, the vocab.txt of the model, or bytes");
   if (!out.precision && !out.keepF32.empty())
     return llvm::createStringError("--keep-f32 needs a --type other than f32");
   return llvm::Error::success();

@@ -41,7 +41,8 @@ class CalibrationTest(unittest.TestCase):
         rt3c("compare", *self.model, "--calib", self.samples, "--with", out, "--length", "50")
         rt3c(*self.model, "-o", plain)
         dense = self.logits(plain, "high")
-        self.assertTrue((self.logits(out, "high") == dense).all())
+        # Hidden units stand in another order, in which sums are rounded.
+        numpy.testing.assert_allclose(self.logits(out, "high"), dense, atol=1e-4)
         for level in ("mid", "bp"):
             calibrated, magnitude = (((self.logits(each, level) - dense) ** 2).mean() for each in (out, plain))
             self.assertLess(calibrated, 0.8 * magnitude, level)

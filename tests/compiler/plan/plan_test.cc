@@ -22,7 +22,7 @@ Plan makePlan(bool isNested) {
                         {.name = "mid", .frequencyKhz = 900000, .scheme = Scheme::Block, .density = 0.5},
                         {.name = "high", .frequencyKhz = 1200000, .scheme = Scheme::Dense}};
   plan.patternSets = {{"patterns_low", 8, 1, {0x0f, 0xf0}}};
-  PlannedLayer layer{"a \"layer\"", 3, 8, "1f", {}, {}};
+  PlannedLayer layer{"a \"layer\"", 3, 8, "1f", {}, {}, {}};
   PlannedLevel patterns{Scheme::Pattern, "", 8, 0, Mask(24, 0), {}}, block{Scheme::Block, "", 8, 0, Mask(24, 1), {}};
   for (size_t i = 0; i < 24; ++i)
     patterns.mask[i] = i % 8 < 4;
