@@ -51,6 +51,10 @@ void mlir::rt3::addTargetOptions(CLI::App *app, ModelOptions &options, bool take
   app->add_option("--calib-samples", options.calibrationSamples, "texts to take from a file, spread over it")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app->add_option("--calib-memory", options.calibrationMemory,
+                  "MiB that calibration may take; of samples that need more, some are left out")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
+      ->capture_default_str();
   addTextOptions(app, options.texts);
   if (takesPlan) // Others choose no kernels.
     app->add_flag("--keep-sparse", options.keepsSparse,

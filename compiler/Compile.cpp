@@ -337,30 +337,44 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
   return result;
 }
 
-Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt) {
-  if (options.plan) {
-    StringRef type = options.precision ? graph::stringifyPrecision(*options.precision) : "f32";
-    return applyPlan(module, *options.plan, type == options.plan->precision);
-  }
-  graph::PruningUnits units = pruningUnits(options.device);
-  if (!options.readCalibration)
-    return pruneLevels(module, options.levels, units);
+// Chooses the masks of all levels by calibration.
+static Error chooseMasks(ModuleOp module, const CompileOptions &options,
+                         const std::vector<CalibrationSample> &samples) {
   auto function = *module.getOps<func::FuncOp>().begin();
-  auto samples = options.readCalibration(function);
-  if (!samples)
-    return samples.takeError();
-  auto calibration = calibrate(function, *samples);
+  auto calibration = calibrate(function, samples);
   if (!calibration)
     return calibration.takeError();
   ImportanceSource importance = secondOrderImportance(*calibration);
   reorderHiddenUnits(function, options.levels, importance, *calibration);
-  if (Error error = pruneLevels(module, options.levels, units, importance))
+  return pruneLevels(module, options.levels, pruningUnits(options.device), importance);
+}
+
+Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt,
+                       PruneCheckpoint *checkpoint) {
+  if (options.plan) {
+    StringRef type = options.precision ? graph::stringifyPrecision(*options.precision) : "f32";
+    return applyPlan(module, *options.plan, type == options.plan->precision);
+  }
+  if (!options.readCalibration)
+    return pruneLevels(module, options.levels, pruningUnits(options.device));
+  auto function = *module.getOps<func::FuncOp>().begin();
+  auto samples = options.readCalibration(function);
+  if (!samples)
+    return samples.takeError();
+  RebuildState state;
+  std::optional<Plan> begun = checkpoint ? checkpoint->load(state) : std::nullopt;
+  if (Error error = begun ? applyPlan(module, *begun, /*isSameType=*/true) : chooseMasks(module, options, *samples))
     return error;
-  auto layers = rebuildLevels(function, *samples);
-  if (!layers)
-    return layers.takeError();
+  auto save = [&](const RebuildState &now) {
+    return checkpoint ? checkpoint->save(planOf(module, options.levels), now) : Error::success();
+  };
+  if (!begun)
+    if (Error error = save(state))
+      return error;
+  if (Error error = rebuildLevels(function, *samples, state, save))
+    return error;
   if (rebuilt)
-    *rebuilt = std::move(*layers);
+    *rebuilt = std::move(state.layers);
   return Error::success();
 }
 

@@ -20,6 +20,15 @@ namespace mlir::rt3 {
 
 enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
 
+// Keeps what long pruning has come to, so that it can go on after it was killed.
+class PruneCheckpoint {
+public:
+  virtual ~PruneCheckpoint() = default;
+  // A plan whose levels have values as far as `state` says; nothing if there is none.
+  virtual std::optional<Plan> load(RebuildState &state) = 0;
+  virtual llvm::Error save(const Plan &plan, const RebuildState &state) = 0;
+};
+
 struct CompileOptions {
   std::string name; // A C identifier for symbols and files.
   Device device;
@@ -93,8 +102,10 @@ llvm::Expected<onnx::ImportResult> importAndFuse(MLIRContext *context, llvm::Str
 llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef path, const CompileOptions &options);
 
 // Prunes a fused module to the levels of the options, calibrated if they say so, or by
-// their plan. `rebuilt`, if not null, gets what calibration has come to.
-llvm::Error prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt = nullptr);
+// their plan. `rebuilt`, if not null, gets what calibration has come to; `checkpoint`, if not
+// null, is asked for a beginning and told of each level.
+llvm::Error prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt = nullptr,
+                  PruneCheckpoint *checkpoint = nullptr);
 
 // The stages behind importing, for a module of rt3_graph with one function;
 // levels are those of `options`. The module is used up.

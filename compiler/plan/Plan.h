@@ -42,8 +42,8 @@ struct PlannedPatterns {
 };
 
 struct Plan {
-  std::string model, precision; // The file, and what layers multiply: f32 or a precision.
-  graph::PruningUnit unit;      // What masks keep or drop together.
+  std::string model, precision = "f32"; // The file, and what layers multiply: f32 or a precision.
+  graph::PruningUnit unit;              // What masks keep or drop together.
   LevelPlan levels;
   std::vector<PlannedPatterns> patternSets;
   std::vector<PlannedLayer> layers;

@@ -217,9 +217,8 @@ private:
     std::map<uint64_t, int64_t> uses;
     for (size_t index : some)
       ++uses[chosen[index]];
-    *std::min_element(patterns.begin(), patterns.end(), [&](uint64_t a, uint64_t b) {
-      return std::pair(uses[a], a) < std::pair(uses[b], b);
-    }) = full;
+    *std::min_element(patterns.begin(), patterns.end(),
+                      [&](uint64_t a, uint64_t b) { return std::pair(uses[a], a) < std::pair(uses[b], b); }) = full;
   }
 
   void learnAnyCount() {

@@ -209,23 +209,83 @@ void setValues(graph::LinearOp op, size_t level, ArrayRef<float> values) {
 
 } // namespace
 
-llvm::Expected<std::vector<RebuiltLayer>> mlir::rt3::rebuildLevels(func::FuncOp function,
-                                                                   const std::vector<CalibrationSample> &samples) {
+int64_t mlir::rt3::rebuildingMemory(func::FuncOp function, ArrayRef<CalibrationSample> samples) {
+  llvm::DenseMap<mlir::Value, Operation *> lastUse;
+  int64_t widest = 0, weights = 0;
+  for (Operation &op : function.front()) {
+    for (mlir::Value operand : op.getOperands())
+      lastUse[operand] = &op;
+    if (auto linear = dyn_cast<graph::LinearOp>(op)) {
+      auto type = cast<RankedTensorType>(linear.getWeights().getType());
+      widest = std::max({widest, type.getDimSize(0), type.getDimSize(1)});
+      weights += type.getNumElements();
+    }
+  }
+  int64_t tokens = 0;
+  for (const CalibrationSample &sample : samples)
+    tokens += sample.length;
+  // Per token, which is what nearly all tensors have an axis of, or per sample.
+  auto elements = [&](mlir::Value value) {
+    auto type = cast<RankedTensorType>(value.getType());
+    int64_t count = type.hasStaticShape() ? samples.size() : tokens;
+    for (int64_t size : type.getShape())
+      count *= ShapedType::isDynamic(size) ? 1 : size;
+    return value.getDefiningOp<graph::ConstantOp>() ? 0 : count;
+  };
+  int64_t live = 0, peak = 0;
+  for (Operation &op : function.front()) {
+    for (mlir::Value result : op.getResults())
+      live += elements(result);
+    peak = std::max(peak, live);
+    for (mlir::Value operand : op.getOperands())
+      if (lastUse.lookup(operand) == &op) {
+        live -= elements(operand);
+        lastUse.erase(operand); // An op may read it twice.
+      }
+  }
+  constexpr int64_t kMatrices = 8; // Moments, their inverse, factor and copies; the layer's own.
+  return int64_t(sizeof(double)) * (2 * peak + kMatrices * widest * widest + 2 * weights);
+}
+
+// What nested levels up to `level` own, by layer.
+static std::map<Operation *, OwnedValues> ownedBelow(func::FuncOp function, size_t level) {
+  std::map<Operation *, OwnedValues> result;
+  function.walk([&](graph::LinearOp op) {
+    for (size_t l = 0; l < level; ++l)
+      if (ElementsAttr mask = prunedMask(op, l)) {
+        OwnedValues &own = result[op] = {graph::floatElements(graph::encodingWeights(op.getLevelsAttr()[l])),
+                                         graph::byteElements(mask)};
+        for (size_t i = 0; i < own.mask.size(); ++i)
+          own.values[i] = own.mask[i] ? own.values[i] : 0;
+      }
+  });
+  return result;
+}
+
+llvm::Error mlir::rt3::rebuildLevels(func::FuncOp function, const std::vector<CalibrationSample> &samples,
+                                     RebuildState &state, llvm::function_ref<llvm::Error(const RebuildState &)> save) {
   auto module = function->getParentOfType<ModuleOp>();
   bool isNested = module->hasAttr(graph::kNestedAttr);
-  std::vector<RebuiltLayer> result;
   std::map<Operation *, OwnedValues> lower;
+  if (isNested)
+    lower = ownedBelow(function, state.levelsDone);
   for (auto [index, level] : llvm::enumerate(module.getOps<graph::LevelOp>())) {
+    if (index < state.levelsDone)
+      continue;
     LevelPass pass(function, samples, index, level.getName(), isNested ? &lower : nullptr);
     auto layers = pass.run();
     if (!layers)
       return layers.takeError();
-    result.insert(result.end(), layers->begin(), layers->end());
-    for (auto &[op, own] : pass.owned)
+    state.layers.insert(state.layers.end(), layers->begin(), layers->end());
+    ++state.levelsDone;
+    for (auto &[op, own] : pass.owned) {
+      setValues(cast<graph::LinearOp>(op), index, own.values);
       if (isNested)
         lower[op] = std::move(own);
-      else
-        setValues(cast<graph::LinearOp>(op), index, own.values);
+    }
+    if (save && !pass.owned.empty())
+      if (llvm::Error error = save(state))
+        return error;
   }
   // All nested levels get the values of the densest, within whose mask the others lie.
   for (auto &[operation, own] : lower) {
@@ -234,5 +294,5 @@ llvm::Expected<std::vector<RebuiltLayer>> mlir::rt3::rebuildLevels(func::FuncOp 
       if (prunedMask(op, level))
         setValues(op, level, own.values);
   }
-  return result;
+  return llvm::Error::success();
 }

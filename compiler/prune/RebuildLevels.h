@@ -17,6 +17,10 @@ struct RebuiltLayer {
   double maskedError, error;
 };
 
+// Bytes that rebuilding keeps at its peak for so many samples: activations of all of them, dense
+// and pruned, and the matrices of the widest layer. An estimate from below by some tenths.
+int64_t rebuildingMemory(func::FuncOp function, llvm::ArrayRef<CalibrationSample> samples);
+
 // Sets the values of all levels of the layers of `function`, which have their encodings.
 //
 // The samples run twice side by side, dense and at the level, op after op. At each layer
@@ -26,9 +30,16 @@ struct RebuiltLayer {
 // of their own. Of nested levels the sparsest owns its values, each denser one those it
 // adds, and all are stored once; where a level is dense, the layer keeps the model's.
 //
-// Errors: an op that cannot be interpreted, activations that are NaN or infinite.
-llvm::Expected<std::vector<RebuiltLayer>> rebuildLevels(func::FuncOp function,
-                                                        const std::vector<CalibrationSample> &samples);
+// `state` says which levels have their values already, slowest first, and what came of them;
+// after each level `save`, if there is one, is called with it, the module holding the values.
+//
+// Errors: an op that cannot be interpreted, activations that are NaN or infinite; save's.
+struct RebuildState {
+  size_t levelsDone = 0;
+  std::vector<RebuiltLayer> layers;
+};
+llvm::Error rebuildLevels(func::FuncOp function, const std::vector<CalibrationSample> &samples, RebuildState &state,
+                          llvm::function_ref<llvm::Error(const RebuildState &)> save = nullptr);
 
 } // namespace mlir::rt3
 

@@ -121,7 +121,6 @@ std::optional<Plan> LevelMasks::current() const {
   if (!pruned)
     return std::nullopt;
   Plan result = planOf(*const_cast<OwningOpRef<ModuleOp> &>(pruned), plan);
-  result.precision = "f32";
   // All levels have the model's own values.
   for (PlannedLayer &layer : result.layers) {
     layer.values.clear();
@@ -134,7 +133,5 @@ std::optional<Plan> LevelMasks::current() const {
 llvm::Expected<Plan> LevelMasks::planFor(ModuleOp trained) const {
   if (llvm::Error error = applyPlan(trained, *current(), /*isSameType=*/false))
     return std::move(error);
-  Plan result = planOf(trained, plan);
-  result.precision = "f32";
-  return result;
+  return planOf(trained, plan);
 }

@@ -3,6 +3,7 @@
 // The samples of --calib: folders with a .npy file per input of the model, or texts.
 
 #include "compiler/data/TextInputs.h"
+#include "compiler/prune/RebuildLevels.h"
 #include "compiler/verbs/Npy.h"
 #include "compiler/verbs/SampleInputs.h"
 #include "compiler/verbs/Verbs.h"
@@ -150,6 +151,23 @@ static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp func
   return samples;
 }
 
+// Leaves out samples, spread over all, until the rest fits the memory.
+static void fitMemory(func::FuncOp function, std::vector<CalibrationSample> &samples, const ModelOptions &options) {
+  size_t count = samples.size();
+  int64_t allowed = options.calibrationMemory << 20, needed = rebuildingMemory(function, samples);
+  while (needed > allowed && samples.size() > 1) {
+    std::vector<CalibrationSample> kept;
+    size_t wanted = std::clamp<size_t>(samples.size() * double(allowed) / needed, 1, samples.size() - 1);
+    for (size_t i = 0; i < wanted; ++i)
+      kept.push_back(std::move(samples[i * samples.size() / wanted]));
+    samples = std::move(kept);
+    needed = rebuildingMemory(function, samples);
+  }
+  if (samples.size() < count)
+    llvm::errs() << "rt3c: warning: " << samples.size() << " of " << count << " samples are used: more would take over "
+                 << options.calibrationMemory << " MiB (--calib-memory)\n";
+}
+
 // Weights fit few samples all too well.
 static void warnOfFewTokens(func::FuncOp function, const std::vector<CalibrationSample> &samples,
                             const std::string &path) {
@@ -173,6 +191,8 @@ mlir::rt3::calibrationReader(const ModelOptions &options) {
       return llvm::createStringError("--calib " + options.calibration + ": cannot be read: there is no such file");
     auto samples = llvm::sys::fs::is_directory(options.calibration) ? readSamples(function, options.calibration)
                                                                     : tokenize(function, options);
+    if (samples)
+      fitMemory(function, *samples, options);
     if (samples)
       warnOfFewTokens(function, *samples, options.calibration);
     return samples;

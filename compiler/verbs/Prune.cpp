@@ -6,10 +6,15 @@
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <limits>
+#include <sys/resource.h>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -40,14 +45,97 @@ static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebui
   }
 }
 
-static llvm::json::Value toJson(const PruneVerb &verb, const std::vector<RebuiltLayer> &rebuilt) {
+static llvm::json::Array rebuiltJson(const std::vector<RebuiltLayer> &rebuilt) {
   llvm::json::Array layers;
   for (const RebuiltLayer &layer : rebuilt)
     layers.push_back(llvm::json::Object{{"layer", llvm::json::fixUTF8(layer.layer)},
                                         {"level", layer.level},
                                         {"masked_error", layer.maskedError},
                                         {"error", layer.error}});
-  return llvm::json::Object{{"plan", verb.out}, {"rebuilt", std::move(layers)}};
+  return layers;
+}
+
+static constexpr llvm::StringLiteral kCheckpointJson = "checkpoint.json", kCheckpointWeights = "checkpoint.weights";
+
+namespace {
+
+// What has been done, in the plan's folder until that is done.
+class FolderCheckpoint : public PruneCheckpoint {
+public:
+  FolderCheckpoint(std::string folder, std::string key) : folder(std::move(folder)), key(std::move(key)) {}
+
+  std::optional<Plan> load(RebuildState &state) override {
+    auto text = readFile(folder + "/" + kCheckpointJson.str());
+    auto weights = readFile(folder + "/" + kCheckpointWeights.str());
+    if (!text || !weights) {
+      llvm::consumeError(llvm::joinErrors(text.takeError(), weights.takeError()));
+      return std::nullopt;
+    }
+    auto [first, plan] = llvm::StringRef(*text).split('\n');
+    auto read = readPlan(plan, *weights);
+    auto value = parseJson(first);
+    const llvm::json::Object *object = value ? value->getAsObject() : nullptr;
+    const llvm::json::Array *layers = object ? object->getArray("rebuilt") : nullptr;
+    // Of other work, or cut off between both files: begun anew.
+    bool isOwn = read && layers && object->getString("key") == llvm::StringRef(key);
+    if (!isOwn) {
+      llvm::consumeError(llvm::joinErrors(read.takeError(), value.takeError()));
+      return std::nullopt;
+    }
+    state.levelsDone = object->getInteger("levels_done").value_or(0);
+    for (const llvm::json::Value &entry : *layers)
+      if (const llvm::json::Object *layer = entry.getAsObject())
+        state.layers.push_back({layer->getString("layer").value_or("").str(),
+                                layer->getString("level").value_or("").str(),
+                                layer->getNumber("masked_error").value_or(0), layer->getNumber("error").value_or(0)});
+    llvm::errs() << "rt3c: going on after " << state.levelsDone << " levels that " << folder << " has\n";
+    return std::move(*read);
+  }
+
+  llvm::Error save(const Plan &plan, const RebuildState &state) override {
+    auto [json, weights] = writePlan(plan);
+    llvm::json::Value head = llvm::json::Object{
+        {"key", key}, {"levels_done", int64_t(state.levelsDone)}, {"rebuilt", rebuiltJson(state.layers)}};
+    return writeFiles(folder, {{kCheckpointWeights.str(), weights},
+                               {kCheckpointJson.str(), llvm::formatv("{0}\n", head).str() + json}});
+  }
+
+  void remove() {
+    for (llvm::StringRef name : {kCheckpointJson, kCheckpointWeights})
+      llvm::sys::fs::remove(folder + "/" + name);
+  }
+
+private:
+  std::string folder, key;
+};
+
+} // namespace
+
+// What pruning depends on.
+static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &options) {
+  llvm::SHA256 hash;
+  auto file = [&](const std::string &path) {
+    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    hash.update(buffer ? (*buffer)->getBuffer() : llvm::StringRef(path));
+  };
+  const ModelOptions &model = verb.model;
+  for (const std::string &path : {model.model, model.levels, model.texts.tokenizer})
+    file(path);
+  std::error_code code;
+  std::vector<std::string> samples = {model.calibration};
+  for (llvm::sys::fs::recursive_directory_iterator entry(model.calibration, code), end; entry != end && !code;
+       entry.increment(code))
+    samples.push_back(entry->path());
+  llvm::sort(samples);
+  for (const std::string &path : samples)
+    file(path);
+  hash.update(options.device.name);
+  hash.update(model.type);
+  for (const std::vector<std::string> *list : {&model.shapes, &model.keepF32, &model.texts.columns.texts})
+    for (const std::string &text : *list)
+      hash.update(text + ",");
+  hash.update(std::to_string(model.calibrationSamples) + " " + std::to_string(model.calibrationMemory));
+  return llvm::toHex(hash.final(), /*LowerCase=*/true);
 }
 
 // The plan of masks that are given.
@@ -75,7 +163,8 @@ static llvm::Expected<Plan> makePlan(ModuleOp module, const PruneVerb &verb, con
                                      std::vector<RebuiltLayer> &rebuilt) {
   if (!verb.masks.empty())
     return planOfFiles(module, verb);
-  if (llvm::Error error = prune(module, options, &rebuilt))
+  FolderCheckpoint checkpoint(verb.out, checkpointKey(verb, options));
+  if (llvm::Error error = prune(module, options, &rebuilt, &checkpoint))
     return std::move(error);
   return planOf(module, options.levels);
 }
@@ -112,12 +201,16 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   auto [json, weights] = writePlan(plan);
   if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json}, {kPlanWeights.str(), weights}}))
     return fail(std::move(error));
+  FolderCheckpoint(verb.out, "").remove();
   if (verb.model.asJson) {
-    llvm::outs() << llvm::formatv("{0:2}\n", toJson(verb, rebuilt));
+    llvm::outs() << llvm::formatv(
+        "{0:2}\n", llvm::json::Value(llvm::json::Object{{"plan", verb.out}, {"rebuilt", rebuiltJson(rebuilt)}}));
     return kExitOk;
   }
   printLevels(plan, rebuilt);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
   llvm::outs() << "written to " << verb.out << ": " << kPlanJson << ", " << kPlanWeights << " (" << weights.size()
-               << " bytes)\n";
+               << " bytes); peak memory " << usage.ru_maxrss / 1024 << " MiB\n";
   return kExitOk;
 }

@@ -49,6 +49,7 @@ struct ModelOptions {
   std::vector<std::string> keepF32;
   std::string calibration;          // A folder, or a file of texts; empty: none.
   int64_t calibrationSamples = 512; // Texts of a file, at most.
+  int64_t calibrationMemory = 4096; // MiB, at most, about.
   TextOptions texts;
   std::string plan; // A folder that prune wrote; empty: none.
   bool asJson = false;

@@ -6,12 +6,13 @@
 """
 
 import json
+import subprocess
 import unittest
 
 import numpy
 
 import run_rt3c
-from run_rt3c import INDEPENDENT, MODEL, NESTED, ROOT, SCRATCH, folder, rt3c
+from run_rt3c import INDEPENDENT, MODEL, NESTED, ROOT, RT3C, SCRATCH, folder, rt3c
 
 
 class CalibrationTest(unittest.TestCase):
@@ -125,6 +126,37 @@ class PlanTest(unittest.TestCase):
         plans = [self.prune(name, NESTED, "--calib", self.samples)[0] for name in ("plan-1", "plan-2")]
         for name in ("plan.json", "plan.weights"):
             self.assertEqual(*((plan / name).read_bytes() for plan in plans))
+
+    def test_a_killed_run_ends_in_the_same_plan(self):
+        for levels, name in ((NESTED, "nested"), (INDEPENDENT, "independent")):
+            whole, _ = self.prune(f"plan-whole-{name}", levels, "--calib", self.samples)
+            killed = folder(f"plan-killed-{name}")
+            options = ["prune", *self.model, "--levels", SCRATCH / f"plan-whole-{name}-levels/levels.json", "--calib", self.samples]
+            # Killed behind the masks, and then behind a level.
+            for done in (0, 1):
+                process = subprocess.Popen([RT3C, *map(str, options), "-o", killed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                while process.poll() is None:
+                    try:
+                        head = json.loads((killed / "checkpoint.json").read_text().splitlines()[0])
+                    except OSError:
+                        continue
+                    if head["levels_done"] >= done:
+                        process.kill()
+                        break
+                process.wait()
+            self.assertFalse((killed / "plan.json").exists())
+            again = rt3c(*options, "-o", killed)
+            self.assertIn("going on after", again.stderr)
+            self.assertIn("peak memory", again.stdout)
+            for file in ("plan.json", "plan.weights"):
+                self.assertEqual((whole / file).read_bytes(), (killed / file).read_bytes(), name)
+            self.assertEqual(sorted(path.name for path in killed.iterdir()), ["plan.json", "plan.weights"])
+
+    def test_memory_is_bounded(self):
+        _, report = self.prune("plan-small", INDEPENDENT, "--calib", self.samples)
+        result = rt3c("prune", *self.model, "--levels", SCRATCH / "plan-small-levels/levels.json", "--calib", self.samples,
+                      "--calib-memory", "18", "-o", folder("plan-bounded"))
+        self.assertIn("of 8 samples are used", result.stderr)
 
     def test_plans_that_are_wrong(self):
         plan, _ = self.prune("plan-wrong", NESTED)
