@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What holds for masks whatever the saliency: counts, blocks, patterns, nesting.
+
+#include "compiler/prune/Masks.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <random>
+#include <set>
+
+using namespace mlir::rt3;
+
+namespace {
+
+Saliency randomSaliency(int64_t inputs, int64_t outputs, std::mt19937 &random) {
+  // Heavy tails, as real weights have.
+  std::lognormal_distribution<float> values(0, 2);
+  Saliency result{inputs, outputs, {}};
+  for (int64_t i = 0; i < inputs * outputs; ++i)
+    result.values.push_back(values(random));
+  return result;
+}
+
+double share(const Mask &mask) { return double(std::count(mask.begin(), mask.end(), 1)) / mask.size(); }
+
+TEST(BlockMasks, KeepTheSameInputsInAGroupAndAsManyInEach) {
+  std::mt19937 random(1);
+  for (int64_t inputs : {1, 7, 8, 61, 128})
+    for (int64_t outputs : {1, 8, 13, 64})
+      for (int64_t rows : {8, 32})
+        for (double density : {0.05, 0.3, 0.5, 0.97}) {
+          Saliency saliency = randomSaliency(inputs, outputs, random);
+          Mask mask = pruneBlocks(saliency, rows, density);
+          ASSERT_EQ(mask.size(), saliency.values.size());
+          std::set<int64_t> counts;
+          for (int64_t group = 0; group < outputs; group += rows) {
+            int64_t kept = 0;
+            for (int64_t k = 0; k < inputs; ++k) {
+              for (int64_t n = group; n < std::min(group + rows, outputs); ++n)
+                ASSERT_EQ(mask[k * outputs + n], mask[k * outputs + group]);
+              kept += mask[k * outputs + group];
+            }
+            counts.insert(kept);
+          }
+          EXPECT_EQ(counts.size(), 1u); // Groups are balanced.
+          EXPECT_NEAR(*counts.begin(), density * inputs, 1);
+          EXPECT_GE(*counts.begin(), 1);
+        }
+}
+
+// The masks of a layer's blocks.
+std::multiset<uint64_t> blockMasks(const Saliency &layer, const LevelSpec &spec, const Mask &mask) {
+  std::multiset<uint64_t> result;
+  forEachBlockMask(layer, spec, mask, nullptr, [&](uint64_t block) { result.insert(block); });
+  return result;
+}
+
+TEST(PatternMasks, OfOneColumnMeetTheBudgetWithFewPatterns) {
+  std::mt19937 random(2);
+  for (int64_t rows : {4, 8})
+    for (int64_t patternCount : {1, 2, 8, 16, 32})
+      for (double density : {0.1, 0.5, 0.8}) {
+        LevelSpec spec;
+        spec.scheme = Scheme::Pattern;
+        spec.rows = rows;
+        spec.patternCount = patternCount;
+        spec.density = density;
+        // Of several sizes, with outputs that are no multiple of a block; one whose budget is far
+        // from the others'.
+        std::vector<Saliency> saliencies = {randomSaliency(61, 64, random), randomSaliency(128, 40, random),
+                                            randomSaliency(96, 61, random)};
+        std::vector<double> densities = {density, density, std::min(1.0, 1.6 * density)};
+        std::vector<PatternLayer> layers;
+        for (size_t i = 0; i < saliencies.size(); ++i)
+          layers.push_back({&saliencies[i], nullptr, densities[i]});
+        std::vector<Mask> masks = prunePatterns(layers, spec, /*gathered=*/false);
+        std::set<uint64_t> seen;
+        for (size_t i = 0; i < masks.size(); ++i) {
+          EXPECT_LE(share(masks[i]), densities[i] + 0.01);
+          // With one pattern, which is that of a column, in steps of a column.
+          EXPECT_GE(share(masks[i]), densities[i] - 0.05) << rows << "x1, " << patternCount << ", " << density;
+          if (saliencies[i].outputs % rows == 0)
+            for (uint64_t mask : blockMasks(saliencies[i], spec, masks[i]))
+              seen.insert(mask);
+        }
+        seen.erase(0);
+        EXPECT_LE(int64_t(seen.size()), patternCount);
+      }
+}
+
+TEST(PatternMasks, OfSeveralColumnsKeepAsManyInEachBlock) {
+  std::mt19937 random(3);
+  for (int64_t columns : {2, 4, 8})
+    for (double density : {0.25, 0.5}) {
+      LevelSpec spec;
+      spec.scheme = Scheme::Pattern;
+      spec.columns = columns;
+      spec.patternCount = 8;
+      spec.density = density;
+      Saliency saliency = randomSaliency(64, 48, random);
+      Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
+      std::set<int64_t> counts;
+      std::set<uint64_t> seen;
+      for (uint64_t block : blockMasks(saliency, spec, mask)) {
+        counts.insert(__builtin_popcountll(block));
+        seen.insert(block);
+      }
+      EXPECT_EQ(counts.size(), 1u);
+      EXPECT_EQ(*counts.begin(), std::lround(density * 8 * columns));
+      EXPECT_LE(seen.size(), 8u);
+    }
+}
+
+TEST(PatternMasks, StayWithinTheDenserLevel) {
+  std::mt19937 random(4);
+  for (int64_t columns : {1, 4})
+    for (bool ofBlocks : {false, true}) {
+      Saliency saliency = randomSaliency(96, 64, random);
+      LevelSpec upperSpec;
+      upperSpec.scheme = Scheme::Pattern;
+      upperSpec.columns = columns;
+      upperSpec.density = 0.6;
+      Mask upper = ofBlocks ? pruneBlocks(saliency, 8, 0.6)
+                            : prunePatterns({{&saliency, nullptr, std::nullopt}}, upperSpec, false)[0];
+      Saliency within = saliency;
+      for (size_t i = 0; i < upper.size(); ++i)
+        within.values[i] *= upper[i];
+      LevelSpec spec = upperSpec;
+      spec.density = 0.3;
+      Mask mask = prunePatterns({{&within, &upper, std::nullopt}}, spec, false)[0];
+      for (size_t i = 0; i < mask.size(); ++i)
+        ASSERT_LE(mask[i], upper[i]);
+      EXPECT_GT(share(mask), 0.1);
+    }
+}
+
+} // namespace
