@@ -8,6 +8,7 @@
 #include "compiler/prune/HiddenUnits.h"
 #include "compiler/prune/PruneLevels.h"
 #include "compiler/prune/RebuildLevels.h"
+#include "compiler/prune/Sensitivity.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/kernel/Kernel.h"
 #include "rt3/rt3.h"
@@ -346,7 +347,16 @@ static Error chooseMasks(ModuleOp module, const CompileOptions &options,
     return calibration.takeError();
   ImportanceSource importance = secondOrderImportance(*calibration);
   reorderHiddenUnits(function, options.levels, importance, *calibration);
-  return pruneLevels(module, options.levels, pruningUnits(options.device), importance);
+  double density = 0, count = 0; // The mean of the levels that prune.
+  for (const LevelSpec &level : options.levels.levels)
+    if (level.scheme != Scheme::Dense) {
+      density += level.density;
+      ++count;
+    }
+  auto sensitivity = measureSensitivity(function, samples, importance, count ? density / count : 1);
+  if (!sensitivity)
+    return sensitivity.takeError();
+  return pruneLevels(module, options.levels, pruningUnits(options.device), *sensitivity);
 }
 
 Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt,

@@ -566,9 +566,11 @@ llvm::Error Execution::run(Operation &op) {
   return llvm::Error::success();
 }
 
-llvm::Expected<std::vector<HostTensor>>
-mlir::rt3::interpret(func::FuncOp function, const std::vector<HostTensor> &inputs, const InterpreterOptions &options) {
-  Execution execution(options);
+llvm::Expected<std::vector<HostTensor>> mlir::rt3::interpret(func::FuncOp function,
+                                                             const std::vector<HostTensor> &inputs,
+                                                             const InterpreterOptions &options,
+                                                             Execution *constantsOf) {
+  Execution execution(options, constantsOf);
   for (auto [argument, input] : llvm::zip_equal(function.getArguments(), inputs))
     execution.set(argument, input);
   for (Operation &op : function.getBody().front()) {

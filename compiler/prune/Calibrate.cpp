@@ -36,6 +36,7 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
   });
   std::string wrong;
   Progress progress("calibrating", samples.size());
+  Execution constants{InterpreterOptions()};
   for (auto [i, sample] : llvm::enumerate(samples)) {
     InterpreterOptions options;
     options.length = sample.length;
@@ -50,7 +51,7 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
       Eigen::Map<Matrix> sums(moments.sums.data(), moments.inputs, moments.inputs);
       sums.selfadjointView<Eigen::Upper>().rankUpdate(tokens.transpose());
     };
-    auto outputs = interpret(function, sample.inputs, options);
+    auto outputs = interpret(function, sample.inputs, options, &constants);
     if (!outputs)
       return outputs.takeError();
     if (!wrong.empty())

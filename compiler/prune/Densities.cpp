@@ -7,7 +7,7 @@
 
 using namespace mlir::rt3;
 
-static constexpr double kLowest = 0.5, kHighest = 1.6; // Times the density of all.
+static constexpr double kLowest = 0.4, kHighest = 2.0; // Times the density of all.
 static constexpr int kSteps = 24;                      // From the lowest density to the highest.
 
 // The saliency of what stays or goes together, largest first, added up from the end:

@@ -20,7 +20,7 @@ struct LayerCost {
 // Densities that keep `density` of all weights, over 0 to 1, and make the sum over layers
 // of error / energy small: step by step, more is given to the layer whose error falls
 // most per weight. The error at a density is that of the weights with the least saliency
-// gone, were each alone. A layer gets from half to 1.6 times `density`.
+// gone, were each alone. A layer gets from 0.4 times to twice `density`.
 std::vector<double> allocateDensities(const std::vector<LayerCost> &layers, double density);
 
 } // namespace mlir::rt3

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/prune/Sensitivity.h"
+
+#include "compiler/Progress.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+static constexpr size_t kMaxSamples = 8;
+
+// Sums over all results of a run, by their last axis.
+namespace {
+struct Spread {
+  std::vector<double> sums;
+  double squares = 0, count = 0;
+
+  void add(const HostTensor &result) {
+    size_t features = std::max<int64_t>(1, result.shape.empty() ? 1 : result.shape.back());
+    sums.resize(features, 0);
+    for (size_t i = 0; i < result.elements.size(); ++i) {
+      sums[i % features] += result.elements[i];
+      squares += result.elements[i] * result.elements[i];
+    }
+    count += double(result.elements.size()) / features;
+  }
+  // The squared distance from the mean.
+  double energy() const {
+    double means = 0;
+    for (double sum : sums)
+      means += sum * sum / std::max(1.0, count);
+    return squares - means;
+  }
+};
+} // namespace
+
+// The weights without those of the least saliency; `lost` is the sum of that.
+static std::vector<float> withoutLeast(graph::LinearOp op, const Saliency &saliency, double density, double &lost) {
+  std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights())), sorted = saliency.values;
+  auto place = sorted.begin() + std::min<int64_t>(sorted.size() - 1, (1 - density) * sorted.size());
+  std::nth_element(sorted.begin(), place, sorted.end());
+  float threshold = *place;
+  lost = 0;
+  for (size_t i = 0; i < weights.size(); ++i)
+    if (saliency.values[i] < threshold) {
+      lost += saliency.values[i];
+      weights[i] = 0;
+    }
+  return weights;
+}
+
+llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp function,
+                                                               const std::vector<CalibrationSample> &samples,
+                                                               const ImportanceSource &importance, double density) {
+  std::vector<const CalibrationSample *> some;
+  size_t count = std::min(samples.size(), kMaxSamples);
+  for (size_t i = 0; i < count; ++i)
+    some.push_back(&samples[i * samples.size() / count]);
+  std::vector<graph::LinearOp> layers;
+  function.walk([&](graph::LinearOp op) {
+    if (graph::constantValue(op.getWeights()))
+      layers.push_back(op);
+  });
+  Execution constants{InterpreterOptions()};
+  auto run = [&](const CalibrationSample &sample, graph::LinearOp changed, const std::vector<float> &weights) {
+    InterpreterOptions options;
+    options.length = sample.length;
+    options.weights = [&](graph::LinearOp op) { return op == changed ? &weights : nullptr; };
+    return interpret(function, sample.inputs, options, &constants);
+  };
+  Progress progress("measuring sensitivity", layers.size() + 1);
+  std::vector<std::vector<HostTensor>> dense;
+  std::vector<Spread> spreads;
+  for (const CalibrationSample *sample : some) {
+    auto results = run(*sample, {}, {});
+    if (!results)
+      return results.takeError();
+    spreads.resize(results->size());
+    for (auto [spread, result] : llvm::zip_equal(spreads, *results))
+      spread.add(result);
+    dense.push_back(std::move(*results));
+  }
+  llvm::DenseMap<Operation *, double> energies;
+  for (auto [i, op] : llvm::enumerate(layers)) {
+    progress.show(i + 1);
+    auto known = importance(op);
+    if (!known)
+      continue;
+    double lost = 0, error = 0;
+    std::vector<float> weights = withoutLeast(op, known->saliency, density, lost);
+    for (auto [sample, wanted] : llvm::zip_equal(some, dense)) {
+      auto results = run(*sample, op, weights);
+      if (!results)
+        return results.takeError();
+      for (auto [spread, a, b] : llvm::zip_equal(spreads, *results, wanted))
+        for (size_t e = 0; spread.energy() > 0 && e < a.elements.size(); ++e)
+          error += (a.elements[e] - b.elements[e]) * (a.elements[e] - b.elements[e]) / spread.energy();
+    }
+    // A layer whose loss nothing shows can lose all; one that makes results NaN nothing.
+    energies[op] = std::max(lost, 1e-30) / (std::isfinite(error) ? std::max(error, 1e-12) : 1e12);
+  }
+  return [importance, energies](graph::LinearOp op) -> std::optional<Importance> {
+    auto known = importance(op);
+    auto measured = energies.find(op);
+    if (known && measured != energies.end())
+      known->energy = measured->second;
+    return known;
+  };
+}
