@@ -200,9 +200,10 @@ private:
 
   // The price at which `count(price)`, which falls, meets `target`.
   template <typename Count> double findPrice(double target, Count count) {
-    double low = 0, high = highest;
+    // Of prices whose ratio counts: saliencies of a layer differ by many orders of magnitude.
+    double low = 1e-12 * highest, high = highest;
     for (int step = 0; step < kPriceSteps; ++step) {
-      double middle = (low + high) / 2;
+      double middle = std::sqrt(low * high);
       (count(middle) > target ? low : high) = middle;
     }
     return high;

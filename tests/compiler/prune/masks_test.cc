@@ -91,6 +91,16 @@ TEST(PatternMasks, OfOneColumnMeetTheBudgetWithFewPatterns) {
       }
 }
 
+TEST(PatternMasks, MeetTheBudgetWhereAFewWeightsCountMost) {
+  std::mt19937 random(6);
+  Saliency saliency = randomSaliency(128, 64, random);
+  for (int64_t n = 0; n < 64; ++n)
+    saliency.values[5 * 64 + n] *= 1e8f;
+  LevelSpec spec;
+  spec.scheme = Scheme::Pattern;
+  EXPECT_NEAR(share(prunePatterns({{&saliency, nullptr, 0.5}}, spec, /*gathered=*/false)[0]), 0.5, 0.01);
+}
+
 TEST(PatternMasks, OfSeveralColumnsKeepAsManyInEachBlock) {
   std::mt19937 random(3);
   for (int64_t columns : {2, 4, 8})
