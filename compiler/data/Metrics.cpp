@@ -16,7 +16,7 @@ using llvm::ArrayRef;
 
 static constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
-static double accuracy(ArrayRef<Outcome> outcomes) {
+static double accuracy(ArrayRef<Outcome> outcomes, int64_t) {
   double right = llvm::count_if(outcomes, [](const Outcome &o) { return o.prediction == o.label; });
   return right / outcomes.size();
 }
@@ -24,9 +24,7 @@ static double accuracy(ArrayRef<Outcome> outcomes) {
 namespace {
 // Row: label, column: prediction.
 struct Confusion {
-  explicit Confusion(ArrayRef<Outcome> outcomes) {
-    for (const Outcome &o : outcomes)
-      classes = std::max({classes, int64_t(o.prediction) + 1, int64_t(o.label) + 1});
+  Confusion(ArrayRef<Outcome> outcomes, int64_t classes) : classes(classes) {
     counts.assign(classes * classes, 0);
     for (const Outcome &o : outcomes)
       ++counts[int64_t(o.label) * classes + int64_t(o.prediction)];
@@ -45,13 +43,13 @@ struct Confusion {
     return sum;
   }
 
-  int64_t classes = 2;
+  int64_t classes;
   std::vector<double> counts;
 };
 } // namespace
 
-static double f1(ArrayRef<Outcome> outcomes) {
-  Confusion confusion(outcomes);
+static double f1(ArrayRef<Outcome> outcomes, int64_t classes) {
+  Confusion confusion(outcomes, classes);
   auto of = [&](int64_t c) {
     double all = confusion.labelled(c) + confusion.predicted(c);
     return all == 0 ? 0 : 2 * confusion.at(c, c) / all;
@@ -64,8 +62,8 @@ static double f1(ArrayRef<Outcome> outcomes) {
   return sum / confusion.classes;
 }
 
-static double matthews(ArrayRef<Outcome> outcomes) {
-  Confusion confusion(outcomes);
+static double matthews(ArrayRef<Outcome> outcomes, int64_t classes) {
+  Confusion confusion(outcomes, classes);
   double count = outcomes.size(), right = 0, cross = 0, predicted = 0, labelled = 0;
   for (int64_t c = 0; c < confusion.classes; ++c) {
     double p = confusion.predicted(c), t = confusion.labelled(c);
@@ -99,7 +97,7 @@ static std::pair<std::vector<double>, std::vector<double>> split(ArrayRef<Outcom
   return result;
 }
 
-static double pearson(ArrayRef<Outcome> outcomes) {
+static double pearson(ArrayRef<Outcome> outcomes, int64_t) {
   auto [predictions, labels] = split(outcomes);
   return correlation(predictions, labels);
 }
@@ -119,7 +117,7 @@ static std::vector<double> ranks(const std::vector<double> &values) {
   return result;
 }
 
-static double spearman(ArrayRef<Outcome> outcomes) {
+static double spearman(ArrayRef<Outcome> outcomes, int64_t) {
   auto [predictions, labels] = split(outcomes);
   return correlation(ranks(predictions), ranks(labels));
 }
@@ -132,8 +130,8 @@ static double natsPerToken(ArrayRef<Outcome> outcomes) {
   }
   return nats / tokens;
 }
-static double bitsPerToken(ArrayRef<Outcome> outcomes) { return natsPerToken(outcomes) / std::log(2.0); }
-static double perplexity(ArrayRef<Outcome> outcomes) { return std::exp(natsPerToken(outcomes)); }
+static double bitsPerToken(ArrayRef<Outcome> outcomes, int64_t) { return natsPerToken(outcomes) / std::log(2.0); }
+static double perplexity(ArrayRef<Outcome> outcomes, int64_t) { return std::exp(natsPerToken(outcomes)); }
 
 ArrayRef<Metric> mlir::rt3::metricsOf(Task task) {
   static const std::vector<Metric> kClassification = {
@@ -144,7 +142,7 @@ ArrayRef<Metric> mlir::rt3::metricsOf(Task task) {
 }
 
 Interval mlir::rt3::bootstrap(const Metric &metric, ArrayRef<Outcome> outcomes, ArrayRef<Outcome> reference,
-                              uint64_t seed, int count) {
+                              int64_t classes, uint64_t seed, int count) {
   assert(reference.empty() || reference.size() == outcomes.size());
   std::mt19937_64 random(seed);
   std::vector<double> values;
@@ -157,7 +155,7 @@ Interval mlir::rt3::bootstrap(const Metric &metric, ArrayRef<Outcome> outcomes, 
       if (!reference.empty())
         drawnReference[j] = reference[at];
     }
-    double value = metric.compute(drawn) - (reference.empty() ? 0 : metric.compute(drawnReference));
+    double value = metric.compute(drawn, classes) - (reference.empty() ? 0 : metric.compute(drawnReference, classes));
     if (std::isfinite(value))
       values.push_back(value);
   }

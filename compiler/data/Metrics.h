@@ -24,8 +24,9 @@ struct Outcome {
 struct Metric {
   std::string name;
   bool isBetterHigher;
-  // NaN where it is not defined, as a correlation with a constant.
-  double (*compute)(llvm::ArrayRef<Outcome> outcomes);
+  // NaN where it is not defined, as a correlation with a constant. `classes` of a classification;
+  // others do not look at it.
+  double (*compute)(llvm::ArrayRef<Outcome> outcomes, int64_t classes);
 };
 
 // Classification: accuracy; F1 of class 1 where there are two classes, else the mean over
@@ -43,7 +44,7 @@ struct Interval {
 // replacement (Efron's percentile bootstrap), the same for the same seed. With `reference`,
 // outcomes of the same examples: of the difference to it, both drawn alike.
 Interval bootstrap(const Metric &metric, llvm::ArrayRef<Outcome> outcomes, llvm::ArrayRef<Outcome> reference,
-                   uint64_t seed, int count = 1000);
+                   int64_t classes, uint64_t seed, int count = 1000);
 
 } // namespace mlir::rt3
 

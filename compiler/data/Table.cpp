@@ -89,6 +89,7 @@ llvm::Expected<std::vector<TextExample>> mlir::rt3::parseTable(StringRef text, c
       return wrong(llvm::Twine(cells.size()) + " cells, expected at least " + llvm::Twine(needed + 1) +
                    ", separated by tabs");
     TextExample example;
+    example.line = line;
     example.first = cells[places->texts[0]].str();
     if (places->texts.size() > 1)
       example.second = cells[places->texts[1]].str();

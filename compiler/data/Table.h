@@ -17,6 +17,7 @@ struct TextExample {
   std::string first;
   std::optional<std::string> second;
   double label = 0;
+  int64_t line = 0; // Of the file, from 1.
 };
 
 // Names of columns; empty: the usual ones (sentence1 and sentence2; or sentence, content,

@@ -24,8 +24,10 @@ llvm::Expected<TextInputs> mlir::rt3::bindTextInputs(llvm::ArrayRef<InputShape> 
     if (!fits)
       return llvm::createStringError("input " + input.name +
                                      " does not take a text: expected integers of shape [1, length]");
-    if (input.dims[1] >= 0)
-      result.fixedLength = input.dims[1];
+    if (input.dims[1] != inputs.front().dims[1])
+      return llvm::createStringError("inputs " + inputs.front().name + " and " + input.name +
+                                     " have different lengths: expected one for all (--shape)");
+    result.fixedLength = std::max<int64_t>(0, input.dims[1]);
     llvm::StringRef name = input.name;
     TextRole role = name.contains_insensitive("mask")                                           ? TextRole::Mask
                     : name.contains_insensitive("type") || name.contains_insensitive("segment") ? TextRole::Types
@@ -47,4 +49,36 @@ llvm::Expected<TextInputs> mlir::rt3::bindTextInputs(llvm::ArrayRef<InputShape> 
                                    "free length: --shape " +
                                    ids + "=1x1.." + llvm::Twine(result.fixedLength));
   return result;
+}
+
+// What a task needs the result to be.
+static const char *wantedOutput(Task task) {
+  switch (task) {
+  case Task::Classification:
+    return "[1, classes]";
+  case Task::Regression:
+    return "[1, 1]";
+  case Task::Similarity:
+    return "[1, features] or [1, length, features]";
+  case Task::LanguageModel:
+    return "[1, length, vocabulary]";
+  }
+  llvm_unreachable("no task");
+}
+
+llvm::Error mlir::rt3::checkTaskOutput(Task task, const std::string &name, llvm::ArrayRef<int64_t> dims,
+                                       const TextInputs &inputs, int64_t vocabulary) {
+  bool isVector = dims.size() == 2 && dims[0] == 1 && dims[1] >= 1;
+  bool hasTokens =
+      dims.size() == 3 && dims[0] == 1 && dims[1] == (inputs.fixedLength ? inputs.fixedLength : -1) && dims[2] >= 1;
+  bool fits = task == Task::Classification  ? isVector && dims[1] > 1
+              : task == Task::Regression    ? isVector && dims[1] == 1
+              : task == Task::LanguageModel ? hasTokens
+                                            : isVector || hasTokens;
+  if (!fits)
+    return llvm::createStringError("output " + name + " does not suit the task: expected f32 of " + wantedOutput(task));
+  if (task == Task::LanguageModel && vocabulary > dims[2])
+    return llvm::createStringError("the tokenizer has " + llvm::Twine(vocabulary) + " tokens, the model gives " +
+                                   llvm::Twine(dims[2]) + ": expected --tokenizer of this model");
+  return llvm::Error::success();
 }

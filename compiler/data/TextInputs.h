@@ -5,6 +5,7 @@
 #ifndef RT3_COMPILER_DATA_TEXTINPUTS_H
 #define RT3_COMPILER_DATA_TEXTINPUTS_H
 
+#include "compiler/data/Metrics.h"
 #include "compiler/data/Tokenizer.h"
 
 namespace mlir::rt3 {
@@ -33,6 +34,11 @@ struct TextInputs {
 //
 // Errors name the input that is none of these.
 llvm::Expected<TextInputs> bindTextInputs(llvm::ArrayRef<InputShape> inputs);
+
+// Whether a result of f32 suits a task; an error says what was expected. `dims` has -1 for the
+// free dimension; `vocabulary` are the tokens that texts have.
+llvm::Error checkTaskOutput(Task task, const std::string &name, llvm::ArrayRef<int64_t> dims, const TextInputs &inputs,
+                            int64_t vocabulary);
 
 } // namespace mlir::rt3
 

@@ -86,10 +86,11 @@ namespace {
 class WordPiece : public Tokenizer {
 public:
   llvm::StringMap<int64_t> numbers;
+  int64_t count = 0; // Of lines, of which some may be the same.
   int64_t unknown = 0, begin = 0, end = 0;
   bool isCased = false;
 
-  int64_t vocabularySize() const override { return numbers.size(); }
+  int64_t vocabularySize() const override { return count; }
 
   TokenText encode(StringRef first, const std::string *second, int64_t maxLength) const override {
     std::vector<int64_t> a = pieces(first), b;
@@ -197,6 +198,7 @@ llvm::Expected<std::unique_ptr<Tokenizer>> mlir::rt3::makeWordPiece(StringRef vo
     bool isSpecial = line.starts_with("[") && line.ends_with("]");
     result->isCased |= !isSpecial && line.size() > 1 && llvm::any_of(line, [](char c) { return c >= 'A' && c <= 'Z'; });
   }
+  result->count = number;
   for (auto [token, id] : {std::pair("[UNK]", &result->unknown), {"[CLS]", &result->begin}, {"[SEP]", &result->end}}) {
     auto found = result->numbers.find(token);
     if (found == result->numbers.end())

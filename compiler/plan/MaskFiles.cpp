@@ -20,7 +20,8 @@ using llvm::StringRef;
 
 // Larger matrices and archives are refused.
 static constexpr int64_t kMaxWeights = int64_t(1) << 28;
-static constexpr uint64_t kMaxArrayBytes = uint64_t(1) << 31;
+static constexpr uint64_t kMaxArrayBytes = uint64_t(1) << 30;
+static constexpr int64_t kMaxAllWeights = int64_t(1) << 29; // Of all masks of a level together.
 static constexpr int64_t kMaxArrays = 10000;
 
 //===-- .smtx -------------------------------------------------------------===//
@@ -126,7 +127,7 @@ llvm::Expected<std::vector<GivenMask>> mlir::rt3::parseNpz(StringRef bytes) {
   }
   std::vector<GivenMask> result;
   std::string fault;
-  int64_t count = zip_get_num_entries(archive, 0);
+  int64_t count = zip_get_num_entries(archive, 0), all = 0;
   if (count < 1)
     fault = "it has no arrays";
   if (count > kMaxArrays)
@@ -140,7 +141,7 @@ llvm::Expected<std::vector<GivenMask>> mlir::rt3::parseNpz(StringRef bytes) {
     if (!file)
       fault = llvm::formatv("array {0} cannot be read: {1}", i, zip_strerror(archive));
     else if (entry.size > kMaxArrayBytes)
-      fault = llvm::formatv("array \"{0}\" has {1} bytes, at most 2^31 are read", name, entry.size);
+      fault = llvm::formatv("array \"{0}\" has {1} bytes, at most 2^30 are read", name, entry.size);
     if (fault.empty()) {
       contents.resize(entry.size);
       char behind; // The checksum is compared at the end only.
@@ -153,7 +154,10 @@ llvm::Expected<std::vector<GivenMask>> mlir::rt3::parseNpz(StringRef bytes) {
     if (!fault.empty())
       break;
     auto mask = parseArray(name, contents);
-    if (mask)
+    all += mask ? mask->kept.size() : 0;
+    if (mask && all > kMaxAllWeights)
+      fault = "its masks have over 2^29 elements together";
+    else if (mask)
       result.push_back(std::move(*mask));
     else
       fault = llvm::formatv("array \"{0}\" {1}", name, llvm::toString(mask.takeError()));
@@ -185,13 +189,19 @@ llvm::Expected<std::vector<GivenMask>> mlir::rt3::readMasks(const std::string &p
          entry.increment(code))
       if (llvm::sys::path::extension(entry->path()) == ".smtx")
         files.push_back(entry->path());
-    if (code || files.empty())
+    if (code)
+      return llvm::createStringError(code, path + ": cannot be read: " + code.message());
+    if (files.empty())
       return llvm::createStringError(path + ": has no .smtx file");
     llvm::sort(files);
+    int64_t all = 0;
     for (StringRef file : files) {
       auto mask = readSmtx(file, file.drop_front(path.size()).drop_back(5));
       if (!mask)
         return mask.takeError();
+      all += mask->kept.size();
+      if (all > kMaxAllWeights)
+        return llvm::createStringError(path + ": the masks have over 2^29 elements together");
       result.push_back(std::move(*mask));
     }
     return result;

@@ -21,6 +21,12 @@ struct RebuiltLayer {
 // and pruned, and the matrices of the widest layer. An estimate from below by some tenths.
 int64_t rebuildingMemory(func::FuncOp function, llvm::ArrayRef<CalibrationSample> samples);
 
+// How far rebuilding is: which levels have their values, slowest first, and what came of them.
+struct RebuildState {
+  size_t levelsDone = 0;
+  std::vector<RebuiltLayer> layers;
+};
+
 // Sets the values of all levels of the layers of `function`, which have their encodings.
 //
 // The samples run twice side by side, dense and at the level, op after op. At each layer
@@ -30,14 +36,9 @@ int64_t rebuildingMemory(func::FuncOp function, llvm::ArrayRef<CalibrationSample
 // of their own. Of nested levels the sparsest owns its values, each denser one those it
 // adds, and all are stored once; where a level is dense, the layer keeps the model's.
 //
-// `state` says which levels have their values already, slowest first, and what came of them;
-// after each level `save`, if there is one, is called with it, the module holding the values.
+// Goes on from `state`; after each level `save`, if there is one, is called with it, the module holding the values.
 //
 // Errors: an op that cannot be interpreted, activations that are NaN or infinite; save's.
-struct RebuildState {
-  size_t levelsDone = 0;
-  std::vector<RebuiltLayer> layers;
-};
 llvm::Error rebuildLevels(func::FuncOp function, const std::vector<CalibrationSample> &samples, RebuildState &state,
                           llvm::function_ref<llvm::Error(const RebuildState &)> save = nullptr);
 

@@ -11,6 +11,7 @@ using namespace mlir;
 using namespace mlir::rt3;
 
 static constexpr size_t kMaxSamples = 8;
+static constexpr double kHarmless = 1e30; // The energy of a layer whose least weights lose nothing.
 
 // Sums over all results of a run, by their last axis.
 namespace {
@@ -100,7 +101,7 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
           error += (a.elements[e] - b.elements[e]) * (a.elements[e] - b.elements[e]) / spread.energy();
     }
     // A layer whose loss nothing shows can lose all; one that makes results NaN nothing.
-    energies[op] = std::max(lost, 1e-30) / (std::isfinite(error) ? std::max(error, 1e-12) : 1e12);
+    energies[op] = lost > 0 ? lost / (std::isfinite(error) ? std::max(error, 1e-12) : 1e12) : kHarmless;
   }
   return [importance, energies](graph::LinearOp op) -> std::optional<Importance> {
     auto known = importance(op);

@@ -12,7 +12,7 @@ using torch::Tensor;
 // Groups among which texts are sorted by length.
 static constexpr size_t kSortedGroups = 50;
 
-llvm::Expected<Dataset> Dataset::make(Task task, llvm::StringRef data, const TableColumns &columns, bool hasLabels,
+llvm::Expected<Dataset> Dataset::make(Task task, llvm::StringRef data, const TableColumns &columns, Labels labels,
                                       const Tokenizer &tokenizer, const TextInputs &inputs, int64_t maxLength) {
   Dataset result;
   result.task = task;
@@ -30,10 +30,10 @@ llvm::Expected<Dataset> Dataset::make(Task task, llvm::StringRef data, const Tab
                                      " that the model reads at once");
     return result;
   }
-  auto rows = parseTable(data, columns, hasLabels);
+  auto rows = parseTable(data, columns, labels.areNeeded, labels.classCount);
   if (!rows)
     return rows.takeError();
-  for (auto [i, row] : llvm::enumerate(*rows)) {
+  for (const TextExample &row : *rows) {
     Example example{{}, row.label, {}};
     if (task == Task::Similarity && !row.second)
       return llvm::createStringError("similarity is of two texts: expected --text twice, or columns sentence1 and "
@@ -45,7 +45,7 @@ llvm::Expected<Dataset> Dataset::make(Task task, llvm::StringRef data, const Tab
       example.sides.push_back(tokenizer.encode(row.first, row.second ? &*row.second : nullptr, maxLength));
     for (const TokenText &side : example.sides)
       if (side.ids.empty())
-        return llvm::createStringError("row " + llvm::Twine(i + 2) + " has an empty text");
+        return llvm::createStringError("line " + llvm::Twine(row.line) + " has an empty text");
     result.examples.push_back(std::move(example));
   }
   return result;

@@ -25,12 +25,17 @@ struct Batch {
   int64_t count = 0;        // Rows that count; others fill up.
 };
 
+struct Labels {
+  bool areNeeded = true;
+  std::optional<int64_t> classCount; // Then they are classes.
+};
+
 // What a model is trained on, or measured with.
 class Dataset {
 public:
   // `data` is a table, of language models a text. Texts are cut to `maxLength` tokens.
-  // Without `hasLabels`, labels are 0. Errors as parseTable's.
-  static llvm::Expected<Dataset> make(Task task, llvm::StringRef data, const TableColumns &columns, bool hasLabels,
+  // Labels that are not needed are 0. Errors as parseTable's.
+  static llvm::Expected<Dataset> make(Task task, llvm::StringRef data, const TableColumns &columns, Labels labels,
                                       const Tokenizer &tokenizer, const TextInputs &inputs, int64_t maxLength);
 
   int64_t size() const { return examples.size(); }

@@ -5,15 +5,19 @@
 #include "compiler/Progress.h"
 
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 using namespace mlir::rt3;
 using torch::Tensor;
 
 static constexpr int64_t kMaskChoices = 20;
+static constexpr double kGradientNorm = 1; // Larger gradients are scaled down to it.
+static constexpr double kCheckpointMinutes = 5;
 static constexpr int64_t kGroupRows = 8; // Outputs of a group of block pruning.
 
 namespace {
@@ -41,16 +45,19 @@ public:
     batchesPerEpoch = training.shuffled(options.batch, options.seed, 0).size();
     stepCount = std::llround(options.epochs * batchesPerEpoch);
     rampSteps = masks && !masksAreGiven ? std::llround(options.ramp * stepCount) : 0;
-    maskSteps = options.maskSteps ? options.maskSteps : std::max<int64_t>(1, rampSteps / kMaskChoices);
+    maskSteps = std::max<int64_t>(1, llvm::divideCeil(rampSteps, kMaskChoices));
     validationSteps = options.validationSteps ? options.validationSteps : std::max<int64_t>(1, batchesPerEpoch);
   }
 
-  llvm::Expected<TrainReport> run() {
-    if (batchesPerEpoch == 0 || stepCount == 0)
+  llvm::Error run() {
+    if (batchesPerEpoch == 0)
       return llvm::createStringError("the training data has " + llvm::Twine(training.size()) +
                                      " examples, fewer than a batch of " + llvm::Twine(options.batch));
+    if (stepCount < 1)
+      return llvm::createStringError(
+          llvm::formatv("{0} epochs of {1} batches are no whole step", options.epochs, batchesPerEpoch));
     if (llvm::Error error = restore())
-      return std::move(error);
+      return error;
     Progress progress("training", stepCount);
     auto lastCheckpoint = std::chrono::steady_clock::now();
     int64_t epoch = -1;
@@ -61,28 +68,31 @@ public:
         batches = training.shuffled(options.batch, options.seed, epoch);
       }
       if (llvm::Error error = updateMasks())
-        return std::move(error);
+        return error;
       if (llvm::Error error = takeStep(batches[step % batchesPerEpoch]))
-        return std::move(error);
+        return error;
       ++step;
       bool isMeasured = step % validationSteps == 0 || step == stepCount;
       if (isMeasured && step >= rampSteps)
         measure();
       std::chrono::duration<double> since = std::chrono::steady_clock::now() - lastCheckpoint;
-      bool isSaved = options.checkpointSteps ? step % options.checkpointSteps == 0
-                                             : since.count() > 60 * options.checkpointMinutes;
+      bool isSaved =
+          options.checkpointSteps ? step % options.checkpointSteps == 0 : since.count() > 60 * kCheckpointMinutes;
       if (isSaved && step < stepCount) {
         if (llvm::Error error = save())
-          return std::move(error);
+          return error;
         lastCheckpoint = std::chrono::steady_clock::now();
       }
       progress.show(step, llvm::formatv("loss {0:f4}", meanLoss));
     }
+    for (auto &[name, values] : best)
+      if (!torch::isfinite(values).all().item<bool>())
+        return llvm::createStringError("the weights have become NaN or infinite; lower --learning-rate");
     copy(best, parameters);
     if (masks && bestMasks)
       if (llvm::Error error = masks->take(*bestMasks))
-        return std::move(error);
-    return TrainReport{step, bestMetrics, metricsOf(options.task)[0].name};
+        return error;
+    return llvm::Error::success();
   }
 
 private:
@@ -186,7 +196,7 @@ private:
     std::vector<Tensor> all;
     for (auto &[name, parameter] : parameters)
       all.push_back(parameter);
-    torch::nn::utils::clip_grad_norm_(all, options.gradientNorm);
+    torch::nn::utils::clip_grad_norm_(all, kGradientNorm);
     optimizer->step();
     return llvm::Error::success();
   }
@@ -249,6 +259,8 @@ private:
 
   //===-- Validation ------------------------------------------------------===//
 
+  int64_t classCount = 0; // Of the last prediction.
+
   std::vector<Outcome> outcomesOf(size_t level) {
     torch::NoGradGuard noGradients;
     std::vector<Outcome> result;
@@ -261,6 +273,7 @@ private:
         Tensor dense = keptRows(predict(batch, {}, teacher), batch);
         values = (prediction - dense).square().flatten(1).mean(1);
       } else if (options.task == Task::Classification) {
+        classCount = prediction.size(1);
         values = prediction.argmax(1).to(torch::kFloat32);
       } else if (options.task == Task::LanguageModel) {
         values = torch::nll_loss(torch::log_softmax(prediction, -1).flatten(0, 1),
@@ -268,7 +281,7 @@ private:
                      .reshape({batch.count, -1})
                      .sum(1);
       }
-      values = values.to(torch::kFloat64).contiguous();
+      values = torch::nan_to_num(values.to(torch::kFloat64)).contiguous();
       for (int64_t row = 0; row < batch.count; ++row)
         result.push_back({values.data_ptr<double>()[row], options.task == Task::LanguageModel
                                                               ? double(batch.sides[0].length)
@@ -279,7 +292,6 @@ private:
 
   void measure() {
     const Metric &metric = metricsOf(options.task)[0];
-    std::vector<double> values;
     double score = 0;
     std::string line = llvm::formatv("step {0} of {1}, loss {2:f4}; {3}", step, stepCount, meanLoss,
                                      options.isDistilled ? "squared error" : metric.name);
@@ -290,15 +302,15 @@ private:
         for (const Outcome &outcome : outcomes)
           value += outcome.prediction / outcomes.size();
       else
-        value = metric.compute(outcomes);
-      values.push_back(value);
+        value = metric.compute(outcomes, classCount);
       score += options.isDistilled || !metric.isBetterHigher ? -value : value;
       line += llvm::formatv(" {0} {1:f4}", masks ? masks->levels().levels[level].name : "dense", value);
     }
+    if (std::isnan(score)) // As the correlation of predictions that are all the same.
+      score = -std::numeric_limits<double>::infinity();
     bool isBetter = best.empty() || score > bestScore;
     if (isBetter) {
       bestScore = score;
-      bestMetrics = values;
       bestMasks = masks ? masks->current() : std::nullopt;
       for (auto &[name, parameter] : parameters)
         best[name] = parameter.detach().clone();
@@ -346,9 +358,9 @@ private:
 
   llvm::Error save() {
     torch::serialize::OutputArchive archive;
-    std::vector<double> numbers = {double(step), bestScore, double(sinceBest), meanLoss, double(!best.empty())};
-    numbers.insert(numbers.end(), bestMetrics.begin(), bestMetrics.end());
-    archive.write("numbers", torch::tensor(numbers, torch::kFloat64));
+    archive.write("numbers", torch::tensor(std::vector<double>{double(step), bestScore, double(sinceBest), meanLoss,
+                                                               double(!best.empty())},
+                                           torch::kFloat64));
     size_t i = 0;
     for (auto &[name, parameter] : parameters) {
       std::string index = std::to_string(i++);
@@ -383,9 +395,9 @@ private:
       archive.load_from(stream);
       if (llvm::Error error = restoreFrom(archive))
         return error;
-    } catch (const c10::Error &error) {
-      return llvm::createStringError("the checkpoint cannot be read (" + error.msg().substr(0, error.msg().find('\n')) +
-                                     "); remove it to begin anew");
+    } catch (const std::exception &error) {
+      return llvm::createStringError("the checkpoint cannot be read (" +
+                                     llvm::StringRef(error.what()).split('\n').first + "); remove it to begin anew");
     }
     say(llvm::formatv("resumed at step {0} of {1}", step, stepCount));
     return llvm::Error::success();
@@ -400,8 +412,6 @@ private:
     bestScore = at(1);
     sinceBest = at(2);
     meanLoss = at(3);
-    for (int64_t i = 5; i < numbers.numel(); ++i)
-      bestMetrics.push_back(at(i));
     size_t i = 0;
     for (auto &[name, parameter] : parameters) {
       std::string index = std::to_string(i++);
@@ -447,15 +457,14 @@ private:
   int64_t batchesPerEpoch = 0, stepCount = 0, rampSteps = 0, maskSteps = 1, validationSteps = 1;
   int64_t step = 0, sinceBest = 0;
   double bestScore = 0, meanLoss = 0;
-  std::vector<double> bestMetrics;
   std::optional<Plan> bestMasks;
 };
 
 } // namespace
 
-llvm::Expected<TrainReport> mlir::rt3::train(const TorchGraph &graph, int64_t rows, Parameters &parameters,
-                                             const Dataset &training, const Dataset &validation, LevelMasks *masks,
-                                             bool masksAreGiven, const TrainOptions &options, CheckpointStore &store,
-                                             llvm::function_ref<void(const std::string &)> say) {
+llvm::Error mlir::rt3::train(const TorchGraph &graph, int64_t rows, Parameters &parameters, const Dataset &training,
+                             const Dataset &validation, LevelMasks *masks, bool masksAreGiven,
+                             const TrainOptions &options, CheckpointStore &store,
+                             llvm::function_ref<void(const std::string &)> say) {
   return Training(graph, rows, parameters, training, validation, masks, masksAreGiven, options, store, say).run();
 }

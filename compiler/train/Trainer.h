@@ -20,18 +20,15 @@ struct TrainOptions {
   double learningRate = 5e-5;
   double warmup = 0.1; // Share of the steps over which the learning rate rises; then it falls to 0.
   double weightDecay = 0.01;
-  double gradientNorm = 1; // Larger gradients are scaled down to it.
   uint64_t seed = 1;
   JointMode joint = JointMode::Alternating;
   double distillation = 0.5; // Share of the dense model's results in the loss of pruned levels.
   double temperature = 2;
   double ramp = 0.4;           // Share of the steps over which weights go.
-  int64_t maskSteps = 0;       // Between two choices of masks on the ramp; 0: twenty choices.
   double groupLasso = 0;       // Strength of the penalty on groups before they go; 0: none.
   int64_t validationSteps = 0; // 0: once an epoch.
   int64_t patience = 0;        // Validations without a better one before it ends; 0: never.
   int64_t checkpointSteps = 0; // 0: by time.
-  double checkpointMinutes = 5;
 };
 
 // Where checkpoints go.
@@ -41,12 +38,6 @@ public:
   virtual llvm::Error write(const std::string &bytes) = 0;
   // Nothing if there is none.
   virtual std::optional<std::string> read() = 0;
-};
-
-struct TrainReport {
-  int64_t steps = 0;
-  std::vector<double> metrics; // Of the task's first metric, by level, with the weights taken.
-  std::string metric;
 };
 
 // Trains `parameters`, in place, on `training`, and measures on `validation`; the weights that
@@ -66,10 +57,9 @@ struct TrainReport {
 //
 // Resumes from a checkpoint bit by bit, for the same number of threads. `say` gets a line per
 // validation.
-llvm::Expected<TrainReport> train(const TorchGraph &graph, int64_t rows, Parameters &parameters,
-                                  const Dataset &training, const Dataset &validation, LevelMasks *masks,
-                                  bool masksAreGiven, const TrainOptions &options, CheckpointStore &store,
-                                  llvm::function_ref<void(const std::string &)> say);
+llvm::Error train(const TorchGraph &graph, int64_t rows, Parameters &parameters, const Dataset &training,
+                  const Dataset &validation, LevelMasks *masks, bool masksAreGiven, const TrainOptions &options,
+                  CheckpointStore &store, llvm::function_ref<void(const std::string &)> say);
 
 } // namespace mlir::rt3
 

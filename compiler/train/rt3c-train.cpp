@@ -19,6 +19,7 @@
 using namespace mlir;
 using namespace mlir::rt3;
 
+static constexpr int64_t kMaxClasses = 65536;
 static constexpr llvm::StringLiteral kCheckpoint = "checkpoint.pt", kModel = "model.onnx";
 
 namespace {
@@ -36,7 +37,7 @@ public:
   FolderStore(std::string folder, std::string key) : folder(std::move(folder)), key(std::move(key)) {}
 
   llvm::Error write(const std::string &bytes) override {
-    return writeFiles(folder, {{kCheckpoint.str(), key + bytes}});
+    return writeFiles(folder, {{kCheckpoint.str(), key + hashOf(bytes) + "\n" + bytes}});
   }
   std::optional<std::string> read() override {
     auto bytes = readFile(path());
@@ -44,7 +45,10 @@ public:
       llvm::consumeError(bytes.takeError());
       return std::nullopt;
     }
-    return bytes->substr(std::min(bytes->size(), key.size()));
+    // Nothing that is damaged reaches libtorch's reader.
+    llvm::StringRef rest = llvm::StringRef(*bytes).drop_front(key.size());
+    auto [hash, payload] = rest.split('\n');
+    return hash == hashOf(payload) ? payload.str() : std::string();
   }
   // Whether there is a checkpoint of something else.
   bool isForeign() const {
@@ -59,6 +63,10 @@ public:
   void remove() { llvm::sys::fs::remove(path()); }
 
 private:
+  static std::string hashOf(llvm::StringRef bytes) {
+    return llvm::toHex(llvm::SHA256::hash(llvm::arrayRefFromStringRef(bytes)), /*LowerCase=*/true);
+  }
+
   std::string folder, key;
 };
 
@@ -79,14 +87,17 @@ public:
     if (store.isForeign())
       return fail(kExitUsage, store.path() + " belongs to another model, other data or other options: go on with "
                                              "those, remove it, or name another folder with -o");
-    auto report = train(*graph, rows, graph->parameters(), *training, *validation, masks ? &*masks : nullptr,
-                        bool(options.plan), verb.options, store, [](const std::string &line) {
-                          llvm::outs() << line << "\n";
-                          llvm::outs().flush();
-                        });
-    if (!report)
-      return fail(kExitBadInput, llvm::toString(report.takeError()));
-    if (llvm::Error error = writeResults(*report))
+    // Now, not when hours have gone.
+    if (llvm::Error error = checkFolder())
+      return fail(std::move(error));
+    llvm::Error failure = train(*graph, rows, graph->parameters(), *training, *validation, masks ? &*masks : nullptr,
+                                bool(options.plan), verb.options, store, [](const std::string &line) {
+                                  llvm::outs() << line << "\n";
+                                  llvm::outs().flush();
+                                });
+    if (failure)
+      return fail(kExitBadInput, llvm::toString(std::move(failure)));
+    if (llvm::Error error = writeResults())
       return fail(std::move(error));
     store.remove();
     return kExitOk;
@@ -120,16 +131,24 @@ private:
   // What a checkpoint belongs to.
   std::string key() const {
     const TrainOptions &t = verb.options;
+    const ModelOptions &m = verb.model;
     llvm::SHA256 hash;
-    hash.update(modelBytes);
-    hash.update(trainingText);
-    hash.update(validationText);
-    hash.update(levelsText);
-    hash.update(llvm::formatv("{0} {1} {2} {3} {4} {5} {6} {7} {8} {9} {10} {11} {12} {13} {14} {15} {16} {17}",
-                              verb.task, verb.pool, verb.joint, verb.classes, verb.threads, t.epochs, t.batch,
-                              t.learningRate, t.warmup, t.weightDecay, t.gradientNorm, t.seed, t.distillation,
-                              t.temperature, t.ramp, t.maskSteps, t.groupLasso, t.validationSteps)
-                    .str());
+    auto add = [&](llvm::StringRef text) { // With its length: texts must not run into each other.
+      uint64_t size = text.size();
+      hash.update(llvm::StringRef(reinterpret_cast<const char *>(&size), sizeof size));
+      hash.update(text);
+    };
+    for (llvm::StringRef text :
+         {llvm::StringRef(modelBytes), llvm::StringRef(trainingText), llvm::StringRef(validationText),
+          llvm::StringRef(levelsText), llvm::StringRef(vocabularyText), llvm::StringRef(verb.task),
+          llvm::StringRef(verb.pool), llvm::StringRef(verb.joint), llvm::StringRef(m.texts.columns.label)})
+      add(text);
+    for (const std::vector<std::string> *list : {&m.shapes, &m.texts.columns.texts})
+      add(llvm::join(*list, "\n"));
+    for (double number : {t.epochs, t.learningRate, t.warmup, t.weightDecay, t.distillation, t.temperature, t.ramp,
+                          t.groupLasso, double(verb.classes), double(verb.threads), double(t.batch), double(t.seed),
+                          double(t.validationSteps), double(t.patience), double(maxLength)})
+      add(llvm::StringRef(reinterpret_cast<const char *>(&number), sizeof number));
     return "rt3-checkpoint 1 " + llvm::toHex(hash.final(), /*LowerCase=*/true) + "\n";
   }
 
@@ -142,6 +161,13 @@ private:
     if (!tokens)
       return tokens.takeError();
     tokenizer = std::move(*tokens);
+    vocabularyText = verb.model.texts.tokenizer;
+    if (vocabularyText != "bytes") {
+      auto vocabulary = readFile(verb.model.texts.tokenizer);
+      if (!vocabulary)
+        return vocabulary.takeError();
+      vocabularyText = std::move(*vocabulary);
+    }
     for (auto [path, text] : {std::pair(&verb.data, &trainingText), {&verb.validation, &validationText}}) {
       auto bytes = readFile(*path);
       if (!bytes)
@@ -155,6 +181,10 @@ private:
     if (needsHead)
       if (llvm::Error error = addHead())
         return error;
+    if (!verb.options.isDistilled)
+      if (llvm::Error error =
+              checkTaskOutput(verb.options.task, resultName(), resultShape(), inputs, tokenizer->vocabularySize()))
+        return llvm::createStringError(verb.model.model + ": " + llvm::toString(std::move(error)));
     // Rows together where the model allows it, and texts are padded or equally long.
     rows = 1;
     bool canPad = llvm::is_contained(inputs.roles, TextRole::Mask) || verb.options.task == Task::LanguageModel;
@@ -171,10 +201,14 @@ private:
     return readData();
   }
 
+  // -1 for the free dimension.
   std::vector<int64_t> resultShape() const {
-    auto type = cast<RankedTensorType>(function().getResultTypes()[0]);
-    return std::vector<int64_t>(type.getShape());
+    std::vector<int64_t> shape;
+    for (int64_t size : cast<RankedTensorType>(function().getResultTypes()[0]).getShape())
+      shape.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    return shape;
   }
+  std::string resultName() const { return cast<StringAttr>(function().getResultAttr(0, "rt3_graph.name")).str(); }
   func::FuncOp function() const { return *const_cast<OwningOpRef<ModuleOp> &>(module)->getOps<func::FuncOp>().begin(); }
 
   // Imports the model for `count` texts at once and prepares it for training.
@@ -198,7 +232,8 @@ private:
                        {}};
       for (int64_t size : tensor.getShape())
         shape.dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
-      shape.dims[0] = shape.dims[0] == count ? 1 : shape.dims[0];
+      if (!shape.dims.empty() && shape.dims[0] == count)
+        shape.dims[0] = 1;
       shapes.push_back(std::move(shape));
     }
     auto bound = bindTextInputs(shapes);
@@ -236,16 +271,17 @@ private:
   llvm::Error addHead() {
     std::vector<int64_t> shape = resultShape();
     onnx::Head head;
-    head.output = cast<StringAttr>(function().getResultAttr(0, "rt3_graph.name")).str();
+    head.output = resultName();
     head.takesFirst = verb.pool == "first";
     head.mask = maskInput;
-    head.features = shape.back();
+    head.features = shape.empty() ? 0 : shape.back();
     if (shape.size() != 3 || shape[2] < 1)
       return llvm::createStringError("output " + head.output + " is neither [1, classes] nor [1, length, features]: " +
                                      "no head can be put on it");
     head.results = 1;
     if (verb.options.task == Task::Classification) {
-      auto labels = parseTable(trainingText, verb.model.texts.columns, /*hasLabels=*/true);
+      auto labels = parseTable(trainingText, verb.model.texts.columns, /*hasLabels=*/true,
+                               verb.classes ? verb.classes : kMaxClasses);
       if (!labels)
         return llvm::createStringError(verb.data + ": " + llvm::toString(labels.takeError()));
       double largest = 1;
@@ -263,22 +299,17 @@ private:
   }
 
   llvm::Error readData() {
+    Labels labels;
+    labels.areNeeded = !verb.options.isDistilled;
+    if (verb.options.task == Task::Classification)
+      labels.classCount = resultShape().back();
     for (auto [path, text, dataset] :
          {std::tuple(&verb.data, &trainingText, &training), {&verb.validation, &validationText, &validation}}) {
-      auto made = Dataset::make(verb.options.task, *text, verb.model.texts.columns, !verb.options.isDistilled,
-                                *tokenizer, inputs, maxLength);
+      auto made =
+          Dataset::make(verb.options.task, *text, verb.model.texts.columns, labels, *tokenizer, inputs, maxLength);
       if (!made)
         return llvm::createStringError(*path + ": " + llvm::toString(made.takeError()));
       dataset->emplace(std::move(*made));
-    }
-    if (verb.options.task == Task::Classification) {
-      int64_t classes = resultShape().back();
-      for (auto [path, dataset] : {std::pair(&verb.data, &training), {&verb.validation, &validation}})
-        for (int64_t i = 0; i < (*dataset)->size(); ++i)
-          if (double label = (*dataset)->label(i); label < 0 || label >= classes || label != std::floor(label))
-            return llvm::createStringError(*path + ": row " + llvm::Twine(i + 1) + " has the label " +
-                                           llvm::formatv("{0}", label).str() + ", which is none of the " +
-                                           llvm::Twine(classes) + " classes of the model, which count from 0");
     }
     if (options.levels.levels.size() == 1 && options.levels.levels[0].scheme == Scheme::Dense)
       return llvm::Error::success();
@@ -308,7 +339,19 @@ private:
     return imported;
   }
 
-  llvm::Error writeResults(const TrainReport &report) {
+  // Whether the results can be written, and stand beside nothing that belongs to another model.
+  llvm::Error checkFolder() {
+    if (!masks && llvm::sys::fs::exists(verb.out + "/" + kPlanJson))
+      return llvm::createStringError(verb.out + " has a plan, which would not fit the new model: name another folder "
+                                                "with -o");
+    static constexpr llvm::StringLiteral kProbe = ".rt3-train";
+    if (llvm::Error error = writeFiles(verb.out, {{kProbe.str(), ""}}))
+      return error;
+    llvm::sys::fs::remove(verb.out + "/" + kProbe);
+    return llvm::Error::success();
+  }
+
+  llvm::Error writeResults() {
     for (auto &[name, parameter] : graph->parameters()) {
       torch::Tensor values = parameter.detach().contiguous();
       if (!model->setInitializer(name, {values.data_ptr<float>(), size_t(values.numel())}))
@@ -348,7 +391,7 @@ private:
   DialectRegistry registry;
   std::unique_ptr<MLIRContext> context;
   std::optional<onnx::EditedModel> model;
-  std::string modelBytes, trainingText, validationText, levelsText, maskInput;
+  std::string modelBytes, trainingText, validationText, vocabularyText, levelsText, maskInput;
   std::unique_ptr<Tokenizer> tokenizer;
   OwningOpRef<ModuleOp> module;
   TextInputs inputs;
@@ -359,6 +402,20 @@ private:
 };
 
 } // namespace
+
+// Numbers over `low` (or from it) up to `high`; NaN is none of them.
+static CLI::Validator between(double low, double high, bool isLowAllowed) {
+  return CLI::Validator(
+      [=](std::string &text) -> std::string {
+        double number;
+        bool fits = !llvm::StringRef(text).getAsDouble(number) && number <= high &&
+                    (isLowAllowed ? number >= low : number > low);
+        if (fits)
+          return "";
+        return llvm::formatv("{0} is no number {1} {2} to {3}", text, isLowAllowed ? "from" : "over", low, high).str();
+      },
+      "");
+}
 
 static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
   TrainOptions &train = verb.options;
@@ -375,21 +432,23 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
       ->required();
   app.add_option("--label", verb.model.texts.columns.label, "column of labels; none: label or score");
   app.add_option("--classes", verb.classes, "of a head that is added; none: from the labels")
-      ->check(CLI::Range(2, 65536));
+      ->check(CLI::Range(int64_t(2), kMaxClasses));
   app.add_option("--pool", verb.pool, "what a head that is added reads: mean or first token")
       ->check(CLI::IsMember({"mean", "first"}))
       ->capture_default_str();
   app.add_option("-o,--out", verb.out, "folder for model.onnx, the plan and checkpoints")->capture_default_str();
-  app.add_option("--epochs", train.epochs, "times through the data")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--epochs", train.epochs, "times through the data")
+      ->check(between(0, 10000, false))
+      ->capture_default_str();
   app.add_option("--batch", train.batch, "examples of a step")->check(CLI::Range(1, 65536))->capture_default_str();
   app.add_option("--learning-rate", train.learningRate, "at its highest")
-      ->check(CLI::PositiveNumber)
+      ->check(between(0, 1000, false))
       ->capture_default_str();
   app.add_option("--warmup", train.warmup, "share of the steps over which it rises")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0, 1, true))
       ->capture_default_str();
   app.add_option("--weight-decay", train.weightDecay, "of matrices")
-      ->check(CLI::NonNegativeNumber)
+      ->check(between(0, 100, true))
       ->capture_default_str();
   app.add_option("--seed", train.seed, "of the order of examples and of a head")->capture_default_str();
   app.add_option("--joint", verb.joint, "levels of a step: alternating (one) or summed (all)")
@@ -397,16 +456,16 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
       ->capture_default_str();
   app.add_option("--distillation", train.distillation,
                  "share of the dense model's results in the loss of pruned levels")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0, 1, true))
       ->capture_default_str();
   app.add_option("--temperature", train.temperature, "of distillation")
-      ->check(CLI::PositiveNumber)
+      ->check(between(0.01, 1000, true))
       ->capture_default_str();
   app.add_option("--ramp", train.ramp, "share of the steps over which weights go")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0, 1, true))
       ->capture_default_str();
   app.add_option("--group-lasso", train.groupLasso, "strength of a penalty on groups of weights before they go")
-      ->check(CLI::NonNegativeNumber)
+      ->check(between(0, 1e6, true))
       ->capture_default_str();
   app.add_option("--validation-steps", train.validationSteps, "steps between validations; none: an epoch")
       ->check(CLI::PositiveNumber);

@@ -17,6 +17,11 @@
 using namespace mlir;
 using namespace mlir::rt3;
 
+// JSON has no NaN.
+static llvm::json::Value number(double value) {
+  return std::isfinite(value) ? llvm::json::Value(value) : llvm::json::Value(nullptr);
+}
+
 namespace {
 
 // The outcomes of one level.
@@ -42,6 +47,8 @@ public:
     if (!parsed)
       return fail(kExitUsage, llvm::toString(parsed.takeError()));
     task = *parsed;
+    if (task == Task::LanguageModel && verb.samples)
+      return fail(kExitUsage, "--samples is for tables: shorten the text");
     auto chosen = chooseTokenizer(verb.model.texts);
     if (!chosen)
       return fail(chosen.takeError());
@@ -63,6 +70,11 @@ private:
   ExitCode evaluate(const ModelOptions &options, std::vector<LevelOutcomes> &out) {
     Subject subject;
     if (llvm::sys::fs::is_directory(options.model)) {
+      bool isCompiled = options.plan.empty() && options.levels.empty() && options.shapes.empty() &&
+                        options.type == "f32" && options.calibration.empty() && options.target.empty();
+      if (!isCompiled && &options == &verb.model)
+        return fail(kExitUsage, options.model + " is compiled already: --plan, --levels, --calib, --shape, --type and "
+                                                "--target are for ONNX files");
       auto loaded = LoadedModel::load(options.model);
       if (!loaded)
         return fail(loaded.takeError());
@@ -73,6 +85,7 @@ private:
     auto runner = TextRunner::make(subject.model(), task, *tokenizer, verb.output);
     if (!runner)
       return fail(kExitUsage, options.model + ": " + llvm::toString(runner.takeError()));
+    classes = std::max(classes, runner->classCount());
     std::vector<TextExample> examples;
     if (task != Task::LanguageModel) {
       auto parsed = parseTable(data, verb.model.texts.columns, /*hasLabels=*/true,
@@ -142,7 +155,9 @@ private:
     // Of a reference with levels, the densest.
     reference = *std::max_element(found.begin(), found.end(),
                                   [](const LevelOutcomes &a, const LevelOutcomes &b) { return a.density < b.density; });
-    if (reference->outcomes.size() != levels[0].outcomes.size())
+    auto isSame = [](const Outcome &a, const Outcome &b) { return a.label == b.label; };
+    if (!std::equal(reference->outcomes.begin(), reference->outcomes.end(), levels[0].outcomes.begin(),
+                    levels[0].outcomes.end(), isSame))
       return fail(kExitUsage, "the reference reads the data in " + llvm::Twine(reference->outcomes.size()) +
                                   " parts, the model in " + llvm::Twine(levels[0].outcomes.size()) +
                                   ": their lengths differ (--shape)");
@@ -164,17 +179,18 @@ private:
     for (auto &[name, row] : rows) {
       llvm::json::Object metrics;
       for (const Metric &metric : metricsOf(task)) {
-        double value = metric.compute(row->outcomes);
-        Interval interval = bootstrap(metric, row->outcomes, {}, verb.seed);
-        llvm::json::Object entry{{"value", value}, {"low", interval.low}, {"high", interval.high}};
+        double value = metric.compute(row->outcomes, classes);
+        Interval interval = bootstrap(metric, row->outcomes, {}, classes, verb.seed);
+        llvm::json::Object entry{
+            {"value", number(value)}, {"low", number(interval.low)}, {"high", number(interval.high)}};
         std::string line = llvm::formatv("{0,-12} {1,6:f1} %  {2,-14} {3,9:f4}  [{4:f4}, {5:f4}]", name,
                                          100 * row->density, metric.name, value, interval.low, interval.high);
         if (reference && row != &*reference) {
-          double difference = value - metric.compute(reference->outcomes);
-          Interval between = bootstrap(metric, row->outcomes, reference->outcomes, verb.seed);
-          entry["difference"] = difference;
-          entry["difference_low"] = between.low;
-          entry["difference_high"] = between.high;
+          double difference = value - metric.compute(reference->outcomes, classes);
+          Interval between = bootstrap(metric, row->outcomes, reference->outcomes, classes, verb.seed);
+          entry["difference"] = number(difference);
+          entry["difference_low"] = number(between.low);
+          entry["difference_high"] = number(between.high);
           line += llvm::formatv("  difference {0}{1:f4}  [{2:f4}, {3:f4}]", difference >= 0 ? "+" : "", difference,
                                 between.low, between.high);
         }
@@ -194,6 +210,7 @@ private:
 
   const EvalVerb &verb;
   Task task = Task::Classification;
+  int64_t classes = 0; // Of the model's result.
   std::unique_ptr<Tokenizer> tokenizer;
   std::string data;
   std::vector<LevelOutcomes> levels;

@@ -82,7 +82,10 @@ public:
       llvm::consumeError(llvm::joinErrors(read.takeError(), value.takeError()));
       return std::nullopt;
     }
-    state.levelsDone = object->getInteger("levels_done").value_or(0);
+    int64_t done = object->getInteger("levels_done").value_or(-1);
+    if (done < 0 || done > int64_t(read->levels.levels.size()) || !hasValues(*read, done))
+      return std::nullopt;
+    state.levelsDone = done;
     for (const llvm::json::Value &entry : *layers)
       if (const llvm::json::Object *layer = entry.getAsObject())
         state.layers.push_back({layer->getString("layer").value_or("").str(),
@@ -100,12 +103,38 @@ public:
                                {kCheckpointJson.str(), llvm::formatv("{0}\n", head).str() + json}});
   }
 
+  // Whether there is one of other work.
+  bool isForeign() const {
+    auto text = readFile(folder + "/" + kCheckpointJson.str());
+    if (!text) {
+      llvm::consumeError(text.takeError());
+      return false;
+    }
+    auto value = parseJson(llvm::StringRef(*text).split('\n').first);
+    const llvm::json::Object *object = value ? value->getAsObject() : nullptr;
+    bool isOwn = object && object->getString("key") == llvm::StringRef(key);
+    llvm::consumeError(value.takeError());
+    return !isOwn;
+  }
+
   void remove() {
     for (llvm::StringRef name : {kCheckpointJson, kCheckpointWeights})
       llvm::sys::fs::remove(folder + "/" + name);
   }
 
 private:
+  // Whether the first `done` levels have the values that rebuilding gives them.
+  static bool hasValues(const Plan &plan, size_t done) {
+    for (const PlannedLayer &layer : plan.layers)
+      for (size_t level = 0; level < done; ++level) {
+        const PlannedLevel &own = layer.levels[level];
+        bool isRebuilt = llvm::is_contained(own.mask, 1) && !(own.scheme == Scheme::Block && own.rows == 1);
+        if (isRebuilt && own.values.empty() && layer.values.empty())
+          return false;
+      }
+    return true;
+  }
+
   std::string folder, key;
 };
 
@@ -127,14 +156,19 @@ static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &op
        entry.increment(code))
     samples.push_back(entry->path());
   llvm::sort(samples);
-  for (const std::string &path : samples)
+  for (const std::string &path : samples) {
+    hash.update(path);
     file(path);
+  }
   hash.update(options.device.name);
   hash.update(model.type);
-  for (const std::vector<std::string> *list : {&model.shapes, &model.keepF32, &model.texts.columns.texts})
+  for (const std::vector<std::string> *list : {&model.shapes, &model.keepF32, &model.texts.columns.texts}) {
     for (const std::string &text : *list)
-      hash.update(text + ",");
-  hash.update(std::to_string(model.calibrationSamples) + " " + std::to_string(model.calibrationMemory));
+      hash.update(text + "\n");
+    hash.update(llvm::StringRef("\0", 1));
+  }
+  for (int64_t number : {model.calibrationSamples, model.calibrationMemory, model.kvCache, model.foldBudget})
+    hash.update(std::to_string(number) + " ");
   return llvm::toHex(hash.final(), /*LowerCase=*/true);
 }
 
@@ -160,10 +194,15 @@ static llvm::Expected<Plan> planOfFiles(ModuleOp module, const PruneVerb &verb) 
 }
 
 static llvm::Expected<Plan> makePlan(ModuleOp module, const PruneVerb &verb, const CompileOptions &options,
-                                     std::vector<RebuiltLayer> &rebuilt) {
+                                     FolderCheckpoint &checkpoint, std::vector<RebuiltLayer> &rebuilt) {
   if (!verb.masks.empty())
     return planOfFiles(module, verb);
-  FolderCheckpoint checkpoint(verb.out, checkpointKey(verb, options));
+  if (checkpoint.isForeign())
+    return llvm::make_error<onnx::OptionFault>(verb.out +
+                                                   " has a checkpoint of another model, other data or other "
+                                                   "options: go on with those, remove " +
+                                                   kCheckpointJson.str() + ", or name another folder with -o",
+                                               llvm::inconvertibleErrorCode());
   if (llvm::Error error = prune(module, options, &rebuilt, &checkpoint))
     return std::move(error);
   return planOf(module, options.levels);
@@ -189,7 +228,8 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   if (llvm::Error error = quantize(*imported->module, options))
     return fail(std::move(error));
   std::vector<RebuiltLayer> rebuilt;
-  auto made = makePlan(*imported->module, verb, options, rebuilt);
+  FolderCheckpoint checkpoint(verb.out, checkpointKey(verb, options));
+  auto made = makePlan(*imported->module, verb, options, checkpoint, rebuilt);
   if (!made)
     return fail(made.takeError());
   Plan plan = std::move(*made);
@@ -201,7 +241,8 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   auto [json, weights] = writePlan(plan);
   if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json}, {kPlanWeights.str(), weights}}))
     return fail(std::move(error));
-  FolderCheckpoint(verb.out, "").remove();
+  if (!checkpoint.isForeign())
+    checkpoint.remove();
   if (verb.model.asJson) {
     llvm::outs() << llvm::formatv(
         "{0:2}\n", llvm::json::Value(llvm::json::Object{{"plan", verb.out}, {"rebuilt", rebuiltJson(rebuilt)}}));

@@ -15,21 +15,6 @@ static InputShape shapeOf(const rt3_tensor_t &tensor) {
           std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank)};
 }
 
-// What a task needs the result to be.
-static const char *wantedOutput(Task task) {
-  switch (task) {
-  case Task::Classification:
-    return "[1, classes]";
-  case Task::Regression:
-    return "[1, 1]";
-  case Task::Similarity:
-    return "[1, features] or [1, length, features]";
-  case Task::LanguageModel:
-    return "[1, length, vocabulary]";
-  }
-  llvm_unreachable("no task");
-}
-
 llvm::Expected<TextRunner> TextRunner::make(LoadedModel &model, Task task, const Tokenizer &tokenizer,
                                             const std::string &output) {
   const rt3_program_t &program = model.program();
@@ -54,21 +39,13 @@ llvm::Expected<TextRunner> TextRunner::make(LoadedModel &model, Task task, const
   const rt3_tensor_t &tensor = program.outputs[result.output];
   if (!output.empty() && output != tensor.name)
     return llvm::createStringError("the model has no output " + output + "; it has " + names);
-  int64_t tokens = inputs->fixedLength ? inputs->fixedLength : -1;
-  result.hasTokens = tensor.rank == 3 && tensor.dims[1] == tokens;
-  result.width = tensor.dims[tensor.rank - 1];
-  bool isVector = tensor.rank == 2;
-  bool fits = task == Task::Classification  ? isVector && result.width > 1
-              : task == Task::Regression    ? isVector && result.width == 1
-              : task == Task::LanguageModel ? result.hasTokens
-                                            : isVector || result.hasTokens;
-  if (!fits || tensor.element_type != RT3_FLOAT32 || tensor.dims[0] != 1 || result.width < 1)
-    return llvm::createStringError("output " + std::string(tensor.name) + " does not suit the task: expected f32 of " +
-                                   wantedOutput(task) + "; others: " + names);
-  if (task == Task::LanguageModel && tokenizer.vocabularySize() > result.width)
-    return llvm::createStringError("the tokenizer has " + llvm::Twine(tokenizer.vocabularySize()) +
-                                   " tokens, the model gives " + llvm::Twine(result.width) +
-                                   ": expected --tokenizer of this model");
+  std::vector<int64_t> shape(tensor.dims, tensor.dims + tensor.rank);
+  if (tensor.element_type != RT3_FLOAT32)
+    shape.clear(); // No task suits.
+  if (llvm::Error error = checkTaskOutput(task, tensor.name, shape, *inputs, tokenizer.vocabularySize()))
+    return std::move(error);
+  result.hasTokens = shape.size() == 3;
+  result.width = shape.back();
   return result;
 }
 
@@ -124,7 +101,7 @@ llvm::Expected<std::vector<Outcome>> TextRunner::runTable(llvm::ArrayRef<TextExa
     } else {
       TokenText text = tokenizer.encode(example.first, example.second ? &*example.second : nullptr, maxLength);
       if (text.ids.empty())
-        return llvm::createStringError("row " + llvm::Twine(result.size() + 2) + " has an empty text");
+        return llvm::createStringError("line " + llvm::Twine(example.line) + " has an empty text");
       if (llvm::Error error = run(text))
         return std::move(error);
       const float *values = reinterpret_cast<const float *>(outputs[output]);
@@ -132,7 +109,7 @@ llvm::Expected<std::vector<Outcome>> TextRunner::runTable(llvm::ArrayRef<TextExa
           task == Task::Classification ? std::max_element(values, values + width) - values : double(values[0]);
     }
     if (!std::isfinite(outcome.prediction))
-      return llvm::createStringError("row " + llvm::Twine(result.size() + 2) + ": the model gives NaN or infinity");
+      return llvm::createStringError("line " + llvm::Twine(example.line) + ": the model gives NaN or infinity");
     result.push_back(outcome);
     progress.show(result.size());
   }

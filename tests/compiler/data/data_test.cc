@@ -57,6 +57,8 @@ TEST(WordPiece, CutsTheLongerOfTwo) {
 TEST(WordPiece, KeepsCaseThatTheVocabularyHas) {
   auto cased = llvm::cantFail(makeWordPiece("[UNK]\n[CLS]\n[SEP]\nHello\nhello\n"));
   EXPECT_EQ(cased->encode("Hello", nullptr, 9).ids, (Ids{1, 3, 2}));
+  // Numbers are those of lines, also where some are the same.
+  EXPECT_EQ(llvm::cantFail(makeWordPiece("[UNK]\n[CLS]\n[SEP]\na\na\nb\n"))->vocabularySize(), 6);
   EXPECT_NE(messageOf(makeWordPiece("a\nb\n").takeError()).find("[UNK]"), std::string::npos);
 }
 
@@ -97,6 +99,9 @@ TEST(TextInputs, FindsRolesByName) {
   inputs = llvm::cantFail(bindTextInputs(shapes));
   EXPECT_EQ(inputs.elements(1, text), (std::vector<double>{1, 1, 0}));
   EXPECT_NE(messageOf(bindTextInputs({shapes[0]}).takeError()).find("--shape input_ids=1x1..3"), std::string::npos);
+  shapes[1].dims[1] = 2;
+  EXPECT_NE(messageOf(bindTextInputs(shapes).takeError()).find("different lengths"), std::string::npos);
+  shapes[1].dims[1] = 3;
   shapes[1].name = "more";
   EXPECT_NE(messageOf(bindTextInputs(shapes).takeError()).find("input_ids and more"), std::string::npos);
   shapes[0].isInteger = false;
@@ -125,8 +130,8 @@ TEST(Table, ReadsRowsAndNamesFaults) {
   EXPECT_NE(message("label\ttext\n").find("no row"), std::string::npos);
 }
 
-static double valueOf(Task task, size_t metric, const std::vector<Outcome> &outcomes) {
-  return metricsOf(task)[metric].compute(outcomes);
+static double valueOf(Task task, size_t metric, const std::vector<Outcome> &outcomes, int64_t classes = 2) {
+  return metricsOf(task)[metric].compute(outcomes, classes);
 }
 
 TEST(Metrics, AreWhatTheyAreByHand) {
@@ -137,8 +142,8 @@ TEST(Metrics, AreWhatTheyAreByHand) {
   EXPECT_DOUBLE_EQ(valueOf(Task::Classification, 2, classes), 1.0 / 6);
   // Three classes: F1 of each is 1, 2/3 and 0; right 3 of 4.
   std::vector<Outcome> three = {{0, 0}, {0, 0}, {1, 1}, {1, 2}};
-  EXPECT_DOUBLE_EQ(valueOf(Task::Classification, 1, three), (1 + 2.0 / 3) / 3);
-  EXPECT_DOUBLE_EQ(valueOf(Task::Classification, 2, three),
+  EXPECT_DOUBLE_EQ(valueOf(Task::Classification, 1, three, 3), (1 + 2.0 / 3) / 3);
+  EXPECT_DOUBLE_EQ(valueOf(Task::Classification, 2, three, 3),
                    (3 * 4 - (2 * 2 + 2 * 1)) / std::sqrt((16 - 8.0) * (16 - 6)));
   // Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4.
   std::vector<Outcome> numbers = {{1, 10}, {2, 20}, {2, 30}, {4, 40}};
@@ -157,17 +162,17 @@ TEST(Metrics, IntervalsHoldTheValueAndRepeat) {
     better.push_back({double(i % 8 != 0), 1});
   }
   const Metric &accuracy = metricsOf(Task::Classification)[0];
-  Interval first = bootstrap(accuracy, outcomes, {}, 7), again = bootstrap(accuracy, outcomes, {}, 7);
+  Interval first = bootstrap(accuracy, outcomes, {}, 2, 7), again = bootstrap(accuracy, outcomes, {}, 2, 7);
   EXPECT_EQ(first.low, again.low);
   EXPECT_EQ(first.high, again.high);
   // Normal approximation: 0.75 +- 1.96 sqrt(0.75 x 0.25 / 400), to two steps of 1/400.
   EXPECT_NEAR(first.low, 0.75 - 0.0424, 0.005);
   EXPECT_NEAR(first.high, 0.75 + 0.0424, 0.005);
-  Interval same = bootstrap(accuracy, outcomes, outcomes, 7);
+  Interval same = bootstrap(accuracy, outcomes, outcomes, 2, 7);
   EXPECT_EQ(same.low, 0);
   EXPECT_EQ(same.high, 0);
   // Paired: the difference is 1/8 in every sample but for which rows are drawn.
-  Interval gain = bootstrap(accuracy, better, outcomes, 7);
+  Interval gain = bootstrap(accuracy, better, outcomes, 2, 7);
   EXPECT_GT(gain.low, 0.08);
   EXPECT_LT(gain.high, 0.17);
 }
