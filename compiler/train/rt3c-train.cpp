@@ -185,6 +185,8 @@ private:
       if (llvm::Error error =
               checkTaskOutput(verb.options.task, resultName(), resultShape(), inputs, tokenizer->vocabularySize()))
         return llvm::createStringError(verb.model.model + ": " + llvm::toString(std::move(error)));
+    if (llvm::Error error = checkVocabulary(function(), inputs, *tokenizer))
+      return llvm::createStringError(verb.model.model + ": " + llvm::toString(std::move(error)));
     // Rows together where the model allows it, and texts are padded or equally long.
     rows = 1;
     bool canPad = llvm::is_contained(inputs.roles, TextRole::Mask) || verb.options.task == Task::LanguageModel;
@@ -224,18 +226,10 @@ private:
     module = std::move(*imported);
     if (llvm::Error error = fuseElementwise(*module))
       return error;
-    std::vector<InputShape> shapes;
-    for (auto [i, type] : llvm::enumerate(function().getArgumentTypes())) {
-      auto tensor = cast<RankedTensorType>(type);
-      InputShape shape{cast<StringAttr>(function().getArgAttr(i, "rt3_graph.name")).str(),
-                       tensor.getElementType().isInteger(64) || tensor.getElementType().isInteger(32),
-                       {}};
-      for (int64_t size : tensor.getShape())
-        shape.dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
+    std::vector<InputShape> shapes = inputShapes(function());
+    for (InputShape &shape : shapes)
       if (!shape.dims.empty() && shape.dims[0] == count)
         shape.dims[0] = 1;
-      shapes.push_back(std::move(shape));
-    }
     auto bound = bindTextInputs(shapes);
     if (!bound)
       return bound.takeError();
@@ -321,6 +315,12 @@ private:
       return made.takeError();
     masks.emplace(std::move(*made));
     if (options.plan) {
+      bool hasValues = llvm::any_of(options.plan->layers, [](const PlannedLayer &layer) {
+        return !layer.values.empty() ||
+               llvm::any_of(layer.levels, [](const PlannedLevel &level) { return !level.values.empty(); });
+      });
+      if (hasValues)
+        llvm::errs() << "rt3c: of the plan, masks are taken: all levels train the model's weights, not the plan's\n";
       auto [json, weights] = writePlan(*options.plan);
       levelsText = json + weights;
       return masks->take(*options.plan);

@@ -2,7 +2,6 @@
 //
 // The samples of --calib: folders with a .npy file per input of the model, or texts.
 
-#include "compiler/data/TextInputs.h"
 #include "compiler/prune/RebuildLevels.h"
 #include "compiler/verbs/Npy.h"
 #include "compiler/verbs/SampleInputs.h"
@@ -113,10 +112,7 @@ static llvm::Expected<std::vector<TextExample>> readTexts(const ModelOptions &op
   return result;
 }
 
-static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp function, const ModelOptions &options) {
-  auto tokenizer = chooseTokenizer(options.texts);
-  if (!tokenizer)
-    return tokenizer.takeError();
+std::vector<InputShape> mlir::rt3::inputShapes(func::FuncOp function) {
   std::vector<InputShape> shapes;
   for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
     auto tensor = cast<RankedTensorType>(type);
@@ -127,9 +123,36 @@ static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp func
       shape.dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
     shapes.push_back(shape);
   }
+  return shapes;
+}
+
+llvm::Error mlir::rt3::checkVocabulary(func::FuncOp function, const TextInputs &inputs, const Tokenizer &tokenizer) {
+  int64_t rows = tokenizer.vocabularySize();
+  function.walk([&](graph::GatherOp op) {
+    mlir::Value indices = op.getIndices();
+    while (isa_and_nonnull<graph::CastOp, graph::ReshapeOp>(indices.getDefiningOp()))
+      indices = indices.getDefiningOp()->getOperand(0);
+    auto argument = dyn_cast<BlockArgument>(indices);
+    if (argument && inputs.roles[argument.getArgNumber()] == TextRole::Ids)
+      rows = std::min(rows, cast<RankedTensorType>(op.getTable().getType()).getDimSize(op.getAxis()));
+  });
+  if (rows == tokenizer.vocabularySize())
+    return llvm::Error::success();
+  return llvm::createStringError("the tokenizer has " + llvm::Twine(tokenizer.vocabularySize()) +
+                                 " tokens, the model's table " + llvm::Twine(rows) +
+                                 " rows: expected --tokenizer of this model");
+}
+
+static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp function, const ModelOptions &options) {
+  auto tokenizer = chooseTokenizer(options.texts);
+  if (!tokenizer)
+    return tokenizer.takeError();
+  std::vector<InputShape> shapes = inputShapes(function);
   auto inputs = bindTextInputs(shapes);
   if (!inputs)
     return llvm::createStringError("--calib " + options.calibration + ": " + llvm::toString(inputs.takeError()));
+  if (llvm::Error error = checkVocabulary(function, *inputs, **tokenizer))
+    return llvm::createStringError("--calib " + options.calibration + ": " + llvm::toString(std::move(error)));
   int64_t maxLength = inputs->fixedLength;
   if (!maxLength)
     maxLength = function->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr).getInt();

@@ -9,6 +9,7 @@
 #include "compiler/Compile.h"
 #include "compiler/data/Metrics.h"
 #include "compiler/data/Table.h"
+#include "compiler/data/TextInputs.h"
 #include "compiler/data/Tokenizer.h"
 
 #include "llvm/Support/JSON.h"
@@ -146,6 +147,12 @@ llvm::Expected<Plan> readPlanFolder(const std::string &folder);
 
 // The tokenizer that the options name; an error without one.
 llvm::Expected<std::unique_ptr<Tokenizer>> chooseTokenizer(const TextOptions &options);
+
+// The inputs of a model's function, as texts are bound to them.
+std::vector<InputShape> inputShapes(func::FuncOp function);
+
+// An error if the tokenizer has tokens for which a table that the model looks tokens up in has no row.
+llvm::Error checkVocabulary(func::FuncOp function, const TextInputs &inputs, const Tokenizer &tokenizer);
 
 // The task of a name; an error lists them.
 llvm::Expected<Task> parseTask(const std::string &name);

@@ -94,6 +94,10 @@ class LanguageModelTest(unittest.TestCase):
             ([*LANGUAGE, "--data", self.text, "--output", "probabilities"], 2, "no output probabilities"),
         ]:
             self.assertIn(says, rt3c("eval", *self.model, *options, code=code).stderr)
+        vocabulary = self.text.with_name("vocab.txt")
+        vocabulary.write_text("[UNK]\n[CLS]\n[SEP]\n" + "\n".join(map(str, range(300))) + "\n")
+        options = ["--levels", self.levels, "--calib", self.text, "--tokenizer", vocabulary, "-o", self.text.with_name("none")]
+        self.assertIn("the model's table 256 rows", rt3c("prune", *self.model, *options, code=4).stderr)
         self.text.with_name("short.txt").write_text("a")
         self.assertIn("none to predict", rt3c("eval", *self.model, *LANGUAGE, "--data",
                                               self.text.with_name("short.txt"), code=4).stderr)
