@@ -329,13 +329,14 @@ private:
 
 ImportanceSource mlir::rt3::secondOrderImportance(const Calibration &calibration) {
   // Layers that read the same tensor follow each other, and inverses are large.
-  auto last = std::make_shared<std::pair<const InputMoments *, std::optional<InverseMoments>>>();
+  // Held, so that no other moments can come to lie where these are.
+  auto last = std::make_shared<std::pair<std::shared_ptr<InputMoments>, std::optional<InverseMoments>>>();
   return [&calibration, last](graph::LinearOp op) -> std::optional<Importance> {
     auto found = calibration.find(op);
     if (found == calibration.end())
       return std::nullopt;
-    if (last->first != found->second.get())
-      *last = {found->second.get(), InverseMoments(*found->second)};
+    if (last->first != found->second)
+      *last = {found->second, InverseMoments(*found->second)};
     std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
     int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
     return Importance{last->second->saliency(weights, outputs),
