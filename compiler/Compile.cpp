@@ -347,13 +347,7 @@ static Error chooseMasks(ModuleOp module, const CompileOptions &options,
     return calibration.takeError();
   ImportanceSource importance = secondOrderImportance(*calibration);
   reorderHiddenUnits(function, options.levels, importance, *calibration);
-  double density = 0, count = 0; // The mean of the levels that prune.
-  for (const LevelSpec &level : options.levels.levels)
-    if (level.scheme != Scheme::Dense) {
-      density += level.density;
-      ++count;
-    }
-  auto sensitivity = measureSensitivity(function, samples, importance, count ? density / count : 1);
+  auto sensitivity = measureSensitivity(function, samples, importance, meanDensity(options.levels));
   if (!sensitivity)
     return sensitivity.takeError();
   return pruneLevels(module, options.levels, pruningUnits(options.device), *sensitivity);

@@ -172,20 +172,14 @@ std::vector<int32_t> mlir::rt3::chooseOrder(const HiddenUnits &units, llvm::Arra
 
 void mlir::rt3::reorderHiddenUnits(func::FuncOp function, const LevelPlan &plan, const ImportanceSource &importance,
                                    Calibration &calibration) {
-  double density = 0, levels = 0;
-  for (const LevelSpec &level : plan.levels)
-    if (level.scheme != Scheme::Dense) {
-      density += level.density;
-      ++levels;
-    }
   for (const HiddenUnits &units : findHiddenUnits(function)) {
     std::vector<Saliency> saliencies;
     for (graph::LinearOp op : units.producers)
       if (auto known = importance(op))
         saliencies.push_back(std::move(known->saliency));
-    if (saliencies.size() != units.producers.size() || levels == 0)
+    if (saliencies.size() != units.producers.size())
       continue;
-    std::vector<int32_t> order = chooseOrder(units, saliencies, density / levels);
+    std::vector<int32_t> order = chooseOrder(units, saliencies, meanDensity(plan));
     permute(units, order);
     for (graph::LinearOp op : units.consumers) {
       auto found = calibration.find(op);

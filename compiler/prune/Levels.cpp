@@ -97,6 +97,16 @@ private:
 
 } // namespace
 
+double mlir::rt3::meanDensity(const LevelPlan &plan) {
+  double sum = 0, count = 0;
+  for (const LevelSpec &level : plan.levels)
+    if (level.scheme != Scheme::Dense) {
+      sum += level.density;
+      ++count;
+    }
+  return count ? sum / count : 1;
+}
+
 std::string mlir::rt3::levelNameFault(StringRef name) {
   bool isIdentifier =
       !name.empty() && name.size() < 32 && llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
