@@ -311,6 +311,51 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
   std::copy(digest.begin(), digest.begin() + 16, program.modelId.begin());
 }
 
+// Bytes of a buffer, added to the power of the length that it grows with.
+static void addBytes(Value value, std::array<double, 3> &bytes) {
+  auto buffer = dyn_cast<kernel::BufferType>(value.getType());
+  if (!buffer || value.getDefiningOp<kernel::ConstantOp>())
+    return;
+  RankedTensorType tensor = buffer.getTensor();
+  double size = std::max(1u, tensor.getElementType().getIntOrFloatBitWidth() / 8);
+  size_t power = 0;
+  for (int64_t dim : tensor.getShape()) {
+    if (ShapedType::isDynamic(dim))
+      ++power;
+    else
+      size *= dim;
+  }
+  bytes[std::min<size_t>(power, bytes.size() - 1)] += size;
+}
+
+// Numbers the ops that have code.
+static void markOps(ModuleOp module, std::vector<MarkedOp> &ops) {
+  SymbolTable symbols(module);
+  Builder b(module.getContext());
+  size_t level = 0, levels = 0;
+  for (auto function : module.getOps<func::FuncOp>())
+    levels += !function->hasAttr(graph::kTokenOfAttr);
+  for (auto function : module.getOps<func::FuncOp>()) {
+    for (Operation &op : function.getBody().front()) {
+      if (isa<kernel::ViewOp, kernel::ConstantOp, kernel::ScratchOp, func::ReturnOp>(op))
+        continue;
+      MarkedOp marked{int64_t(ops.size()), level % levels, op.getName().stripDialect().str(), {}, 0, 1, {}};
+      if (auto linear = dyn_cast<kernel::LinearOp>(op)) {
+        marked.layer = linear.getLayer().str();
+        marked.panelTokens = linear.getTile().getLanes() * linear.getTile().getVectors();
+        for (auto stream : linear.getStreams().getAsRange<kernel::StreamAttr>())
+          marked.weightBytes +=
+              symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue()).getData().getNumElements();
+      }
+      for (Value value : llvm::concat<Value>(llvm::to_vector(op.getOperands()), llvm::to_vector(op.getResults())))
+        addBytes(value, marked.activationBytes);
+      op.setAttr(kernel::kMarkAttr, b.getI64IntegerAttr(marked.mark));
+      ops.push_back(std::move(marked));
+    }
+    ++level;
+  }
+}
+
 //===-- All stages --------------------------------------------------------===//
 
 Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef path, const CompileOptions &options) {
@@ -402,6 +447,8 @@ Expected<CompileResult> mlir::rt3::compilePruned(ModuleOp module, const CompileO
     result.text = print(module);
     return result;
   }
+  if (options.marksOps)
+    markOps(module, result.ops);
   if (Error error = runPasses(module, buildKernelToLoopsPipeline))
     return std::move(error);
   // Weights are data of the bundle, not of the code.
@@ -411,10 +458,21 @@ Expected<CompileResult> mlir::rt3::compilePruned(ModuleOp module, const CompileO
     level.erase();
   if (Error error = runPasses(module, buildLoopsToLlvmPipeline))
     return std::move(error);
+  auto program = optimizeProgram(module, options.device, result.program);
+  if (!program)
+    return program.takeError();
+  if (options.stage == Stage::Profile) {
+    StringRef model = options.schedulerModel.empty() ? options.device.tuneCpu : options.schedulerModel;
+    auto profile = CodeProfile::make(std::move(*program), options.device, result.program, model);
+    if (!profile)
+      return profile.takeError();
+    result.profile = std::move(*profile);
+    return result;
+  }
   EmitKind kind = options.stage == Stage::Llvm       ? EmitKind::LlvmIr
                   : options.stage == Stage::Assembly ? EmitKind::Assembly
                                                      : EmitKind::Object;
-  auto code = emit(module, options.device, result.program, kind, &result.loops);
+  auto code = emit(*program, kind, &result.loops);
   if (!code)
     return code.takeError();
   (options.stage == Stage::Library ? result.object : result.text) = std::move(*code);

@@ -8,6 +8,7 @@
 
 #include "codegen/devices/Device.h"
 #include "codegen/emit/EmitObject.h"
+#include "codegen/predict/CodeProfile.h"
 #include "compiler/onnx/Import.h"
 #include "compiler/plan/Plan.h"
 #include "compiler/prune/Calibrate.h"
@@ -16,9 +17,12 @@
 
 #include "mlir/IR/MLIRContext.h"
 
+#include <array>
+
 namespace mlir::rt3 {
 
-enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Library };
+// Profile: what the code costs by LLVM's scheduling models, in place of the library.
+enum class Stage { Graph, Kernel, Llvm, Assembly, Object, Profile, Library };
 
 // Keeps what long pruning has come to, so that it can go on after it was killed.
 class PruneCheckpoint {
@@ -45,6 +49,10 @@ struct CompileOptions {
   // Reads inputs for the model's function to calibrate pruning with; none: by
   // magnitude.
   std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)> readCalibration;
+  // Each op's code begins with a call that says so (rt3_kernel.mark).
+  bool marksOps = false;
+  // Of Stage::Profile: LLVM's CPU whose scheduling model is used; empty: the device's.
+  std::string schedulerModel;
   Stage stage = Stage::Library; // The last stage to run.
 };
 
@@ -57,6 +65,17 @@ struct LayerReport {
   std::string type;                   // f32 or a precision.
   std::string scheme, kernel, reason; // `reason`: why it is dense, else empty.
   double cycles, denseCycles;         // Predicted.
+};
+
+// One op of the program, for whom counts or times them.
+struct MarkedOp {
+  int64_t mark;            // Its number.
+  size_t level;            // In order.
+  std::string kind, layer; // Of the kernel dialect; of a linear layer its name.
+  int64_t weightBytes = 0; // Of its streams.
+  int64_t panelTokens = 1; // Tokens for which they are read once.
+  // Activations that it reads and writes, bytes: [p] times the length to the power of p.
+  std::array<double, 3> activationBytes{};
 };
 
 // What an op outside linear layers came to, for reports.
@@ -73,7 +92,9 @@ struct CompileResult {
   std::string object;
   std::string weights; // The bundle's section.
   std::vector<LayerReport> layers;
-  std::vector<OtherReport> others; // Of one level.
+  std::vector<OtherReport> others;      // Of one level.
+  std::vector<MarkedOp> ops;            // With marksOps.
+  std::shared_ptr<CodeProfile> profile; // Of Stage::Profile.
   LoopCounts loops;
   int64_t unfoldedCount = 0; // Constant ops left for run time by the budget.
 };

@@ -66,6 +66,32 @@ int main(int argc, char **argv) {
       ->check(CLI::PositiveNumber);
   evalApp->add_option("--seed", eval.seed, "of the bootstrap")->capture_default_str();
 
+  PredictVerb predict;
+  CLI::App *predictApp = app.add_subcommand("predict", "time and energy of every level on a device, without it");
+  addModelOptions(predictApp, predict.model);
+  addTargetOptions(predictApp, predict.model);
+  predictApp->add_option("--device", predict.device, "NAME[:CORE] of rt3c targets, or a file NAME.json")->required();
+  predictApp->add_option("--length", predict.length, "free dimension; none: its maximum");
+  predictApp->add_option("--position", predict.position, "tokens before, of a model with --kv-cache")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  predictApp->add_flag("--all-clocks", predict.allClocks, "every level at every clock of the core");
+  predictApp->add_flag("--layers", predict.layers, "every op of every level");
+  predictApp->add_flag("--extrapolate", predict.extrapolates, "also for lengths that were not calibrated");
+
+  CalibrateVerb calibrate;
+  CLI::App *calibrateApp =
+      app.add_subcommand("calibrate", "fit the constants of predictions to this machine, on a model and its levels");
+  addModelOptions(calibrateApp, calibrate.model);
+  addTargetOptions(calibrateApp, calibrate.model);
+  calibrateApp->add_option("--device", calibrate.device, "NAME[:CORE] or file that the new file is made from")
+      ->required();
+  calibrateApp->add_option("--lengths", calibrate.lengths, "free dimensions to measure; none: 1 to its maximum")
+      ->delimiter(',');
+  calibrateApp->add_flag("--check", calibrate.isCheck, "fit nothing, say how wrong the device's own constants are");
+  calibrateApp->add_flag("--ops", calibrate.printsOps, "print every op, measured and predicted");
+  calibrateApp->add_option("-o,--out", calibrate.out, "file for the calibrated device")->capture_default_str();
+
   CheckVerb check;
   CLI::App *checkApp = app.add_subcommand("check", "say what is not supported, without compiling");
   addModelOptions(checkApp, check.model);
@@ -131,7 +157,7 @@ int main(int argc, char **argv) {
   bool asJson = false;
   CLI::App *opsApp = app.add_subcommand("ops", "list the supported operators");
   opsApp->add_flag("--json", asJson, "print JSON");
-  CLI::App *targetsApp = app.add_subcommand("targets", "list the devices");
+  CLI::App *targetsApp = app.add_subcommand("targets", "list the targets, and the devices with their clocks");
   targetsApp->add_flag("--json", asJson, "print JSON");
 
   // A first word that is no verb is a model to compile.
@@ -163,6 +189,10 @@ int main(int argc, char **argv) {
     return runPrune(prune);
   if (*evalApp)
     return runEval(eval);
+  if (*predictApp)
+    return runPredict(predict);
+  if (*calibrateApp)
+    return runCalibrate(calibrate);
   if (*checkApp)
     return runCheck(check);
   if (*inspectApp)

@@ -141,11 +141,12 @@ LoopCounts mlir::rt3::countLoops(StringRef assembly) {
   return counts;
 }
 
-llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &device, const ProgramDescription &program,
-                                            EmitKind kind, LoopCounts *counts) {
+llvm::Expected<OptimizedProgram> mlir::rt3::optimizeProgram(ModuleOp module, const Device &device,
+                                                            const ProgramDescription &program) {
   initializeTargets();
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context, program.name);
+  OptimizedProgram result;
+  result.context = std::make_unique<llvm::LLVMContext>();
+  std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, *result.context, program.name);
   if (!llvmModule)
     return llvm::createStringError("the LLVM dialect could not be translated to LLVM IR");
 
@@ -180,18 +181,26 @@ llvm::Expected<std::string> mlir::rt3::emit(ModuleOp module, const Device &devic
   if (llvm::verifyModule(*llvmModule, &errors))
     return llvm::createStringError("the generated LLVM IR is not valid: " + error);
   optimize(*llvmModule, *machine);
+  result.module = std::move(llvmModule);
+  result.machine = std::move(machine);
+  return result;
+}
 
+llvm::Expected<std::string> mlir::rt3::emit(const OptimizedProgram &program, EmitKind kind, LoopCounts *counts,
+                                            bool isVerbose) {
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream stream(buffer);
   if (kind == EmitKind::LlvmIr) {
-    stream << *llvmModule;
+    stream << *program.module;
     return std::string(buffer.begin(), buffer.end());
   }
-  auto loops = chooseSchedule(*llvmModule, *machine);
+  auto loops = chooseSchedule(*program.module, *program.machine);
   if (!loops)
     return loops.takeError();
+  program.machine->Options.MCOptions.AsmVerbose = isVerbose;
   auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
-  if (llvm::Error error = write(*llvmModule, *machine, fileType, buffer))
+  // Writing uses a module up.
+  if (llvm::Error error = write(*llvm::CloneModule(*program.module), *program.machine, fileType, buffer))
     return std::move(error);
   if (counts)
     *counts = *loops;

@@ -10,6 +10,9 @@
 #include "codegen/emit/EmitProgram.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Target/TargetMachine.h"
 
 namespace mlir::rt3 {
 
@@ -24,11 +27,22 @@ struct LoopCounts {
 // Of assembly text, as LLVM writes it for AArch64 and x86-64.
 LoopCounts countLoops(llvm::StringRef assembly);
 
-// Translates `module`, adds the program's description, optimises, and returns
-// text or an object file. Machine code is in the order, of two, in which loops use
-// the stack least; `counts`, if not null, gets what was found.
-llvm::Expected<std::string> emit(ModuleOp module, const Device &device, const ProgramDescription &program,
-                                 EmitKind kind, LoopCounts *counts = nullptr);
+// A program as optimised LLVM IR, and what makes machine code of it.
+struct OptimizedProgram {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  std::unique_ptr<llvm::TargetMachine> machine;
+};
+
+// Translates `module`, adds the program's description and optimises.
+llvm::Expected<OptimizedProgram> optimizeProgram(ModuleOp module, const Device &device,
+                                                 const ProgramDescription &program);
+
+// Text or an object file. Machine code is in the order, of two, in which loops use the
+// stack least; `counts`, if not null, gets what was found. `isVerbose`: assembly names
+// the IR's block beside each of its own.
+llvm::Expected<std::string> emit(const OptimizedProgram &program, EmitKind kind, LoopCounts *counts = nullptr,
+                                 bool isVerbose = false);
 
 // Makes the dialects of `registry` translatable to LLVM IR.
 void registerTranslations(DialectRegistry &registry);

@@ -102,6 +102,8 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
     for (Operation &op : source.getBody().front()) {
       if (op.getNumResults() == 1 && !isa<kernel::ViewOp, kernel::ConstantOp>(op) && !op.hasAttr("place"))
         return op.emitOpError("has no place; run rt3-plan-memory first");
+      if (auto mark = op.getAttrOfType<IntegerAttr>(kernel::kMarkAttr))
+        func::CallOp::create(b, markFunction(b), ValueRange(b.integer(mark.getInt())));
       bool isKnown =
           llvm::TypeSwitch<Operation *, bool>(&op)
               .Case([&](kernel::LinearOp typed) { return callLinear(site, typed), true; })
@@ -126,6 +128,16 @@ struct ConvertKernelToLoops : rt3::impl::ConvertKernelToLoopsPassBase<ConvertKer
     func::ReturnOp::create(b);
     source.erase();
     return success();
+  }
+
+  func::FuncOp markFunction(LoopBuilder &b) {
+    if (auto found = getOperation().lookupSymbol<func::FuncOp>(kernel::kMarkFunction))
+      return found;
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(getOperation().getBody());
+    auto function = func::FuncOp::create(b, kernel::kMarkFunction, b.getFunctionType({b.getI64Type()}, {}));
+    function.setPrivate();
+    return function;
   }
 
   kernel::TileAttr tile;

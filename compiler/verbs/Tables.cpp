@@ -2,6 +2,7 @@
 //
 // rt3c ops and rt3c targets: tables from the sources of truth.
 
+#include "codegen/devices/Chip.h"
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/Support/FormatVariadic.h"
@@ -26,14 +27,28 @@ ExitCode mlir::rt3::runOps(bool asJson) {
 }
 
 ExitCode mlir::rt3::runTargets(bool asJson) {
-  llvm::json::Array list;
+  llvm::json::Array targets, devices;
   for (const Device &device : allDevices()) {
     if (asJson)
-      list.push_back(llvm::json::Object{{"name", device.name}, {"summary", device.summary}, {"isa", device.isa}});
+      targets.push_back(llvm::json::Object{{"name", device.name}, {"summary", device.summary}, {"isa", device.isa}});
     else
-      llvm::outs() << llvm::formatv("{0,-14} {1}\n", device.name, device.summary);
+      llvm::outs() << llvm::formatv("{0,-16} {1}\n", device.name, device.summary);
+  }
+  if (!asJson)
+    llvm::outs() << "\nDevices (--device NAME[:CORE]):\n";
+  for (const Chip &chip : allChips()) {
+    if (asJson) {
+      devices.push_back(chipJson(chip));
+      continue;
+    }
+    llvm::outs() << llvm::formatv("{0,-16} {1}\n", chip.name, chip.summary);
+    for (const Core &core : chip.cores)
+      llvm::outs() << llvm::formatv("  :{0,-13} {1} clocks, {2} to {3} MHz, {4}\n", core.name, core.levels.size(),
+                                    core.levels.front().frequencyKhz / 1000, core.levels.back().frequencyKhz / 1000,
+                                    core.target.empty() ? "no target" : "target " + core.target);
   }
   if (asJson)
-    llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(list)));
+    llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(llvm::json::Object{{"targets", std::move(targets)},
+                                                                                  {"devices", std::move(devices)}}));
   return kExitOk;
 }

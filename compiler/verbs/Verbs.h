@@ -116,6 +116,22 @@ struct CompareVerb {
   int64_t length = 0;              // 0: the largest.
 };
 
+struct PredictVerb {
+  ModelOptions model;
+  std::string device;   // NAME[:CORE] or a file.
+  int64_t length = 0;   // 0: the largest.
+  int64_t position = 0; // Tokens before, of models with a cache.
+  bool allClocks = false, layers = false, extrapolates = false;
+};
+struct CalibrateVerb {
+  ModelOptions model;
+  std::string device;           // What the file is made from.
+  std::vector<int64_t> lengths; // None: 1, the largest and two between.
+  std::string out = "device.json";
+  bool isCheck = false;  // Fits nothing: says how wrong the device's constants are.
+  bool printsOps = false;
+};
+
 ExitCode runCompile(const CompileVerb &verb);
 ExitCode runPrune(const PruneVerb &verb);
 ExitCode runEval(const EvalVerb &verb);
@@ -125,6 +141,8 @@ ExitCode runRun(const RunVerb &verb);
 ExitCode runGenerate(const GenerateVerb &verb);
 ExitCode runBench(const BenchVerb &verb);
 ExitCode runCompare(const CompareVerb &verb);
+ExitCode runPredict(const PredictVerb &verb);
+ExitCode runCalibrate(const CalibrateVerb &verb);
 ExitCode runOps(bool asJson);
 ExitCode runTargets(bool asJson);
 

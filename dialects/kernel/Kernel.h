@@ -38,6 +38,10 @@ inline constexpr llvm::StringLiteral kStateSizeAttr = "rt3_kernel.state_size";
 // Module attribute: the tile of kernels that have none of their own.
 inline constexpr llvm::StringLiteral kTileAttr = "rt3_kernel.tile";
 
+// Attribute of an op, i64: its code begins with a call of kMarkFunction(number), for whom
+// counts or times ops.
+inline constexpr llvm::StringLiteral kMarkAttr = "rt3_kernel.mark", kMarkFunction = "rt3_mark";
+
 // Features of a buffer in panels are rounded up to this number, so that the
 // last group of outputs can be stored whole.
 inline constexpr int64_t kFeatureMultiple = 8;

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "codegen/devices/Chip.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <cmath>
+
+using namespace mlir::rt3;
+using llvm::createStringError;
+using llvm::Error;
+using llvm::Expected;
+using llvm::StringRef;
+
+// Written by CMake: the text of every chip file.
+static const char *const kChipFiles[] = {
+#include "codegen/devices/ChipFiles.inc"
+};
+
+// Deeper than any chip file, and no danger for the stack.
+static constexpr int kMaxDepth = 16;
+static constexpr size_t kMaxFileSize = 1 << 20;
+
+double mlir::rt3::modelPowerMw(double capacitancePf, double leakageMa, const ClockLevel &level) {
+  double volts = level.voltageUv * 1e-6;
+  return 1e3 * (capacitancePf * 1e-12 * volts * volts * level.frequencyKhz * 1e3 + volts * leakageMa * 1e-3);
+}
+
+namespace {
+
+// The fields of an object; faults are collected with their places.
+class Fields {
+public:
+  Fields(const llvm::json::Object *object, std::string place, std::vector<std::string> &faults)
+      : object(object), place(std::move(place)), faults(faults) {
+    if (!object)
+      fault("", "an object");
+  }
+
+  std::string text(StringRef name, bool isNeeded = true) {
+    const llvm::json::Value *value = get(name);
+    if (auto found = value ? value->getAsString() : std::nullopt)
+      return found->str();
+    if (value || isNeeded)
+      fault(name, "a text");
+    return {};
+  }
+  // A number of at least `least`; `otherwise` if there is none and it may lack.
+  double number(StringRef name, double least, std::optional<double> otherwise = std::nullopt) {
+    const llvm::json::Value *value = get(name);
+    auto found = value ? value->getAsNumber() : std::nullopt;
+    if (found && *found >= least && *found <= 1e15)
+      return *found;
+    if (value || !otherwise)
+      fault(name, "a number from " + llvm::Twine(int64_t(least)) + " to 1e15");
+    return otherwise.value_or(0);
+  }
+  const llvm::json::Array *list(StringRef name) {
+    const llvm::json::Value *value = get(name);
+    const llvm::json::Array *found = value ? value->getAsArray() : nullptr;
+    if (!found || found->empty())
+      fault(name, "a list that is not empty");
+    return found;
+  }
+  std::optional<Fields> inner(StringRef name) {
+    const llvm::json::Value *value = get(name);
+    if (!value)
+      return std::nullopt;
+    return Fields(value->getAsObject(), place + "." + name.str(), faults);
+  }
+  void fault(StringRef name, const llvm::Twine &expected) {
+    const llvm::json::Value *value = name.empty() ? nullptr : get(name);
+    std::string found;
+    llvm::raw_string_ostream stream(found);
+    if (value)
+      stream << *value;
+    faults.push_back((place + (name.empty() ? "" : "." + name) + ": " +
+                      (value ? "found " + StringRef(found).take_front(40) : llvm::Twine("nothing there")) +
+                      ", expected " + expected)
+                         .str());
+  }
+
+private:
+  const llvm::json::Value *get(StringRef name) const { return object ? object->get(name) : nullptr; }
+
+  const llvm::json::Object *object;
+  std::string place;
+  std::vector<std::string> &faults;
+};
+
+} // namespace
+
+static int depthOf(StringRef json) {
+  int depth = 0, most = 0;
+  for (char c : json) {
+    depth += c == '[' || c == '{' ? 1 : c == ']' || c == '}' ? -1 : 0;
+    most = std::max(most, depth);
+  }
+  return most;
+}
+
+static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &place, std::vector<std::string> &faults) {
+  std::vector<ClockLevel> levels;
+  const llvm::json::Array *list = fields.list("levels");
+  if (!list)
+    return levels;
+  std::optional<Fields> model = fields.inner("power_model");
+  double capacitance = model ? model->number("capacitance_pf", 0) : 0;
+  double leakage = model ? model->number("leakage_ma", 0) : 0;
+  for (auto [i, value] : llvm::enumerate(*list)) {
+    Fields entry(value.getAsObject(), place + ".levels[" + std::to_string(i) + "]", faults);
+    ClockLevel level;
+    level.frequencyKhz = entry.number("frequency_khz", 1);
+    level.voltageUv = entry.number("voltage_uv", 0, model ? std::nullopt : std::optional(0.0));
+    level.powerMw = model ? modelPowerMw(capacitance, leakage, level) : entry.number("power_mw", 0, 0);
+    if (!levels.empty() && level.frequencyKhz <= levels.back().frequencyKhz)
+      entry.fault("frequency_khz", "more than the level before: the slowest comes first");
+    levels.push_back(level);
+  }
+  return levels;
+}
+
+static Core parseCore(Fields fields, const std::string &place, std::vector<std::string> &faults) {
+  Core core;
+  core.name = fields.text("name");
+  core.target = fields.text("target");
+  core.schedulerModel = fields.text("scheduler_model");
+  if (!core.target.empty())
+    if (auto device = findDevice(core.target); !device)
+      fields.fault("target", llvm::toString(device.takeError()));
+  core.firstCpu = fields.number("first_cpu", 0);
+  core.count = fields.number("count", 1);
+  core.l2Size = fields.number("l2_size", 0);
+  core.levels = parseClocks(fields, place, faults);
+  if (auto constants = fields.inner("constants")) {
+    CostConstants found;
+    found.computeScale = constants->number("compute_scale", 0);
+    found.loopEntryCycles = constants->number("loop_entry_cycles", 0);
+    found.callCycles = constants->number("call_cycles", 0);
+    found.streamCycles = constants->number("stream_cycles", 0);
+    found.l2BytesPerCycle = constants->number("l2_bytes_per_cycle", 0);
+    found.l3BytesPerCycle = constants->number("l3_bytes_per_cycle", 0);
+    found.activationBytesPerCycle = constants->number("activation_bytes_per_cycle", 0);
+    core.constants = found;
+  }
+  if (auto calibration = fields.inner("calibration")) {
+    DeviceCalibration found;
+    found.machine = calibration->text("machine");
+    found.measurements = calibration->number("measurements", 0);
+    found.heldOut = calibration->number("held_out", 0);
+    found.layerErrorPercent = calibration->number("layer_error_percent", 0);
+    found.modelErrorPercent = calibration->number("model_error_percent", 0);
+    found.minLength = calibration->number("min_length", 1);
+    found.maxLength = calibration->number("max_length", 1);
+    core.calibration = found;
+  }
+  return core;
+}
+
+Expected<Chip> mlir::rt3::parseChip(StringRef json) {
+  if (json.size() > kMaxFileSize || depthOf(json) > kMaxDepth)
+    return createStringError("chip: larger or deeper than any chip file (1 MiB, 16 levels)");
+  Expected<llvm::json::Value> value = llvm::json::parse(json);
+  if (!value)
+    return createStringError("chip: " + llvm::toString(value.takeError()));
+  std::vector<std::string> faults;
+  Fields fields(value->getAsObject(), "chip", faults);
+  Chip chip;
+  if (value->getAsObject()) {
+    chip.name = fields.text("name");
+    chip.summary = fields.text("summary");
+    if (const llvm::json::Array *sources = fields.list("sources"))
+      for (const llvm::json::Value &source : *sources)
+        chip.sources.push_back(source.getAsString().value_or("").str());
+    chip.l3Size = fields.number("l3_size", 0);
+    chip.memoryBytesPerSecond = fields.number("memory_bytes_per_second", 1);
+    if (const llvm::json::Array *cores = fields.list("cores"))
+      for (auto [i, core] : llvm::enumerate(*cores)) {
+        std::string place = "chip.cores[" + std::to_string(i) + "]";
+        chip.cores.push_back(parseCore(Fields(core.getAsObject(), place, faults), place, faults));
+      }
+  }
+  if (!faults.empty())
+    return createStringError(llvm::join(faults, "\n  "));
+  return chip;
+}
+
+llvm::json::Object mlir::rt3::chipJson(const Chip &chip) {
+  llvm::json::Array cores;
+  for (const Core &core : chip.cores) {
+    llvm::json::Array levels;
+    for (const ClockLevel &level : core.levels)
+      levels.push_back(llvm::json::Object{
+          {"frequency_khz", level.frequencyKhz}, {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw}});
+    llvm::json::Object entry{
+        {"name", core.name},          {"target", core.target}, {"scheduler_model", core.schedulerModel},
+        {"first_cpu", core.firstCpu}, {"count", core.count},   {"l2_size", core.l2Size},
+        {"levels", std::move(levels)}};
+    if (const auto &constants = core.constants)
+      entry["constants"] = llvm::json::Object{{"compute_scale", constants->computeScale},
+                                              {"loop_entry_cycles", constants->loopEntryCycles},
+                                              {"call_cycles", constants->callCycles},
+                                              {"stream_cycles", constants->streamCycles},
+                                              {"l2_bytes_per_cycle", constants->l2BytesPerCycle},
+                                              {"l3_bytes_per_cycle", constants->l3BytesPerCycle},
+                                              {"activation_bytes_per_cycle", constants->activationBytesPerCycle}};
+    if (const auto &calibration = core.calibration)
+      entry["calibration"] = llvm::json::Object{{"machine", calibration->machine},
+                                                {"measurements", calibration->measurements},
+                                                {"held_out", calibration->heldOut},
+                                                {"layer_error_percent", calibration->layerErrorPercent},
+                                                {"model_error_percent", calibration->modelErrorPercent},
+                                                {"min_length", calibration->minLength},
+                                                {"max_length", calibration->maxLength}};
+    cores.push_back(std::move(entry));
+  }
+  return llvm::json::Object{{"name", chip.name},
+                            {"summary", chip.summary},
+                            {"sources", llvm::json::Array(chip.sources)},
+                            {"l3_size", chip.l3Size},
+                            {"memory_bytes_per_second", chip.memoryBytesPerSecond},
+                            {"cores", std::move(cores)}};
+}
+
+const std::vector<Chip> &mlir::rt3::allChips() {
+  static const std::vector<Chip> chips = [] {
+    std::vector<Chip> result;
+    for (const char *file : kChipFiles)
+      result.push_back(llvm::cantFail(parseChip(file)));
+    return result;
+  }();
+  return chips;
+}
+
+static Expected<Chip> findChip(StringRef name) {
+  std::string names;
+  for (const Chip &chip : allChips()) {
+    if (chip.name == name)
+      return chip;
+    names += (names.empty() ? "" : ", ") + chip.name;
+  }
+  if (!name.ends_with(".json"))
+    return createStringError("no device \"" + name + "\"; there are " + names + ", or a file NAME.json");
+  auto buffer = llvm::MemoryBuffer::getFile(name);
+  if (!buffer)
+    return createStringError(name + ": cannot be read: " + buffer.getError().message());
+  auto chip = parseChip((*buffer)->getBuffer());
+  if (!chip)
+    return createStringError(name + ": " + llvm::toString(chip.takeError()));
+  return chip;
+}
+
+Expected<ChosenCore> mlir::rt3::findCore(StringRef text) {
+  auto [name, coreName] = text.rsplit(':');
+  auto chip = findChip(name);
+  if (!chip)
+    return chip.takeError();
+  ChosenCore chosen{std::move(*chip)};
+  std::string names;
+  for (auto [i, core] : llvm::enumerate(chosen.chip.cores)) {
+    if (core.name == coreName)
+      chosen.core = i;
+    names += (names.empty() ? "" : ", ") + core.name;
+  }
+  if (!coreName.empty() && chosen.get().name != coreName)
+    return createStringError("device " + chosen.chip.name + " has no core \"" + coreName + "\"; there are " + names);
+  return chosen;
+}
+
+Expected<ClockLevel> mlir::rt3::findClock(const Core &core, int64_t frequencyKhz) {
+  std::string all;
+  for (const ClockLevel &level : core.levels) {
+    if (level.frequencyKhz == frequencyKhz)
+      return level;
+    all += (all.empty() ? "" : ", ") + std::to_string(level.frequencyKhz);
+  }
+  return createStringError("core " + core.name + " does not run at " + llvm::Twine(frequencyKhz) +
+                           " kHz; its clocks are " + all);
+}

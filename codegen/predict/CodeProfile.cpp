@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "codegen/predict/CodeProfile.h"
+
+#include "llvm/Transforms/Utils/Cloning.h"
+
+#include <algorithm>
+#include <numeric>
+
+using namespace mlir::rt3;
+using llvm::Error;
+using llvm::Expected;
+
+// Simulating is slow: blocks that make up this share of the instructions are simulated,
+// the rest costs what they do on average.
+static constexpr double kSimulatedShare = 0.998;
+
+Expected<std::shared_ptr<CodeProfile>> CodeProfile::make(OptimizedProgram program, const Device &device,
+                                                         const ProgramDescription &description,
+                                                         llvm::StringRef schedulerModel) {
+  auto profile = std::make_shared<CodeProfile>();
+  nameBlocks(*program.module);
+  auto assembly = emit(program, EmitKind::Assembly, nullptr, /*isVerbose=*/true);
+  if (!assembly)
+    return assembly.takeError();
+  auto code = BlockCycles::make(*assembly, device.triple, schedulerModel);
+  if (!code)
+    return code.takeError();
+  profile->code = std::move(*code);
+  auto counter = BlockCounter::make(std::move(program), description);
+  if (!counter)
+    return counter.takeError();
+  profile->counter = std::move(*counter);
+  return profile;
+}
+
+Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_call_t &call) {
+  auto counts = counter->run(level, call);
+  if (!counts)
+    return counts.takeError();
+  const std::vector<BlockCycles::Block> &blocks = code->blocks();
+  std::vector<double> instructions(blocks.size());
+  for (auto &[op, runs] : *counts)
+    for (size_t b = 0; b < blocks.size(); ++b)
+      instructions[b] += double(runs[blocks[b].number]) * blocks[b].instructions;
+  std::vector<size_t> order(blocks.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return instructions[a] != instructions[b] ? instructions[a] > instructions[b] : a < b;
+  });
+  double all = std::accumulate(instructions.begin(), instructions.end(), 0.0), simulated = 0, cycles = 0;
+  std::vector<double> perRun(blocks.size(), -1);
+  for (size_t b : order) {
+    if (instructions[b] == 0 || simulated >= kSimulatedShare * all)
+      break;
+    auto found = code->cycles(b);
+    if (!found)
+      return found.takeError();
+    perRun[b] = *found;
+    simulated += instructions[b];
+    cycles += *found * instructions[b] / blocks[b].instructions;
+  }
+  std::map<int64_t, OpCost> costs;
+  for (auto &[op, runs] : *counts) {
+    OpCost &cost = costs[op];
+    for (size_t b = 0; b < blocks.size(); ++b) {
+      double times = runs[blocks[b].number], size = blocks[b].instructions;
+      cost.instructions += times * size;
+      cost.cycles += times * (perRun[b] >= 0 ? perRun[b] : size * cycles / simulated);
+    }
+    for (size_t entry : counter->loopEntries())
+      cost.loopEntries += runs[entry];
+  }
+  return costs;
+}

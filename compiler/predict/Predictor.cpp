@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/predict/Predictor.h"
+
+#include "llvm/Support/MathExtras.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::rt3;
+using llvm::Error;
+using llvm::Expected;
+
+// Of the weight section; what the runtime asks for.
+static constexpr size_t kAlignment = 64;
+
+CostConstants mlir::rt3::constantsOf(const Core &core) {
+  if (core.constants)
+    return *core.constants;
+  Device device = llvm::cantFail(findDevice(core.target));
+  CostConstants constants;
+  constants.loopEntryCycles = device.loopExitCycles;
+  constants.l2BytesPerCycle = device.l2BytesPerCycle;
+  constants.l3BytesPerCycle = device.streamBytesPerCycle;
+  constants.activationBytesPerCycle = device.l2BytesPerCycle;
+  return constants;
+}
+
+OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const CostConstants &constants,
+                                  const MarkedOp &op, const OpCost &cost, int64_t length, int64_t levelBytes) {
+  OpPrediction result{&op, cost};
+  result.computeCycles =
+      constants.computeScale * cost.cycles + constants.loopEntryCycles * cost.loopEntries + constants.callCycles;
+  // Each panel of tokens reads all weights: the first from where the last run of the
+  // model has left them, later ones from where the first has.
+  double panels = llvm::divideCeil(length, op.panelTokens);
+  auto read = [&](double bytes, int64_t workingSet) {
+    if (workingSet <= core.l2Size)
+      result.memoryCycles += bytes / constants.l2BytesPerCycle;
+    else if (workingSet <= chip.l3Size)
+      result.memoryCycles += bytes / constants.l3BytesPerCycle;
+    else
+      result.memorySeconds += bytes / chip.memoryBytesPerSecond;
+    // Prefetching has to find out first what is read.
+    if (bytes > 0 && workingSet > core.l2Size)
+      result.computeCycles += constants.streamCycles;
+  };
+  if (op.weightBytes) {
+    read(op.weightBytes, levelBytes);
+    read(op.weightBytes * (panels - 1), op.weightBytes);
+  }
+  double activations = 0;
+  for (size_t power = 0; power < op.activationBytes.size(); ++power)
+    activations += op.activationBytes[power] * std::pow(double(length), double(power));
+  result.activationCycles = activations / constants.activationBytesPerCycle;
+  return result;
+}
+
+double LevelPrediction::seconds(double clock) const {
+  double sum = 0;
+  for (const OpPrediction &op : ops)
+    sum += op.seconds(clock);
+  return sum;
+}
+
+Expected<std::vector<std::map<int64_t, OpCost>>> mlir::rt3::profileLevels(const CompileResult &result, int64_t length,
+                                                                          int64_t position) {
+  // The indices of pruned weights say how often loops run.
+  std::unique_ptr<char, decltype(&free)> weights(
+      static_cast<char *>(aligned_alloc(kAlignment, llvm::alignTo(result.weights.size() + 1, kAlignment))), &free);
+  memcpy(weights.get(), result.weights.data(), result.weights.size());
+  rt3_call_t call{};
+  call.weights = weights.get();
+  call.length = length;
+  call.position = position;
+  std::vector<std::map<int64_t, OpCost>> costs;
+  for (size_t level = 0; level < result.program.levelFunctions.size(); ++level) {
+    auto found = result.profile->run(level, call);
+    if (!found)
+      return found.takeError();
+    costs.push_back(std::move(*found));
+  }
+  return costs;
+}
+
+std::vector<LevelPrediction> mlir::rt3::predict(const CompileResult &result, const ChosenCore &chosen,
+                                                const CostConstants &constants,
+                                                const std::vector<std::map<int64_t, OpCost>> &costs, int64_t length) {
+  std::vector<LevelPrediction> levels;
+  for (size_t level = 0; level < costs.size(); ++level) {
+    int64_t levelBytes = 0;
+    auto ran = [&](const MarkedOp &op) { return op.level == level && costs[level].count(op.mark); };
+    for (const MarkedOp &op : result.ops)
+      if (ran(op))
+        levelBytes += op.weightBytes;
+    LevelPrediction &prediction = levels.emplace_back();
+    for (const MarkedOp &op : result.ops)
+      if (ran(op))
+        prediction.ops.push_back(
+            predictOp(chosen.chip, chosen.get(), constants, op, costs[level].at(op.mark), length, levelBytes));
+  }
+  return levels;
+}
+
+Expected<std::vector<LevelPrediction>> mlir::rt3::predict(const CompileResult &result, const ChosenCore &chosen,
+                                                          int64_t length, int64_t position) {
+  auto costs = profileLevels(result, length, position);
+  if (!costs)
+    return costs.takeError();
+  return predict(result, chosen, constantsOf(chosen.get()), *costs, length);
+}
+
+std::optional<double> mlir::rt3::energyMj(const ClockLevel &level, double seconds) {
+  if (level.powerMw <= 0)
+    return std::nullopt;
+  return level.powerMw * seconds;
+}

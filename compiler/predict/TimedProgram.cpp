@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/predict/TimedProgram.h"
+
+#include "dialects/kernel/Kernel.h"
+#include "llvm/ExecutionEngine/Orc/LLJIT.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <chrono>
+
+using namespace mlir;
+using namespace mlir::rt3;
+using llvm::Error;
+using llvm::Expected;
+
+using Clock = std::chrono::steady_clock;
+
+static constexpr size_t kAlignment = 64;
+
+namespace {
+
+using Memory = std::unique_ptr<char, decltype(&free)>;
+
+Memory allocate(size_t size) {
+  size = llvm::alignTo(size + 1, kAlignment);
+  Memory memory(static_cast<char *>(aligned_alloc(kAlignment, size)), &free);
+  memset(memory.get(), 0, size);
+  return memory;
+}
+
+// A run whose ops are being timed.
+struct Timing {
+  int64_t op = -1;
+  Clock::time_point begin = Clock::now();
+  std::map<int64_t, std::vector<double>> seconds;
+
+  void finishOp(Clock::time_point now) {
+    if (op >= 0)
+      seconds[op].push_back(std::chrono::duration<double>(now - begin).count());
+  }
+};
+
+} // namespace
+
+// Compiled code has no other way to say for whom it calls.
+static thread_local Timing *timing;
+
+static void timeMark(int64_t op) {
+  timing->finishOp(Clock::now());
+  timing->op = op;
+  timing->begin = Clock::now();
+}
+
+Expected<std::unique_ptr<TimedProgram>> TimedProgram::make(const CompileResult &result) {
+  std::unique_ptr<TimedProgram> timed(new TimedProgram(result));
+  auto jit = llvm::orc::LLJITBuilder().create();
+  if (!jit)
+    return jit.takeError();
+  timed->jit = std::move(*jit);
+  llvm::orc::ExecutionSession &session = timed->jit->getExecutionSession();
+  if (Error error = timed->jit->getMainJITDylib().define(llvm::orc::absoluteSymbols(
+          {{session.intern(kernel::kMarkFunction),
+            {llvm::orc::ExecutorAddr::fromPtr(&timeMark), llvm::JITSymbolFlags::Exported}}})))
+    return std::move(error);
+  if (Error error = timed->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(result.object)))
+    return std::move(error);
+  auto program = timed->jit->lookup("rt3_" + result.program.name + "_program");
+  if (!program)
+    return program.takeError();
+  timed->program = program->toPtr<const rt3_program_t *>();
+  return timed;
+}
+
+TimedProgram::TimedProgram(const CompileResult &result) : result(result) {}
+TimedProgram::~TimedProgram() = default;
+
+std::map<int64_t, double> TimedProgram::run(size_t level, int64_t length, int runs) {
+  std::vector<Memory> buffers;
+  std::vector<void *> inputs, outputs;
+  auto add = [&](const rt3_tensor_t &tensor, std::vector<void *> &list) {
+    size_t count = 1;
+    for (uint32_t d = 0; d < tensor.rank; ++d)
+      count *= tensor.dims[d] < 0 ? length : tensor.dims[d];
+    buffers.push_back(allocate(8 * count));
+    char *place = buffers.back().get();
+    for (size_t i = 0; i < count; ++i)
+      switch (tensor.element_type) {
+      case RT3_FLOAT32:
+        reinterpret_cast<float *>(place)[i] = 0.5f;
+        break;
+      case RT3_INT32:
+        reinterpret_cast<int32_t *>(place)[i] = 1;
+        break;
+      case RT3_INT64:
+        reinterpret_cast<int64_t *>(place)[i] = 1;
+        break;
+      default:
+        place[i] = 1;
+      }
+    list.push_back(place);
+  };
+  for (uint32_t i = 0; i < program->input_count; ++i)
+    add(program->inputs[i], inputs);
+  for (uint32_t i = 0; i < program->output_count; ++i)
+    add(program->outputs[i], outputs);
+  Memory weights = allocate(result.weights.size()), workspace = allocate(program->workspace_size),
+         state = allocate(program->state_size);
+  memcpy(weights.get(), result.weights.data(), result.weights.size());
+  rt3_call_t call{inputs.data(), outputs.data(), weights.get(), workspace.get(), state.get(), length, 0, nullptr};
+  Timing all;
+  for (int i = 0; i <= runs; ++i) {
+    Timing now;
+    timing = &now;
+    program->levels[level](&call);
+    now.finishOp(Clock::now());
+    timing = nullptr;
+    if (i == 0)
+      continue;
+    for (auto &[op, seconds] : now.seconds)
+      llvm::append_range(all.seconds[op], seconds);
+  }
+  std::map<int64_t, double> medians;
+  for (auto &[op, seconds] : all.seconds) {
+    std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2, seconds.end());
+    medians[op] = seconds[seconds.size() / 2];
+  }
+  return medians;
+}
+
+double mlir::rt3::measureClock() {
+  constexpr int kChains = 20, kSteps = 1000000;
+  double best = 0;
+  for (int chain = 0; chain < kChains; ++chain) {
+    uint64_t sum = 1;
+    Clock::time_point begin = Clock::now();
+    // Written as machine code so that no compiler adds up what it foresees.
+    for (int i = 0; i < kSteps / 10; ++i)
+#if defined(__x86_64__)
+      asm volatile("add %0, %0\n add %0, %0\n add %0, %0\n add %0, %0\n add %0, %0\n"
+                   "add %0, %0\n add %0, %0\n add %0, %0\n add %0, %0\n add %0, %0"
+                   : "+r"(sum));
+#else
+      asm volatile("add %0, %0, %0\n add %0, %0, %0\n add %0, %0, %0\n add %0, %0, %0\n add %0, %0, %0\n"
+                   "add %0, %0, %0\n add %0, %0, %0\n add %0, %0, %0\n add %0, %0, %0\n add %0, %0, %0"
+                   : "+r"(sum));
+#endif
+    best = std::max(best, kSteps / std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  return best;
+}
