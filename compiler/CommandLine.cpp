@@ -39,12 +39,23 @@ void mlir::rt3::addTargetOptions(CLI::App *app, ModelOptions &options, bool take
   app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
   if (takesPlan)
     app->add_option("--plan", options.plan, "instead: folder that rt3c prune wrote");
+  addTypeOptions(app, options);
+  addCalibrationOptions(app, options);
+  if (takesPlan) // Others choose no kernels.
+    app->add_flag("--keep-sparse", options.keepsSparse,
+                  "pruned layers stay sparse where dense is predicted to be faster");
+}
+
+void mlir::rt3::addTypeOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--type", options.type,
                   "of linear layers: f32; f16 (weights alone); f16-sums or bf16 (activations too, where the target "
                   "can); int8 (activations quantised per token)")
       ->capture_default_str();
   app->add_option("--keep-f32", options.keepF32, "layer that stays f32, `*` at the end for any rest; repeatable")
       ->allow_extra_args(false);
+}
+
+void mlir::rt3::addCalibrationOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--calib", options.calibration,
                   "inputs to prune by: folder with a folder per sample and NAME.npy of each input in it; or texts, a "
                   ".tsv with a header or a text per line; none: by magnitude");
@@ -56,7 +67,4 @@ void mlir::rt3::addTargetOptions(CLI::App *app, ModelOptions &options, bool take
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
       ->capture_default_str();
   addTextOptions(app, options.texts);
-  if (takesPlan) // Others choose no kernels.
-    app->add_flag("--keep-sparse", options.keepsSparse,
-                  "pruned layers stay sparse where dense is predicted to be faster");
 }

@@ -17,7 +17,13 @@ void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded = true)
 // Tokenizer and columns.
 void addTextOptions(CLI::App *app, TextOptions &options);
 
-// Device, levels, type, calibration, and texts for that.
+// What linear layers multiply.
+void addTypeOptions(CLI::App *app, ModelOptions &options);
+
+// Calibration, and texts for it.
+void addCalibrationOptions(CLI::App *app, ModelOptions &options);
+
+// Device, levels, type and calibration.
 void addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPlan = true);
 
 } // namespace mlir::rt3

@@ -427,6 +427,14 @@ Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vect
   return Error::success();
 }
 
+void mlir::rt3::setOrigin(Plan &plan, StringRef path, const CompileOptions &options) {
+  plan.model = path.str();
+  graph::PruningUnits units = pruningUnits(options.device);
+  if (options.precision && units.count(*options.precision))
+    plan.unit = units[*options.precision];
+  plan.precision = options.precision ? graph::stringifyPrecision(*options.precision).str() : "f32";
+}
+
 Expected<CompileResult> mlir::rt3::compileGraph(ModuleOp module, const CompileOptions &options) {
   if (Error error = prune(module, options))
     return std::move(error);

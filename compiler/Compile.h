@@ -128,6 +128,9 @@ llvm::Expected<CompileResult> compileModel(MLIRContext *context, llvm::StringRef
 llvm::Error prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt = nullptr,
                   PruneCheckpoint *checkpoint = nullptr);
 
+// Says in a plan what it was made of: the model's file and what layers multiply.
+void setOrigin(Plan &plan, llvm::StringRef path, const CompileOptions &options);
+
 // The stages behind importing, for a module of rt3_graph with one function;
 // levels are those of `options`. The module is used up.
 llvm::Expected<CompileResult> compileGraph(ModuleOp module, const CompileOptions &options);

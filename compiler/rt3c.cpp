@@ -13,13 +13,12 @@
 
 using namespace mlir::rt3;
 
-// Another program, because libtorch takes longer to load than most verbs to run.
-static ExitCode runTrain(char **argv) {
+// Other programs, because libtorch and MPI take longer to load than most verbs to run.
+static ExitCode runProgram(llvm::StringRef verb, char **argv, const char *advice) {
   std::string own = llvm::sys::fs::getMainExecutable(argv[0], nullptr);
-  std::string program = (llvm::sys::path::parent_path(own) + "/rt3c-train").str();
+  std::string program = (llvm::sys::path::parent_path(own) + "/rt3c-" + verb).str();
   execv(program.c_str(), argv + 1);
-  return fail(kExitUsage, "rt3c was built without training: there is no " + program +
-                              "; install libtorch-dev and build again (RT3_BUILD_TRAIN)");
+  return fail(kExitUsage, "rt3c was built without " + verb + ": there is no " + program + "; " + advice);
 }
 
 int main(int argc, char **argv) {
@@ -30,8 +29,11 @@ int main(int argc, char **argv) {
   app.footer("exit codes: 0 ok, 1 internal, 2 usage, 3 unsupported model, 4 bad input file, 5 limit, 6 mismatch");
 
   if (argc > 1 && llvm::StringRef(argv[1]) == "train")
-    return runTrain(argv);
+    return runProgram("train", argv, "install libtorch-dev and build again (RT3_BUILD_TRAIN)");
+  if (argc > 1 && llvm::StringRef(argv[1]) == "search")
+    return runProgram("search", argv, "build all of it again");
   app.add_subcommand("train", "train the weights for all levels at once (needs libtorch)");
+  app.add_subcommand("search", "find what to prune at every clock of a device, so that a latency limit is met");
 
   CompileVerb compile;
   CLI::App *compileApp = app.add_subcommand("compile", "compile a model (the default)");

@@ -5,8 +5,8 @@
 #ifndef RT3_COMPILER_PREDICT_PREDICTOR_H
 #define RT3_COMPILER_PREDICT_PREDICTOR_H
 
-#include "codegen/devices/Chip.h"
 #include "compiler/Compile.h"
+#include "compiler/predict/Chip.h"
 
 namespace mlir::rt3 {
 

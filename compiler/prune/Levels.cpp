@@ -153,6 +153,7 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     inner.integer("columns", 1, 8, level.columns);
     // Code has a loop per pattern; few blocks would share one.
     inner.integer("count", 1, 32, level.patternCount);
+    inner.integer("sample", 0, 1 << 20, level.patternSample);
     if (level.rows != 4 && level.rows != 8)
       inner.fault("rows", std::to_string(level.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
     if (level.columns & (level.columns - 1))
@@ -249,8 +250,12 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
         entry[field] = number;
     if (level.scheme == Scheme::Block && level.groupRows != 8)
       entry["group_rows"] = level.groupRows;
-    if (level.scheme == Scheme::Pattern || level.scheme == Scheme::BlockPattern)
-      entry["pattern"] = json::Object{{"rows", level.rows}, {"columns", level.columns}, {"count", level.patternCount}};
+    if (level.scheme == Scheme::Pattern || level.scheme == Scheme::BlockPattern) {
+      json::Object pattern{{"rows", level.rows}, {"columns", level.columns}, {"count", level.patternCount}};
+      if (level.patternSample != 0)
+        pattern["sample"] = level.patternSample;
+      entry["pattern"] = std::move(pattern);
+    }
     levels.push_back(std::move(entry));
   }
   return json::Object{

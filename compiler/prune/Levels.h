@@ -27,6 +27,9 @@ struct LevelSpec {
   int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
   // Blocks of patterns, outputs x inputs, and how many patterns a layer has.
   int64_t rows = 8, columns = 1, patternCount = 16;
+  // Which blocks the search for patterns starts from: 0: all, else a quarter of them, another
+  // for each number.
+  int64_t patternSample = 0;
 };
 
 struct LevelPlan {

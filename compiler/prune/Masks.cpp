@@ -5,6 +5,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/xxhash.h"
 
 #include <algorithm>
 #include <array>
@@ -222,15 +223,24 @@ private:
                       [&](uint64_t a, uint64_t b) { return std::pair(uses[a], a) < std::pair(uses[b], b); }) = full;
   }
 
+  // Whether patterns are looked for first in this block.
+  bool isStart(size_t block) const {
+    if (spec.patternSample == 0)
+      return true;
+    uint64_t key[] = {block, uint64_t(spec.patternSample)};
+    return llvm::xxh3_64bits(llvm::ArrayRef<uint8_t>(reinterpret_cast<uint8_t *>(key), sizeof(key))) % 4 == 0;
+  }
+
   void learnAnyCount() {
     for (size_t i = 0; i < layers.size(); ++i)
       for (float value : layers[i].saliency->values)
         highest = std::max<double>(highest, value * units[i]);
     // A part of the blocks is enough to learn from.
     std::vector<size_t> sample;
-    size_t step = std::max<size_t>(1, blocks.size() / kSampleSize);
-    for (size_t i = 0; i < blocks.size(); i += step)
-      sample.push_back(i);
+    size_t step = std::max<size_t>(1, blocks.size() / (spec.patternSample ? 4 : 1) / kSampleSize);
+    for (size_t i = 0; i < blocks.size(); ++i)
+      if (isStart(i) && i % step == 0)
+        sample.push_back(i);
     int64_t budget = std::accumulate(budgets.begin(), budgets.end(), int64_t(0));
     double sampleBudget = double(budget) * sample.size() / std::max<size_t>(1, blocks.size());
     std::vector<uint64_t> ideal(sample.size());
@@ -344,6 +354,8 @@ private:
     }
     std::vector<uint64_t> ideal;
     for (size_t i = 0; i < blocks.size(); ++i) {
+      if (!isStart(i))
+        continue;
       Positions saliency = saliencyOf(i);
       std::array<double, 64> values{};
       std::copy(saliency.begin(), saliency.end(), values.begin());

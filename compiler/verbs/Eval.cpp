@@ -56,7 +56,7 @@ public:
     auto text = readFile(verb.data);
     if (!text)
       return fail(text.takeError());
-    data = std::move(*text);
+    data = {verb.data, std::move(*text), verb.model.texts.columns, verb.samples};
     if (ExitCode code = evaluate(verb.model, levels); code != kExitOk)
       return code;
     if (ExitCode code = findReference(); code != kExitOk)
@@ -86,22 +86,12 @@ private:
     if (!runner)
       return fail(kExitUsage, options.model + ": " + llvm::toString(runner.takeError()));
     classes = std::max(classes, runner->classCount());
-    std::vector<TextExample> examples;
-    if (task != Task::LanguageModel) {
-      auto parsed = parseTable(data, verb.model.texts.columns, /*hasLabels=*/true,
-                               task == Task::Classification ? std::optional(runner->classCount()) : std::nullopt);
-      if (!parsed)
-        return fail(kExitBadInput, verb.data + ": " + llvm::toString(parsed.takeError()));
-      examples = std::move(*parsed);
-      if (verb.samples && size_t(verb.samples) < examples.size())
-        examples.resize(verb.samples);
-    }
     for (auto [i, record] : llvm::enumerate(subject.model().levels())) {
       if (rt3_model_set_level(subject.model().model(), i) != RT3_OK)
         return fail(kExitInternal, "a level cannot be set");
-      auto outcomes = task == Task::LanguageModel ? runner->runText(data) : runner->runTable(examples);
+      auto outcomes = runner->runData(data);
       if (!outcomes)
-        return fail(kExitBadInput, verb.data + ", level " + record.name + ": " + llvm::toString(outcomes.takeError()));
+        return fail(kExitBadInput, "level " + llvm::Twine(record.name) + ": " + llvm::toString(outcomes.takeError()));
       out.push_back({record.name, record.density_ppm / 1e6, std::move(*outcomes)});
     }
     return kExitOk;
@@ -212,7 +202,7 @@ private:
   Task task = Task::Classification;
   int64_t classes = 0; // Of the model's result.
   std::unique_ptr<Tokenizer> tokenizer;
-  std::string data;
+  TaskData data;
   std::vector<LevelOutcomes> levels;
   std::optional<LevelOutcomes> reference;
 };

@@ -233,11 +233,7 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   if (!made)
     return fail(made.takeError());
   Plan plan = std::move(*made);
-  plan.model = verb.model.model;
-  graph::PruningUnits units = pruningUnits(options.device);
-  if (options.precision && units.count(*options.precision))
-    plan.unit = units[*options.precision];
-  plan.precision = options.precision ? graph::stringifyPrecision(*options.precision).str() : "f32";
+  setOrigin(plan, verb.model.model, options);
   auto [json, weights] = writePlan(plan);
   if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json}, {kPlanWeights.str(), weights}}))
     return fail(std::move(error));

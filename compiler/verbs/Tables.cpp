@@ -2,7 +2,7 @@
 //
 // rt3c ops and rt3c targets: tables from the sources of truth.
 
-#include "codegen/devices/Chip.h"
+#include "compiler/predict/Chip.h"
 #include "compiler/verbs/Verbs.h"
 
 #include "llvm/Support/FormatVariadic.h"

@@ -146,3 +146,21 @@ llvm::Expected<std::vector<Outcome>> TextRunner::runText(llvm::StringRef text) {
   }
   return result;
 }
+
+llvm::Expected<std::vector<Outcome>> TextRunner::runData(const TaskData &data) {
+  auto named = [&](llvm::Error error) {
+    return llvm::createStringError(data.path + ": " + llvm::toString(std::move(error)));
+  };
+  if (task == Task::LanguageModel) {
+    auto outcomes = runText(data.text);
+    return outcomes ? std::move(outcomes) : named(outcomes.takeError());
+  }
+  auto examples = parseTable(data.text, data.columns, /*hasLabels=*/true,
+                             task == Task::Classification ? std::optional(classCount()) : std::nullopt);
+  if (!examples)
+    return named(examples.takeError());
+  if (data.samples && size_t(data.samples) < examples->size())
+    examples->resize(data.samples);
+  auto outcomes = runTable(*examples);
+  return outcomes ? std::move(outcomes) : named(outcomes.takeError());
+}

@@ -12,6 +12,13 @@
 
 namespace mlir::rt3 {
 
+// The data of a task.
+struct TaskData {
+  std::string path, text; // A table, or of language models a text.
+  TableColumns columns;
+  int64_t samples = 0; // Rows from the beginning; 0: all.
+};
+
 class TextRunner {
 public:
   // `output` is the name of the result that the task looks at; empty: the first. Errors:
@@ -30,6 +37,9 @@ public:
   // One outcome per window of as many tokens as the model reads at once, of each token
   // behind the first of its window; windows do not overlap.
   llvm::Expected<std::vector<Outcome>> runText(llvm::StringRef text);
+
+  // The one of these that suits the task. Errors name the file.
+  llvm::Expected<std::vector<Outcome>> runData(const TaskData &data);
 
 private:
   TextRunner(LoadedModel &model, Task task, const Tokenizer &tokenizer)

@@ -128,7 +128,7 @@ struct CalibrateVerb {
   std::string device;           // What the file is made from.
   std::vector<int64_t> lengths; // None: 1, the largest and two between.
   std::string out = "device.json";
-  bool isCheck = false;  // Fits nothing: says how wrong the device's constants are.
+  bool isCheck = false; // Fits nothing: says how wrong the device's constants are.
   bool printsOps = false;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "codegen/devices/Chip.h"
+#include "compiler/predict/Chip.h"
+
+#include "compiler/prune/Levels.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -19,8 +21,6 @@ static const char *const kChipFiles[] = {
 #include "codegen/devices/ChipFiles.inc"
 };
 
-// Deeper than any chip file, and no danger for the stack.
-static constexpr int kMaxDepth = 16;
 static constexpr size_t kMaxFileSize = 1 << 20;
 
 double mlir::rt3::modelPowerMw(double capacitancePf, double leakageMa, const ClockLevel &level) {
@@ -92,15 +92,6 @@ private:
 
 } // namespace
 
-static int depthOf(StringRef json) {
-  int depth = 0, most = 0;
-  for (char c : json) {
-    depth += c == '[' || c == '{' ? 1 : c == ']' || c == '}' ? -1 : 0;
-    most = std::max(most, depth);
-  }
-  return most;
-}
-
 static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &place, std::vector<std::string> &faults) {
   std::vector<ClockLevel> levels;
   const llvm::json::Array *list = fields.list("levels");
@@ -160,9 +151,9 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
 }
 
 Expected<Chip> mlir::rt3::parseChip(StringRef json) {
-  if (json.size() > kMaxFileSize || depthOf(json) > kMaxDepth)
-    return createStringError("chip: larger or deeper than any chip file (1 MiB, 16 levels)");
-  Expected<llvm::json::Value> value = llvm::json::parse(json);
+  if (json.size() > kMaxFileSize)
+    return createStringError("chip: larger than any chip file (1 MiB)");
+  Expected<llvm::json::Value> value = parseJson(json);
   if (!value)
     return createStringError("chip: " + llvm::toString(value.takeError()));
   std::vector<std::string> faults;

@@ -4,8 +4,8 @@
 // programmed which device, how fast, at what power. One JSON file per chip in chips/,
 // compiled into the program; others are read from a path.
 
-#ifndef RT3_CODEGEN_DEVICES_CHIP_H
-#define RT3_CODEGEN_DEVICES_CHIP_H
+#ifndef RT3_COMPILER_PREDICT_CHIP_H
+#define RT3_COMPILER_PREDICT_CHIP_H
 
 #include "codegen/devices/Device.h"
 
@@ -83,4 +83,4 @@ llvm::Expected<ClockLevel> findClock(const Core &core, int64_t frequencyKhz);
 
 } // namespace mlir::rt3
 
-#endif // RT3_CODEGEN_DEVICES_CHIP_H
+#endif // RT3_COMPILER_PREDICT_CHIP_H

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/search/LevelEvaluator.h"
+
+#include "compiler/prune/PruneLevels.h"
+#include "compiler/verbs/Outputs.h"
+#include "compiler/verbs/TemporaryLibrary.h"
+#include "dialects/graph/Graph.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/SHA256.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::rt3;
+using llvm::Error;
+using llvm::Expected;
+
+// Results of another version are not taken for those of this one.
+static constexpr llvm::StringLiteral kVersion = "rt3-evaluation 1";
+static constexpr double kCurveDensities[] = {0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1};
+
+static llvm::json::Array numbers(const std::vector<double> &list) { return llvm::json::Array(list); }
+
+static std::vector<double> parseNumbers(const llvm::json::Array *list) {
+  std::vector<double> result;
+  if (list)
+    for (const llvm::json::Value &value : *list)
+      result.push_back(value.getAsNumber().value_or(NAN));
+  return result;
+}
+
+llvm::json::Object mlir::rt3::levelJob(const LevelSpec &spec) {
+  // Name and clock change nothing, so they must not be part of what results are kept by.
+  LevelPlan plan;
+  plan.levels.push_back(spec);
+  plan.levels[0].name = "level";
+  plan.levels[0].frequencyKhz = plan.levels[0].voltageUv = plan.levels[0].powerMw = 0;
+  return llvm::json::Object{{"kind", "level"}, {"plan", levelsJson(plan)}};
+}
+
+LevelResult mlir::rt3::parseLevelResult(const llvm::json::Object &result) {
+  return {result.getNumber("metric").value_or(NAN), parseNumbers(result.getArray("seconds"))};
+}
+
+llvm::json::Object mlir::rt3::curveJob(size_t layout, double minDensity) {
+  std::vector<double> densities{minDensity};
+  for (double density : kCurveDensities)
+    if (density > minDensity + 1e-9)
+      densities.push_back(density);
+  LevelPlan plan;
+  for (double density : densities) {
+    LevelSpec spec = searchedLayouts()[layout];
+    spec.density = density;
+    spec.name = "d" + std::to_string(std::llround(1e4 * density));
+    plan.levels.push_back(spec);
+  }
+  return llvm::json::Object{{"kind", "curve"}, {"plan", levelsJson(plan)}};
+}
+
+TimeCurve mlir::rt3::parseCurve(const llvm::json::Object &result) {
+  TimeCurve curve{parseNumbers(result.getArray("densities")), {}};
+  if (const llvm::json::Array *rows = result.getArray("seconds"))
+    for (const llvm::json::Value &row : *rows)
+      curve.seconds.push_back(parseNumbers(row.getAsArray()));
+  return curve;
+}
+
+Expected<std::unique_ptr<LevelEvaluator>> LevelEvaluator::make(const LevelEvaluatorOptions &options) {
+  std::unique_ptr<LevelEvaluator> evaluator(new LevelEvaluator());
+  if (Error error = evaluator->read(options))
+    return std::move(error);
+  return evaluator;
+}
+
+static Error optionFault(const llvm::Twine &what) {
+  return llvm::make_error<onnx::OptionFault>(what.str(), llvm::inconvertibleErrorCode());
+}
+
+Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
+  auto core = findCore(options.device);
+  if (!core)
+    return optionFault("--device: " + llvm::toString(core.takeError()));
+  chosen = std::move(*core);
+  if (chosen.get().target.empty())
+    return optionFault("device " + chosen.chip.name + ", core " + chosen.get().name + ": no code can be made for it");
+  auto parsedTask = parseTask(options.task);
+  if (!parsedTask)
+    return optionFault(llvm::toString(parsedTask.takeError()));
+  task = *parsedTask;
+  auto own = hostDevice();
+  if (!own)
+    return optionFault(llvm::toString(own.takeError()));
+  host = *own;
+  ModelOptions model = options.model;
+  model.target = chosen.get().target;
+  modelPath = model.model;
+  ModelOptions unpruned = model; // Levels come with each job.
+  unpruned.calibration.clear();
+  if (ExitCode code = chooseOptions(unpruned, compile); code != kExitOk)
+    return optionFault("see above");
+  compile.name = "model";
+  auto chosenTokenizer = chooseTokenizer(model.texts);
+  if (!chosenTokenizer)
+    return chosenTokenizer.takeError();
+  tokenizer = std::move(*chosenTokenizer);
+  auto text = readFile(options.data);
+  if (!text)
+    return text.takeError();
+  data = {options.data, std::move(*text), model.texts.columns, options.samples};
+
+  registerDialects(registry);
+  context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context->loadAllAvailableDialects();
+  auto imported = importAndFuse(context.get(), model.model, compile.import);
+  if (!imported)
+    return imported.takeError();
+  if (!imported->problems.empty()) {
+    printProblems(model, imported->problems, imported->nodeCount);
+    return llvm::createStringError("the model cannot be compiled: rt3c check says why");
+  }
+  module = std::move(imported->module);
+  if (Error error = quantize(*module, compile))
+    return error;
+  auto function = *module->getOps<func::FuncOp>().begin();
+  auto maxLength = (*module)->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr);
+  int64_t most = maxLength ? maxLength.getInt() : 1;
+  length = options.length ? options.length : most;
+  if (length < 1 || length > most)
+    return optionFault("--length " + llvm::Twine(length) + ": the model takes 1 to " + llvm::Twine(most));
+  std::string samplesText;
+  if (auto reader = calibrationReader(model)) {
+    auto samples = reader(function);
+    if (!samples)
+      return samples.takeError();
+    for (const CalibrationSample &sample : *samples)
+      for (const HostTensor &input : sample.inputs)
+        samplesText.append(reinterpret_cast<const char *>(input.elements.data()),
+                           input.elements.size() * sizeof(double));
+    compile.readCalibration = [samples = std::move(*samples)](func::FuncOp) { return samples; };
+  }
+  // All that a result depends on, the file's weights among it.
+  llvm::SHA256 digest;
+  std::string printed;
+  llvm::raw_string_ostream stream(printed);
+  module->print(stream);
+  for (const std::string &part :
+       {kVersion.str(), printed, data.text, std::to_string(data.samples), options.task, model.type, samplesText,
+        std::to_string(length), llvm::formatv("{0}", llvm::json::Value(chipJson(chosen.chip))).str(), chosen.get().name,
+        host.name, model.texts.tokenizer}) {
+    digest.update(std::to_string(part.size()) + ":");
+    digest.update(part);
+  }
+  hash = llvm::toHex(digest.final(), /*LowerCase=*/true);
+  return Error::success();
+}
+
+Expected<std::vector<std::vector<double>>> LevelEvaluator::predictClocks(ModuleOp pruned, const LevelPlan &levels) {
+  OwningOpRef<ModuleOp> copy = pruned.clone();
+  CompileOptions options = compile;
+  options.levels = levels;
+  options.stage = Stage::Profile;
+  options.marksOps = true;
+  options.schedulerModel = core().schedulerModel;
+  auto result = compilePruned(*copy, options);
+  if (!result)
+    return result.takeError();
+  auto predicted = predict(*result, chosen, length);
+  if (!predicted)
+    return predicted.takeError();
+  std::vector<std::vector<double>> seconds;
+  for (const LevelPrediction &level : *predicted) {
+    seconds.emplace_back();
+    for (const ClockLevel &clock : core().levels)
+      seconds.back().push_back(level.seconds(clock.frequencyKhz * 1e3));
+  }
+  return seconds;
+}
+
+Expected<std::vector<double>> LevelEvaluator::measure(ModuleOp pruned, const LevelPlan &levels) {
+  OwningOpRef<ModuleOp> copy = pruned.clone();
+  CompileOptions options = compile;
+  options.levels = levels;
+  options.device = host;
+  auto result = compilePruned(*copy, options);
+  if (!result)
+    return result.takeError();
+  auto library = TemporaryLibrary::load(*result, options);
+  if (!library)
+    return library.takeError();
+  LoadedModel &model = (*library)->model();
+  auto runner = TextRunner::make(model, task, *tokenizer, /*output=*/"");
+  if (!runner)
+    return runner.takeError();
+  std::vector<double> metrics;
+  for (size_t level = 0; level < levels.levels.size(); ++level) {
+    if (rt3_model_set_level(model.model(), level) != RT3_OK)
+      return llvm::createStringError("a level cannot be set");
+    auto outcomes = runner->runData(data);
+    if (!outcomes)
+      return outcomes.takeError();
+    metrics.push_back(metric().compute(*outcomes, runner->classCount()));
+  }
+  return metrics;
+}
+
+Expected<std::vector<LevelResult>> LevelEvaluator::evaluatePruned(ModuleOp pruned, const LevelPlan &levels) {
+  auto seconds = predictClocks(pruned, levels);
+  if (!seconds)
+    return seconds.takeError();
+  auto metrics = measure(pruned, levels);
+  if (!metrics)
+    return metrics.takeError();
+  std::vector<LevelResult> results;
+  for (size_t i = 0; i < levels.levels.size(); ++i)
+    results.push_back({(*metrics)[i], std::move((*seconds)[i])});
+  return results;
+}
+
+// The levels of a job.
+static Expected<LevelPlan> planOfJob(const llvm::json::Object &job) {
+  const llvm::json::Object *plan = job.getObject("plan");
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (plan)
+    stream << llvm::json::Value(llvm::json::Object(*plan));
+  return parseLevels(text);
+}
+
+Expected<llvm::json::Object> LevelEvaluator::evaluateLevel(const llvm::json::Object &job) {
+  auto levels = planOfJob(job);
+  if (!levels)
+    return levels.takeError();
+  CompileOptions options = compile;
+  options.levels = *levels;
+  if (levels->levels[0].scheme == Scheme::Dense)
+    options.readCalibration = nullptr;
+  if (Error error = prune(*module, options))
+    return std::move(error);
+  auto results = evaluatePruned(*module, *levels);
+  if (!results)
+    return results.takeError();
+  double metric = results->front().metric;
+  return llvm::json::Object{{"metric", std::isfinite(metric) ? llvm::json::Value(metric) : llvm::json::Value(nullptr)},
+                            {"seconds", numbers(results->front().seconds)}};
+}
+
+Expected<llvm::json::Object> LevelEvaluator::evaluateCurve(const llvm::json::Object &job) {
+  auto levels = planOfJob(job);
+  if (!levels)
+    return levels.takeError();
+  if (Error error = pruneLevels(*module, *levels, pruningUnits(compile.device)))
+    return std::move(error);
+  auto seconds = predictClocks(*module, *levels);
+  if (!seconds)
+    return seconds.takeError();
+  llvm::json::Array densities, rows;
+  for (size_t i = 0; i < levels->levels.size(); ++i) {
+    densities.push_back(levels->levels[i].density);
+    rows.push_back(numbers((*seconds)[i]));
+  }
+  return llvm::json::Object{{"densities", std::move(densities)}, {"seconds", std::move(rows)}};
+}
+
+llvm::json::Object LevelEvaluator::evaluate(const llvm::json::Object &job) {
+  auto result = job.getString("kind") == llvm::StringRef("curve") ? evaluateCurve(job) : evaluateLevel(job);
+  if (!result)
+    return llvm::json::Object{{"error", llvm::toString(result.takeError())}};
+  return std::move(*result);
+}
+
+Expected<LevelEvaluator::MadePlan> LevelEvaluator::makePlan(const LevelPlan &levels) {
+  OwningOpRef<ModuleOp> copy = module->clone();
+  CompileOptions options = compile;
+  options.levels = levels;
+  if (Error error = prune(*copy, options))
+    return std::move(error);
+  Plan plan = planOf(*copy, levels);
+  setOrigin(plan, modelPath, options);
+  auto results = evaluatePruned(*copy, levels);
+  if (!results)
+    return results.takeError();
+  return MadePlan{std::move(plan), std::move(*results)};
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/search/Search.h"
+
+#include <cmath>
+#include <map>
+
+using namespace mlir::rt3;
+
+// Candidates that are drawn together, whoever evaluates them: the result must not depend on
+// how many processes there are.
+static constexpr size_t kBatch = 8;
+// Batches without a new candidate after which a method has come to its end.
+static constexpr int kMostIdle = 40;
+static constexpr double kRunsWeight = 0.01;
+static constexpr double kWorst = -1;
+
+double mlir::rt3::rewardOf(const std::vector<LevelValue> &levels, const RewardOptions &options) {
+  double reward = 0, energy = 0;
+  for (size_t l = 0; l < levels.size(); ++l) {
+    if (!std::isfinite(levels[l].quality) || !std::isfinite(levels[l].seconds))
+      return kWorst;
+    reward += levels[l].quality / levels.size();
+    reward -= std::max(0.0, levels[l].seconds / options.limit - 1);
+    if (l + 1 < levels.size())
+      reward -= std::max(0.0, levels[l].quality - levels[l + 1].quality);
+    energy += levels[l].energyMj / levels.size();
+  }
+  if (energy > 0 && options.denseEnergyMj > 0)
+    reward += kRunsWeight * std::log2(options.denseEnergyMj / energy);
+  return std::isfinite(reward) ? std::max(kWorst, reward) : kWorst;
+}
+
+llvm::Expected<SearchResult> mlir::rt3::search(const SearchSpace &space, const std::string &name, uint64_t seed,
+                                               size_t budget, const RewardOptions &reward,
+                                               const EvaluateLevels &evaluate, const ShowTrials &show) {
+  auto method = makeMethod(name, space.sizes(), seed);
+  if (!method)
+    return method.takeError();
+  SearchResult result{name, seed, {}, 0};
+  size_t levelCount = space.levels().size();
+  std::map<Candidate, double> rewards;
+  for (int idle = 0; rewards.size() < budget && idle < kMostIdle; ++idle) {
+    std::vector<Candidate> batch = (*method)->propose(kBatch), fresh;
+    for (const Candidate &candidate : batch)
+      if (!rewards.count(candidate) && rewards.size() < budget) {
+        rewards[candidate] = 0;
+        fresh.push_back(candidate);
+      }
+    std::vector<LevelSpec> specs;
+    for (const Candidate &candidate : fresh)
+      for (size_t level = 0; level < levelCount; ++level)
+        specs.push_back(space.levelOf(candidate, level));
+    auto values = evaluate(specs);
+    if (!values)
+      return values.takeError();
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      Trial trial{fresh[i], 0, {values->begin() + i * levelCount, values->begin() + (i + 1) * levelCount}};
+      trial.reward = rewards[fresh[i]] = rewardOf(trial.levels, reward);
+      result.trials.push_back(std::move(trial));
+      if (result.trials.back().reward > result.trials[result.best].reward)
+        result.best = result.trials.size() - 1;
+      idle = -1;
+    }
+    // Beyond the budget nothing is known.
+    std::vector<Candidate> learnt;
+    std::vector<double> theirs;
+    for (const Candidate &candidate : batch)
+      if (auto found = rewards.find(candidate); found != rewards.end()) {
+        learnt.push_back(candidate);
+        theirs.push_back(found->second);
+      }
+    if (!learnt.empty())
+      (*method)->learn(learnt, theirs);
+    if (show)
+      show(result);
+  }
+  return result;
+}

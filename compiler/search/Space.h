@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a search may choose: for each clock of a device a layout, how much of the weights
+// it keeps and which patterns it starts from, so that each level can meet the limit.
+
+#ifndef RT3_COMPILER_SEARCH_SPACE_H
+#define RT3_COMPILER_SEARCH_SPACE_H
+
+#include "compiler/predict/Chip.h"
+#include "compiler/prune/Levels.h"
+
+namespace mlir::rt3 {
+
+// The layouts that are tried; density, name and clock are not set.
+const std::vector<LevelSpec> &searchedLayouts();
+// "pp 8x4 k=8", for people.
+std::string layoutName(const LevelSpec &spec);
+
+// Predicted seconds of a layout on one core.
+struct TimeCurve {
+  std::vector<double> densities;            // Rising.
+  std::vector<std::vector<double>> seconds; // [density][clock of the core].
+};
+
+// The largest density, down to hundredths, at which the curve is at most `limit` seconds at a
+// clock, with straight lines between its points; nothing if not even the smallest is.
+std::optional<double> largestDensity(const TimeCurve &curve, size_t clock, double limit);
+
+// A layout that can meet the limit at a level.
+struct FeasibleLayout {
+  size_t layout;  // Of searchedLayouts().
+  double density; // The largest.
+};
+
+struct SearchLevel {
+  size_t clock; // Of the core's levels.
+  std::vector<FeasibleLayout> layouts;
+};
+
+// A number per decision: per level, slowest first, layout, density step and pattern sample.
+using Candidate = std::vector<int>;
+
+class SearchSpace {
+public:
+  static constexpr size_t kDecisionsPerLevel = 3;
+
+  SearchSpace() = default;
+  SearchSpace(std::vector<SearchLevel> levels, const Core &core) : searchLevels(std::move(levels)), core(core) {}
+
+  const std::vector<SearchLevel> &levels() const { return searchLevels; }
+  // How many values each decision has.
+  std::vector<int> sizes() const;
+  // What a candidate's level is. Decisions that say nothing to a layout (dense, bp) change nothing.
+  LevelSpec levelOf(const Candidate &candidate, size_t level) const;
+
+private:
+  std::vector<SearchLevel> searchLevels;
+  Core core;
+};
+
+} // namespace mlir::rt3
+
+#endif // RT3_COMPILER_SEARCH_SPACE_H

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rt3c search: a model, a device and a latency limit in; for every clock the layout that
+// meets the limit with the best results out, as a plan.
+
+#include "compiler/CommandLine.h"
+#include "compiler/Progress.h"
+#include "compiler/search/LevelEvaluator.h"
+#include "compiler/search/Search.h"
+#include "compiler/verbs/Outputs.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
+#include <thread>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+// How often the plan's densities are lowered when all levels together, which share the order of
+// their hidden units, take longer than each did alone.
+static constexpr int kMostCorrections = 4;
+
+namespace {
+
+struct SearchVerb {
+  LevelEvaluatorOptions evaluator;
+  std::string limit, out = "searched", method = "rl";
+  std::vector<int64_t> clocks;
+  int64_t levels = 3, budget = 200, processes = 0, repeats = 1;
+  double minDensity = 0.25;
+  uint64_t seed = 1;
+};
+
+class SearchRun {
+public:
+  explicit SearchRun(const SearchVerb &verb) : verb(verb) {}
+
+  ExitCode run() {
+    auto made = LevelEvaluator::make(verb.evaluator);
+    if (!made)
+      return fail(made.takeError());
+    evaluator = std::move(*made);
+    int processes = verb.processes ? verb.processes : std::max(1u, std::thread::hardware_concurrency());
+    evaluations = std::make_unique<Evaluations>(
+        verb.out + "/evaluations", evaluator->key(), processes,
+        [&](const llvm::json::Object &job) { return evaluator->evaluate(job); }, others);
+    llvm::Error error = llvm::Error::success();
+    for (auto step : {&SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll, &SearchRun::finish})
+      if (!error)
+        error = (this->*step)();
+    if (!error)
+      return kExitOk;
+    ExitCode code = fail(std::move(error));
+    others.abort(code); // Nobody waits for the one that has failed.
+  }
+
+private:
+  const Core &core() const { return evaluator->core(); }
+  double powerMw(size_t clock) const { return core().levels[clock].powerMw; }
+
+  llvm::Error measureDense() {
+    LevelSpec spec = searchedLayouts()[0];
+    auto results = evaluations->run({levelJob(spec)});
+    if (!results)
+      return results.takeError();
+    dense = parseLevelResult(results->front());
+    size_t top = core().levels.size() - 1;
+    auto limitOf = [&](llvm::StringRef text) -> std::optional<double> {
+      bool isRelative = text.consume_back("x");
+      double number;
+      if ((!isRelative && !text.consume_back("ms")) || text.getAsDouble(number) || !(number > 0) || number > 1e9)
+        return std::nullopt;
+      return isRelative ? number * dense.seconds[top] : number / 1e3;
+    };
+    auto found = limitOf(verb.limit);
+    if (!found)
+      return llvm::make_error<onnx::OptionFault>(
+          "--latency-limit " + verb.limit + ": expected a time as 12.5ms, or a share of the dense model's at the " +
+              "fastest clock as 1.2x",
+          llvm::inconvertibleErrorCode());
+    reward.limit = *found;
+    reward.denseEnergyMj = powerMw(top) * dense.seconds[top];
+    say(llvm::formatv("dense at {0} MHz: {1:f3} ms, {2:f3} mJ, {3} {4:f4}; limit {5:f3} ms\n",
+                      core().levels[top].frequencyKhz / 1000, 1e3 * dense.seconds[top], reward.denseEnergyMj,
+                      evaluator->metric().name, dense.metric, 1e3 * reward.limit));
+    if (!std::isfinite(dense.metric) || dense.metric == 0)
+      return llvm::createStringError("the dense model's " + evaluator->metric().name + " is " +
+                                     std::to_string(dense.metric) + ": there is nothing to keep; see --data and --task");
+    return llvm::Error::success();
+  }
+
+  // What each layout can do at each clock, and which clocks to use.
+  llvm::Error buildSpace() {
+    std::vector<llvm::json::Object> jobs;
+    for (size_t layout = 1; layout < searchedLayouts().size(); ++layout)
+      jobs.push_back(curveJob(layout, verb.minDensity));
+    Progress progress("predicting layouts", jobs.size());
+    auto results = evaluations->run(jobs, [&](size_t done, size_t) { progress.show(done); });
+    if (!results)
+      return results.takeError();
+    std::vector<TimeCurve> curves{{{1}, {dense.seconds}}};
+    for (const llvm::json::Object &result : *results)
+      curves.push_back(parseCurve(result));
+    auto clocks = chooseClocks(curves);
+    if (!clocks)
+      return clocks.takeError();
+    std::vector<SearchLevel> levels;
+    for (size_t clock : *clocks) {
+      SearchLevel level{clock, {}};
+      for (size_t layout = 0; layout < curves.size(); ++layout)
+        if (auto density = largestDensity(curves[layout], clock, reward.limit))
+          // Where dense can meet the limit, so that nothing is lost, what keeps all has no use.
+          if (layout == 0 || *density < 1)
+            level.layouts.push_back({layout, *density});
+      if (level.layouts.empty())
+        return llvm::createStringError("at " + llvm::Twine(core().levels[clock].frequencyKhz) +
+                                       " kHz no layout meets the limit of " +
+                                       llvm::formatv("{0:f3} ms", 1e3 * reward.limit).str() + " with at least " +
+                                       llvm::formatv("{0:f0} %", 100 * verb.minDensity).str() +
+                                       " of the weights: raise --latency-limit, lower --min-density or choose other "
+                                       "--clocks");
+      std::string text = llvm::formatv("at {0} MHz:", core().levels[clock].frequencyKhz / 1000);
+      for (const FeasibleLayout &feasible : level.layouts)
+        text += llvm::formatv(" {0} {1:f0} %;", layoutName(searchedLayouts()[feasible.layout]), 100 * feasible.density);
+      say(text + "\n");
+      levels.push_back(std::move(level));
+    }
+    space = SearchSpace(std::move(levels), core());
+    return llvm::Error::success();
+  }
+
+  // Given clocks, or so many evenly from the slowest that a level can use to the fastest.
+  llvm::Expected<std::vector<size_t>> chooseClocks(const std::vector<TimeCurve> &curves) {
+    const std::vector<ClockLevel> &all = core().levels;
+    std::vector<size_t> clocks;
+    if (!verb.clocks.empty()) {
+      for (int64_t frequency : verb.clocks) {
+        auto found = findClock(core(), frequency);
+        if (!found)
+          return llvm::make_error<onnx::OptionFault>("--clocks: " + llvm::toString(found.takeError()),
+                                                     llvm::inconvertibleErrorCode());
+        for (size_t i = 0; i < all.size(); ++i)
+          if (all[i].frequencyKhz == frequency)
+            clocks.push_back(i);
+      }
+      llvm::sort(clocks);
+      clocks.erase(std::unique(clocks.begin(), clocks.end()), clocks.end());
+      return clocks;
+    }
+    // Slower than where an inference takes the least energy, nothing is gained.
+    size_t cheapest = 0;
+    for (size_t i = 0; i < all.size(); ++i)
+      if (powerMw(i) * dense.seconds[i] < powerMw(cheapest) * dense.seconds[cheapest])
+        cheapest = i;
+    for (size_t i = 0; i < cheapest; ++i)
+      dropped.push_back(llvm::formatv("{0} MHz takes {1:f2} mJ for the dense model, {2} MHz {3:f2} mJ",
+                                      all[i].frequencyKhz / 1000, powerMw(i) * dense.seconds[i],
+                                      all[cheapest].frequencyKhz / 1000, powerMw(cheapest) * dense.seconds[cheapest]));
+    for (const std::string &why : dropped)
+      say("left out: " + why + "\n");
+    size_t slowest = cheapest;
+    auto isFeasible = [&](size_t clock) {
+      return llvm::any_of(
+          curves, [&](const TimeCurve &curve) { return largestDensity(curve, clock, reward.limit).has_value(); });
+    };
+    while (slowest + 1 < all.size() && !isFeasible(slowest))
+      ++slowest;
+    double low = all[slowest].frequencyKhz, high = all.back().frequencyKhz;
+    for (int64_t i = 0; i < verb.levels; ++i) {
+      double wanted = verb.levels == 1 ? high : low + (high - low) * i / (verb.levels - 1);
+      size_t nearest = slowest;
+      for (size_t c = slowest; c < all.size(); ++c)
+        if (std::abs(all[c].frequencyKhz - wanted) < std::abs(all[nearest].frequencyKhz - wanted))
+          nearest = c;
+      if (clocks.empty() || clocks.back() != nearest)
+        clocks.push_back(nearest);
+    }
+    return clocks;
+  }
+
+  LevelValue valueOf(const LevelSpec &spec, const LevelResult &result) const {
+    size_t clock = 0;
+    while (core().levels[clock].frequencyKhz != spec.frequencyKhz)
+      ++clock;
+    double quality = evaluator->metric().isBetterHigher ? result.metric / dense.metric : dense.metric / result.metric;
+    return {spec, quality, result.metric, result.seconds[clock], powerMw(clock) * result.seconds[clock]};
+  }
+
+  llvm::Error searchAll() {
+    std::vector<std::string> methods = {verb.method};
+    if (verb.method == "all")
+      methods = methodNames();
+    auto evaluate = [&](const std::vector<LevelSpec> &specs) -> llvm::Expected<std::vector<LevelValue>> {
+      std::vector<llvm::json::Object> jobs;
+      for (const LevelSpec &spec : specs)
+        jobs.push_back(levelJob(spec));
+      auto found = evaluations->run(jobs);
+      if (!found)
+        return found.takeError();
+      std::vector<LevelValue> values;
+      for (size_t i = 0; i < specs.size(); ++i)
+        values.push_back(valueOf(specs[i], parseLevelResult((*found)[i])));
+      return values;
+    };
+    for (const std::string &method : methods)
+      for (int64_t repeat = 0; repeat < verb.repeats; ++repeat) {
+        uint64_t seed = verb.seed + repeat;
+        Progress progress(method + (verb.repeats > 1 ? ", seed " + std::to_string(seed) : ""), verb.budget);
+        auto result = search(space, method, seed, verb.budget, reward, evaluate, [&](const SearchResult &now) {
+          const Trial &best = now.trials[now.best];
+          std::string note = llvm::formatv("best reward {0:f4}, limit", best.reward);
+          for (const LevelValue &level : best.levels)
+            note += level.seconds <= reward.limit ? " met" : " missed";
+          progress.show(now.trials.size(), note);
+        });
+        if (!result)
+          return result.takeError();
+        say(llvm::formatv("{0}, seed {1}: best reward {2:f4} after {3} of {4} evaluations\n", method, seed,
+                          result->trials[result->best].reward, result->best + 1, result->trials.size()));
+        found.push_back(std::move(*result));
+      }
+    compareMethods(methods);
+    return llvm::Error::success();
+  }
+
+  // Mean of the best rewards, and its 95 % interval by Student's t.
+  void compareMethods(const std::vector<std::string> &methods) {
+    if (verb.repeats < 2)
+      return;
+    static constexpr double kStudent[] = {12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26};
+    for (const std::string &method : methods) {
+      double sum = 0, square = 0, area = 0;
+      for (const SearchResult &result : found)
+        if (result.method == method) {
+          double best = result.trials[result.best].reward, soFar = -1;
+          sum += best;
+          square += best * best;
+          for (const Trial &trial : result.trials)
+            area += (soFar = std::max(soFar, trial.reward)) / result.trials.size() / verb.repeats;
+        }
+      double count = verb.repeats, mean = sum / count;
+      double deviation = std::sqrt(std::max(0.0, (square - sum * mean) / (count - 1)));
+      double student = count <= 10 ? kStudent[int(count) - 2] : 1.96;
+      double half = student * deviation / std::sqrt(count);
+      say(llvm::formatv("{0,-10} best reward {1:f4} +- {2:f4} (95 %, {3} seeds), mean on the way {4:f4}\n", method,
+                        mean, half, verb.repeats, area));
+      comparison.push_back(llvm::json::Object{{"method", method},
+                                              {"mean", mean},
+                                              {"half_interval", half},
+                                              {"seeds", verb.repeats},
+                                              {"mean_on_the_way", area}});
+    }
+  }
+
+  // The plan of the best candidate, with the measured truth about it.
+  llvm::Error finish() {
+    const SearchResult *bestResult = &found.front();
+    for (const SearchResult &result : found)
+      if (result.trials[result.best].reward > bestResult->trials[bestResult->best].reward)
+        bestResult = &result;
+    const Trial &best = bestResult->trials[bestResult->best];
+    if (others.rank() != 0)
+      return llvm::Error::success();
+    LevelPlan plan;
+    for (const LevelValue &level : best.levels)
+      plan.levels.push_back(level.spec);
+    std::vector<LevelValue> levels;
+    for (int correction = 0;; ++correction) {
+      Progress progress("pruning the plan", 1);
+      auto made = evaluator->makePlan(plan);
+      if (!made)
+        return made.takeError();
+      levels.clear();
+      bool isMet = true;
+      for (size_t i = 0; i < plan.levels.size(); ++i) {
+        levels.push_back(valueOf(plan.levels[i], made->levels[i]));
+        if (levels[i].seconds > reward.limit && plan.levels[i].scheme != Scheme::Dense) {
+          isMet = false;
+          plan.levels[i].density = std::floor(plan.levels[i].density * 97) / 100;
+        }
+      }
+      if (!isMet && correction < kMostCorrections)
+        continue;
+      auto [json, weights] = writePlan(made->plan);
+      std::string levelsText = llvm::formatv("{0:2}\n", llvm::json::Value(levelsJson(made->plan.levels)));
+      std::string history = llvm::formatv("{0}\n", llvm::json::Value(resultJson(*bestResult, levels)));
+      if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json},
+                                                    {kPlanWeights.str(), weights},
+                                                    {"levels.json", levelsText},
+                                                    {"search.json", history}}))
+        return error;
+      break;
+    }
+    print(levels);
+    return llvm::Error::success();
+  }
+
+  void print(const std::vector<LevelValue> &levels) const {
+    llvm::outs() << llvm::formatv("{0,8} {1,-18} {2,8} {3,10} {4,9} {5,10} {6,-6} {7,9} {8,8}\n", "MHz", "layout",
+                                  "kept", evaluator->metric().name, "loss", "ms", "limit", "mJ", "runs");
+    for (const LevelValue &level : levels)
+      llvm::outs() << llvm::formatv(
+          "{0,8} {1,-18} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9:f3} {8,7:f2}x\n",
+          level.spec.frequencyKhz / 1000, layoutName(level.spec), 100 * level.spec.density, level.metric,
+          100 * (1 - level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
+          level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
+    llvm::outs() << "written to " << printable(verb.out)
+                 << ": plan.json, plan.weights, levels.json, search.json; runs: per charge, over dense at the fastest "
+                    "clock\n";
+  }
+
+  static llvm::json::Array levelsOf(const std::vector<LevelValue> &levels) {
+    llvm::json::Array list;
+    for (const LevelValue &level : levels)
+      list.push_back(llvm::json::Object{{"level", level.spec.name},
+                                        {"frequency_khz", level.spec.frequencyKhz},
+                                        {"layout", layoutName(level.spec)},
+                                        {"density", level.spec.density},
+                                        {"sample", level.spec.patternSample},
+                                        {"metric", level.metric},
+                                        {"quality", level.quality},
+                                        {"seconds", level.seconds},
+                                        {"energy_mj", level.energyMj}});
+    return list;
+  }
+
+  llvm::json::Object resultJson(const SearchResult &bestResult, const std::vector<LevelValue> &levels) const {
+    llvm::json::Array runs;
+    for (const SearchResult &result : found) {
+      llvm::json::Array trials;
+      for (const Trial &trial : result.trials)
+        trials.push_back(llvm::json::Object{{"reward", trial.reward}, {"levels", levelsOf(trial.levels)}});
+      runs.push_back(llvm::json::Object{{"method", result.method},
+                                        {"seed", int64_t(result.seed)},
+                                        {"best", int64_t(result.best)},
+                                        {"trials", std::move(trials)}});
+    }
+    llvm::json::Array denseClocks;
+    for (size_t i = 0; i < core().levels.size(); ++i)
+      denseClocks.push_back(llvm::json::Object{
+          {"frequency_khz", core().levels[i].frequencyKhz}, {"power_mw", powerMw(i)}, {"seconds", dense.seconds[i]}});
+    return llvm::json::Object{{"format", "rt3-search"},
+                              {"version", 1},
+                              {"model", llvm::json::fixUTF8(verb.evaluator.model.model)},
+                              {"task", verb.evaluator.task},
+                              {"metric", evaluator->metric().name},
+                              {"device", evaluator->chip().name},
+                              {"core", core().name},
+                              {"limit_seconds", reward.limit},
+                              {"dense_metric", dense.metric},
+                              {"dense_energy_mj", reward.denseEnergyMj},
+                              {"dense_clocks", std::move(denseClocks)},
+                              {"left_out", llvm::json::Array(dropped)},
+                              {"method", bestResult.method},
+                              {"levels", levelsOf(levels)},
+                              {"comparison", llvm::json::Array(comparison)},
+                              {"runs", std::move(runs)}};
+  }
+
+  void say(const llvm::Twine &text) const {
+    if (others.rank() == 0)
+      llvm::outs() << text;
+  }
+
+  const SearchVerb &verb;
+  Communicator others;
+  std::unique_ptr<LevelEvaluator> evaluator;
+  std::unique_ptr<Evaluations> evaluations;
+  LevelResult dense;
+  RewardOptions reward;
+  SearchSpace space;
+  std::vector<std::string> dropped;
+  std::vector<SearchResult> found;
+  llvm::json::Array comparison;
+};
+
+} // namespace
+
+static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
+  ModelOptions &model = verb.evaluator.model;
+  addModelOptions(&app, model);
+  addTypeOptions(&app, model);
+  addCalibrationOptions(&app, model);
+  app.add_option("--device", verb.evaluator.device, "NAME[:CORE] of rt3c targets, or a file NAME.json")->required();
+  app.add_option("--latency-limit", verb.limit,
+                 "of one inference: 12.5ms, or 1.2x the dense model at the fastest clock")
+      ->required();
+  app.add_option("--data", verb.evaluator.data, "table of texts and labels (.tsv with a header), or a text")
+      ->required();
+  app.add_option("--task", verb.evaluator.task, "classification, regression, similarity or language-model")->required();
+  app.add_option("--label", model.texts.columns.label, "column of labels; none: label or score");
+  app.add_option("--samples", verb.evaluator.samples, "rows of the table, from its beginning; none: all")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--length", verb.evaluator.length, "free dimension to predict for; none: its maximum");
+  app.add_option("--clocks", verb.clocks, "of the levels, in kHz; none: chosen")->delimiter(',');
+  app.add_option("--level-count", verb.levels, "levels, where no clocks are given")
+      ->check(CLI::Range(1, 8))
+      ->capture_default_str();
+  app.add_option("--min-density", verb.minDensity, "least share of weights that a level keeps")
+      ->check(CLI::Range(0.05, 0.95))
+      ->capture_default_str();
+  std::vector<std::string> methods = methodNames();
+  methods.push_back("all");
+  app.add_option("--method", verb.method, "how candidates are found")
+      ->check(CLI::IsMember(methods))
+      ->capture_default_str();
+  app.add_option("--evaluations", verb.budget, "candidates, per method and seed")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--seed", verb.seed)->capture_default_str();
+  app.add_option("--repeats", verb.repeats, "seeds from --seed on, to compare methods")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_option("--processes", verb.processes, "at a time on this machine; none: as many as it has CPUs")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("-o,--out", verb.out, "folder for the plan, the history and what has been evaluated")
+      ->capture_default_str();
+}
+
+int main(int argc, char **argv) {
+  SearchVerb verb;
+  CLI::App app("rt3c search finds, for every clock of a device, what to prune so that a latency limit is met");
+  app.name("rt3c search");
+  addSearchOptions(app, verb);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success &asked) {
+    app.exit(asked);
+    return kExitOk;
+  } catch (const CLI::ParseError &error) {
+    return fail(kExitUsage, llvm::Twine(error.what()) + "; see rt3c search --help");
+  }
+  return SearchRun(verb).run();
+}
