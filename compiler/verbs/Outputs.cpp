@@ -89,7 +89,7 @@ std::string mlir::rt3::headerText(const CompileResult &result, const CompileOpti
   macro("LEVEL_COUNT", llvm::Twine(program.levelFunctions.size()), "");
   // Different names may look the same in capitals, or as another's size.
   llvm::StringSet<> used;
-  for (const char *name : {"LEVEL_COUNT", "INPUT_COUNT", "OUTPUT_COUNT"})
+  for (const char *name : {"LEVEL_COUNT", "LEVEL_FREQUENCIES", "INPUT_COUNT", "OUTPUT_COUNT"})
     used.insert(name);
   auto unique = [&](std::string name, size_t i) {
     while (used.contains(name) || used.contains(name + "_SIZE"))
@@ -100,6 +100,10 @@ std::string mlir::rt3::headerText(const CompileResult &result, const CompileOpti
   };
   for (auto [i, level] : llvm::enumerate(options.levels.levels))
     macro(unique("LEVEL_" + upper(level.name), i), llvm::Twine(i), "");
+  std::string frequencies;
+  for (const LevelSpec &level : options.levels.levels)
+    frequencies += (frequencies.empty() ? "" : ", ") + std::to_string(level.frequencyKhz);
+  macro("LEVEL_FREQUENCIES", "{" + frequencies + "}", "kHz; 0: unknown");
   for (auto [kind, tensors] : {std::pair("INPUT", &program.inputs), std::pair("OUTPUT", &program.outputs)}) {
     out << "\n";
     macro((llvm::Twine(kind) + "_COUNT").str(), llvm::Twine(tensors->size()), "");

@@ -5,4 +5,5 @@
 #include "rt3/rt3_bundle.h"
 
 #include "rt3/rt3.h"
+#include "rt3/rt3_policy.h"
 #include "rt3/rt3_pool.h"
