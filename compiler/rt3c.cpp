@@ -94,6 +94,34 @@ int main(int argc, char **argv) {
   calibrateApp->add_flag("--ops", calibrate.printsOps, "print every op, measured and predicted");
   calibrateApp->add_option("-o,--out", calibrate.out, "file for the calibrated device")->capture_default_str();
 
+  SimulateVerb simulate;
+  CLI::App *simulateApp =
+      app.add_subcommand("simulate", "spend a battery on inferences, with a search's levels and in other ways");
+  simulateApp->add_option("folder", simulate.folder, "what search wrote")->required();
+  simulateApp->add_option("--battery-wh", simulate.batteryWh, "capacity")
+      ->check(CLI::Range(1e-6, 1e6))
+      ->capture_default_str();
+  simulateApp->add_option("--battery", simulate.options.battery.model, "ideal, peukert or kibam")
+      ->check(CLI::IsMember({"ideal", "peukert", "kibam"}))
+      ->capture_default_str();
+  simulateApp->add_option("--temperature", simulate.options.battery.temperature, "of the battery, degrees Celsius")
+      ->check(CLI::Range(-40, 85))
+      ->capture_default_str();
+  simulateApp->add_option("--period-ms", simulate.periodMs, "between requests; none: the latency limit")
+      ->check(CLI::Range(1e-3, 1e9));
+  simulateApp->add_option("--jitter", simulate.options.jitter, "share of the period by which requests vary")
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str();
+  simulateApp
+      ->add_option_function<double>(
+          "--idle-mw", [&](double milliwatts) { simulate.options.idlePower = milliwatts / 1e3; },
+          "of the whole device, always; the tables of devices leave it out")
+      ->check(CLI::Range(0.0, 1e6));
+  simulateApp->add_option("--trace", simulate.trace,
+                          "clock caps and heat over time: lines of `ms cap_khz battery_percent temperature_mc`");
+  simulateApp->add_option("--seed", simulate.options.seed, "of the jitter")->capture_default_str();
+  simulateApp->add_flag("--json", simulate.asJson, "print JSON");
+
   CheckVerb check;
   CLI::App *checkApp = app.add_subcommand("check", "say what is not supported, without compiling");
   addModelOptions(checkApp, check.model);
@@ -191,6 +219,8 @@ int main(int argc, char **argv) {
     return runPrune(prune);
   if (*evalApp)
     return runEval(eval);
+  if (*simulateApp)
+    return runSimulate(simulate);
   if (*predictApp)
     return runPredict(predict);
   if (*calibrateApp)

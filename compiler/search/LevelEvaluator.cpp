@@ -109,7 +109,7 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   auto text = readFile(options.data);
   if (!text)
     return text.takeError();
-  data = {options.data, std::move(*text), model.texts.columns, options.samples};
+  data = {options.data, std::move(*text), options.columns, options.samples};
 
   registerDialects(registry);
   context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
@@ -149,7 +149,7 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   for (const std::string &part :
        {kVersion.str(), printed, data.text, std::to_string(data.samples), options.task, model.type, samplesText,
         std::to_string(length), llvm::formatv("{0}", llvm::json::Value(chipJson(chosen.chip))).str(), chosen.get().name,
-        host.name, model.texts.tokenizer}) {
+        host.name, model.texts.tokenizer, options.columns.label, llvm::join(options.columns.texts, " ")}) {
     digest.update(std::to_string(part.size()) + ":");
     digest.update(part);
   }

@@ -15,8 +15,9 @@ namespace mlir::rt3 {
 struct LevelEvaluatorOptions {
   ModelOptions model;
   std::string device, data, task;
-  int64_t samples = 0; // Rows of the data; 0: all.
-  int64_t length = 0;  // To predict for; 0: the model's largest.
+  TableColumns columns; // Of the data; those of calibration texts are the model's.
+  int64_t samples = 0;  // Rows of the data; 0: all.
+  int64_t length = 0;   // To predict for; 0: the model's largest.
 };
 
 struct LevelResult {

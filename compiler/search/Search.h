@@ -16,8 +16,9 @@ struct LevelValue {
   LevelSpec spec;
   double quality = 0; // Of the task's metric, over the dense model's; more is better.
   double metric = 0;
-  double seconds = 0;  // Predicted, at the level's clock.
-  double energyMj = 0; // 0: unknown.
+  double seconds = 0;               // Predicted, at the level's clock.
+  double energyMj = 0;              // 0: unknown.
+  std::vector<double> clockSeconds; // At every clock of the core; may be left out.
 };
 
 struct RewardOptions {

@@ -25,6 +25,11 @@ using namespace mlir::rt3;
 // their hidden units, take longer than each did alone.
 static constexpr int kMostCorrections = 4;
 
+// JSON has no NaN.
+static llvm::json::Value number(double value) {
+  return std::isfinite(value) ? llvm::json::Value(value) : llvm::json::Value(nullptr);
+}
+
 namespace {
 
 struct SearchVerb {
@@ -90,7 +95,8 @@ private:
                       evaluator->metric().name, dense.metric, 1e3 * reward.limit));
     if (!std::isfinite(dense.metric) || dense.metric == 0)
       return llvm::createStringError("the dense model's " + evaluator->metric().name + " is " +
-                                     std::to_string(dense.metric) + ": there is nothing to keep; see --data and --task");
+                                     std::to_string(dense.metric) +
+                                     ": there is nothing to keep; see --data and --task");
     return llvm::Error::success();
   }
 
@@ -188,7 +194,7 @@ private:
     while (core().levels[clock].frequencyKhz != spec.frequencyKhz)
       ++clock;
     double quality = evaluator->metric().isBetterHigher ? result.metric / dense.metric : dense.metric / result.metric;
-    return {spec, quality, result.metric, result.seconds[clock], powerMw(clock) * result.seconds[clock]};
+    return {spec, quality, result.metric, result.seconds[clock], powerMw(clock) * result.seconds[clock], {}};
   }
 
   llvm::Error searchAll() {
@@ -279,6 +285,7 @@ private:
       bool isMet = true;
       for (size_t i = 0; i < plan.levels.size(); ++i) {
         levels.push_back(valueOf(plan.levels[i], made->levels[i]));
+        levels[i].clockSeconds = made->levels[i].seconds;
         if (levels[i].seconds > reward.limit && plan.levels[i].scheme != Scheme::Dense) {
           isMet = false;
           plan.levels[i].density = std::floor(plan.levels[i].density * 97) / 100;
@@ -316,16 +323,16 @@ private:
 
   static llvm::json::Array levelsOf(const std::vector<LevelValue> &levels) {
     llvm::json::Array list;
-    for (const LevelValue &level : levels)
-      list.push_back(llvm::json::Object{{"level", level.spec.name},
-                                        {"frequency_khz", level.spec.frequencyKhz},
-                                        {"layout", layoutName(level.spec)},
-                                        {"density", level.spec.density},
-                                        {"sample", level.spec.patternSample},
-                                        {"metric", level.metric},
-                                        {"quality", level.quality},
-                                        {"seconds", level.seconds},
-                                        {"energy_mj", level.energyMj}});
+    for (const LevelValue &level : levels) {
+      llvm::json::Object entry{{"level", level.spec.name},           {"frequency_khz", level.spec.frequencyKhz},
+                               {"layout", layoutName(level.spec)},   {"density", level.spec.density},
+                               {"sample", level.spec.patternSample}, {"metric", number(level.metric)},
+                               {"quality", number(level.quality)},           {"seconds", level.seconds},
+                               {"energy_mj", level.energyMj}};
+      if (!level.clockSeconds.empty())
+        entry["clock_seconds"] = llvm::json::Array(level.clockSeconds);
+      list.push_back(std::move(entry));
+    }
     return list;
   }
 
@@ -364,7 +371,7 @@ private:
 
   void say(const llvm::Twine &text) const {
     if (others.rank() == 0)
-      llvm::outs() << text;
+      (llvm::outs() << text).flush();
   }
 
   const SearchVerb &verb;
@@ -393,7 +400,11 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
   app.add_option("--data", verb.evaluator.data, "table of texts and labels (.tsv with a header), or a text")
       ->required();
   app.add_option("--task", verb.evaluator.task, "classification, regression, similarity or language-model")->required();
-  app.add_option("--label", model.texts.columns.label, "column of labels; none: label or score");
+  app.add_option("--data-text", verb.evaluator.columns.texts,
+                 "column of --data with texts, at most two (--text: of --calib)")
+      ->allow_extra_args(false)
+      ->expected(0, 2);
+  app.add_option("--label", verb.evaluator.columns.label, "column of labels; none: label or score");
   app.add_option("--samples", verb.evaluator.samples, "rows of the table, from its beginning; none: all")
       ->check(CLI::PositiveNumber);
   app.add_option("--length", verb.evaluator.length, "free dimension to predict for; none: its maximum");

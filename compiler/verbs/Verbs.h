@@ -11,6 +11,7 @@
 #include "compiler/data/Table.h"
 #include "compiler/data/TextInputs.h"
 #include "compiler/data/Tokenizer.h"
+#include "compiler/energy/Simulator.h"
 
 #include "llvm/Support/JSON.h"
 
@@ -132,6 +133,19 @@ struct CalibrateVerb {
   bool printsOps = false;
 };
 
+struct SimulateVerb {
+  std::string folder; // What search wrote; simulation.json goes there, too.
+  double batteryWh = 15;
+  double periodMs = 0; // 0: the deadline.
+  std::string trace;   // Empty: none.
+  SimulationOptions options;
+  bool asJson = false;
+};
+struct ReportVerb {
+  std::vector<std::string> folders; // What search and simulate wrote.
+  std::string plan, out = "report.html";
+};
+
 ExitCode runCompile(const CompileVerb &verb);
 ExitCode runPrune(const PruneVerb &verb);
 ExitCode runEval(const EvalVerb &verb);
@@ -143,6 +157,8 @@ ExitCode runBench(const BenchVerb &verb);
 ExitCode runCompare(const CompareVerb &verb);
 ExitCode runPredict(const PredictVerb &verb);
 ExitCode runCalibrate(const CalibrateVerb &verb);
+ExitCode runSimulate(const SimulateVerb &verb);
+ExitCode runReport(const ReportVerb &verb);
 ExitCode runOps(bool asJson);
 ExitCode runTargets(bool asJson);
 

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/search/SearchFile.h"
+
+#include "compiler/prune/Levels.h"
+#include "compiler/verbs/Verbs.h"
+
+#include <cmath>
+
+using namespace mlir::rt3;
+
+namespace {
+
+// Reads fields and remembers the first that is wrong.
+class Reader {
+public:
+  std::string fault;
+
+  std::string text(const llvm::json::Object &object, llvm::StringRef name) {
+    auto found = object.getString(name);
+    return found ? found->str() : (note(name, "a text"), "");
+  }
+  double number(const llvm::json::Object &object, llvm::StringRef name, double least, double most = 1e15) {
+    auto found = object.getNumber(name);
+    if (found && *found >= least && *found <= most)
+      return *found;
+    note(name, "a number");
+    return least;
+  }
+  // Calls `body` for each object of a list.
+  template <typename Body> void each(const llvm::json::Object &object, llvm::StringRef name, size_t most, Body body) {
+    const llvm::json::Array *list = object.getArray(name);
+    if (!list || list->size() > most)
+      return note(name, "a list");
+    for (const llvm::json::Value &value : *list) {
+      const llvm::json::Object *entry = value.getAsObject();
+      if (!entry)
+        return note(name, "a list of objects");
+      body(*entry);
+    }
+  }
+  void note(llvm::StringRef name, const char *expected) {
+    if (fault.empty())
+      fault = ("\"" + name + "\" is not " + expected + " that rt3c search writes").str();
+  }
+};
+
+} // namespace
+
+static FoundLevel readLevel(Reader &reader, const llvm::json::Object &entry, const std::vector<ClockPoint> &clocks) {
+  FoundLevel level;
+  level.name = reader.text(entry, "level");
+  level.layout = reader.text(entry, "layout");
+  level.density = reader.number(entry, "density", 0, 1);
+  // Null where the metric is not defined.
+  level.metric = entry.getNumber("metric").value_or(NAN);
+  level.quality = entry.getNumber("quality").value_or(NAN);
+  level.energyMj = reader.number(entry, "energy_mj", 0);
+  double frequency = reader.number(entry, "frequency_khz", 1);
+  level.clock = clocks.size();
+  for (size_t i = 0; i < clocks.size(); ++i)
+    if (double(clocks[i].frequencyKhz) == frequency)
+      level.clock = i;
+  if (level.clock == clocks.size()) {
+    reader.note("frequency_khz", "a clock of dense_clocks");
+    level.clock = 0;
+  }
+  level.clockSeconds.assign(clocks.size(), 0);
+  if (const llvm::json::Array *all = entry.getArray("clock_seconds")) {
+    for (size_t i = 0; i < clocks.size() && i < all->size(); ++i)
+      level.clockSeconds[i] = (*all)[i].getAsNumber().value_or(0);
+  } else if (!clocks.empty()) {
+    level.clockSeconds[level.clock] = reader.number(entry, "seconds", 0);
+  }
+  return level;
+}
+
+llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
+  std::string path = folder + "/" + kSearchJson;
+  auto text = readFile(path);
+  if (!text)
+    return text.takeError();
+  auto value = parseJson(*text);
+  if (!value)
+    return llvm::createStringError(path + ": " + llvm::toString(value.takeError()));
+  const llvm::json::Object *object = value->getAsObject();
+  if (!object || object->getString("format") != llvm::StringRef("rt3-search") || object->getInteger("version") != 1)
+    return llvm::createStringError(path + ": is not version 1 of what rt3c search writes");
+  Reader reader;
+  SearchFile file;
+  file.model = reader.text(*object, "model");
+  file.task = reader.text(*object, "task");
+  file.metric = reader.text(*object, "metric");
+  file.device = reader.text(*object, "device");
+  file.core = reader.text(*object, "core");
+  file.method = reader.text(*object, "method");
+  file.limitSeconds = reader.number(*object, "limit_seconds", 1e-12);
+  file.denseMetric = reader.number(*object, "dense_metric", -1e15);
+  file.denseEnergyMj = reader.number(*object, "dense_energy_mj", 0);
+  reader.each(*object, "dense_clocks", 256, [&](const llvm::json::Object &entry) {
+    file.denseClocks.push_back({int64_t(reader.number(entry, "frequency_khz", 1)), reader.number(entry, "power_mw", 0),
+                                reader.number(entry, "seconds", 1e-12)});
+  });
+  reader.each(*object, "levels", 16, [&](const llvm::json::Object &entry) {
+    file.levels.push_back(readLevel(reader, entry, file.denseClocks));
+    for (double seconds : file.levels.back().clockSeconds)
+      if (!(seconds > 0))
+        reader.note("clock_seconds", "a time at each clock");
+  });
+  reader.each(*object, "runs", 1000, [&](const llvm::json::Object &entry) {
+    FoundRun run{reader.text(entry, "method"), int64_t(reader.number(entry, "seed", 0)), {}};
+    reader.each(entry, "trials", 1000000, [&](const llvm::json::Object &trial) {
+      FoundTrial found{reader.number(trial, "reward", -1e15), {}};
+      reader.each(trial, "levels", 16, [&](const llvm::json::Object &level) {
+        found.levels.push_back(readLevel(reader, level, file.denseClocks));
+      });
+      run.trials.push_back(std::move(found));
+    });
+    file.runs.push_back(std::move(run));
+  });
+  reader.each(*object, "comparison", 100, [&](const llvm::json::Object &entry) {
+    file.comparison.push_back({reader.text(entry, "method"), reader.number(entry, "mean", -1e15),
+                               reader.number(entry, "half_interval", 0), int64_t(reader.number(entry, "seeds", 1))});
+  });
+  if (const llvm::json::Array *list = object->getArray("left_out"))
+    for (const llvm::json::Value &why : *list)
+      file.leftOut.push_back(why.getAsString().value_or("").str());
+  if (file.denseClocks.empty() || file.levels.empty())
+    reader.note("levels", "a list with something in it");
+  if (!reader.fault.empty())
+    return llvm::createStringError(path + ": " + reader.fault);
+  return file;
+}
