@@ -122,6 +122,13 @@ int main(int argc, char **argv) {
   simulateApp->add_option("--seed", simulate.options.seed, "of the jitter")->capture_default_str();
   simulateApp->add_flag("--json", simulate.asJson, "print JSON");
 
+  ReportVerb report;
+  CLI::App *reportApp = app.add_subcommand("report", "one HTML page of what search, simulate and compile found");
+  reportApp->add_option("folder", report.folder, "what search and simulate wrote")->required();
+  reportApp->add_option("--compiled", report.compiled,
+                        "what compile wrote of the plan: kernels, and why layers are dense");
+  reportApp->add_option("-o,--out", report.out, "HTML file")->capture_default_str();
+
   CheckVerb check;
   CLI::App *checkApp = app.add_subcommand("check", "say what is not supported, without compiling");
   addModelOptions(checkApp, check.model);
@@ -219,6 +226,8 @@ int main(int argc, char **argv) {
     return runPrune(prune);
   if (*evalApp)
     return runEval(eval);
+  if (*reportApp)
+    return runReport(report);
   if (*simulateApp)
     return runSimulate(simulate);
   if (*predictApp)

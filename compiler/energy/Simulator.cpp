@@ -125,7 +125,7 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
     }
     isFirst = false;
     double tickBegin = now, tickEnd = now + kTick, active = 0;
-    uint64_t tickRuns = 0, tickMisses = 0;
+    uint64_t tickRuns = 0, tickMisses = 0, tickDropped = 0;
     // Who comes in this tick, and when each is done; what is drawn does not depend on the order.
     while (nextRequest < tickEnd) {
       double comes = nextRequest;
@@ -141,7 +141,7 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
       // A queue without end would say nothing: whoever is later than its own deadline by then is
       // dropped, and has missed it.
       while (nextRequest + options.deadline < busyUntil && nextRequest < tickEnd) {
-        ++tickMisses;
+        ++tickDropped;
         nextRequest += options.period * (1 + options.jitter * (2 * uniform(state) - 1));
       }
     }
@@ -156,7 +156,9 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
     uint64_t finished = uint64_t(std::floor(tickRuns * share));
     result.runs += finished;
     result.levelRuns[policy.level] += finished;
-    result.misses += uint64_t(std::floor(tickMisses * share));
+    uint64_t dropped = uint64_t(std::floor(tickDropped * share));
+    result.requests += finished + dropped;
+    result.misses += uint64_t(std::floor(tickMisses * share)) + dropped;
   }
   result.curve.emplace_back(now, 100 * (*battery)->left() / start);
   result.seconds = now;

@@ -49,7 +49,9 @@ struct SimulationOptions {
 
 struct SimulationResult {
   std::string strategy;
-  uint64_t runs = 0, misses = 0, switches = 0;
+  uint64_t requests = 0, runs = 0; // Came; were done.
+  uint64_t misses = 0;             // Were done late, or dropped because they were too late to begin.
+  uint64_t switches = 0;
   double seconds = 0;
   std::vector<double> levelSeconds; // Time at each level.
   std::vector<uint64_t> levelRuns;

@@ -74,19 +74,13 @@ static llvm::json::Object resultJson(const SimulationResult &result, const Strat
                                         {"seconds", result.levelSeconds[i]}});
   for (auto [seconds, percent] : result.curve)
     curve.push_back(llvm::json::Array{seconds, percent});
-  return llvm::json::Object{{"strategy", strategy.name},
-                            {"note", strategy.note},
-                            {"runs", int64_t(result.runs)},
-                            {"misses", int64_t(result.misses)},
-                            {"switches", int64_t(result.switches)},
-                            {"seconds", result.seconds},
-                            {"compute_joules", result.computeEnergy},
-                            {"idle_joules", result.idleEnergy},
-                            {"switch_joules", result.switchEnergy},
-                            {"lost_joules", result.lostEnergy},
-                            {"left_joules", result.leftEnergy},
-                            {"capacity_joules", result.capacity},
-                            {"levels", std::move(levels)},
+  return llvm::json::Object{{"strategy", strategy.name},          {"note", strategy.note},
+                            {"runs", int64_t(result.runs)},       {"requests", int64_t(result.requests)},
+                            {"misses", int64_t(result.misses)},   {"switches", int64_t(result.switches)},
+                            {"seconds", result.seconds},          {"compute_joules", result.computeEnergy},
+                            {"idle_joules", result.idleEnergy},   {"switch_joules", result.switchEnergy},
+                            {"lost_joules", result.lostEnergy},   {"left_joules", result.leftEnergy},
+                            {"capacity_joules", result.capacity}, {"levels", std::move(levels)},
                             {"curve", std::move(curve)}};
 }
 
@@ -122,9 +116,8 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
       times += llvm::formatv("{0}{1:f0} %", i ? " / " : "", 100 * result->levelSeconds[i] / result->seconds);
     table += llvm::formatv("{0,-24} {1,10} {2,7:f2}x {3,9:f2} % {4,9:f1} {5,8:f1} {6,8:f1} {7,8:f1}  {8}\n",
                            strategy.name, result->runs, double(result->runs) / std::max<uint64_t>(1, first),
-                           100.0 * result->misses / std::max<uint64_t>(1, result->runs + result->misses),
-                           result->seconds / 3600, result->computeEnergy / 1e3, result->idleEnergy / 1e3,
-                           result->lostEnergy / 1e3, times);
+                           100.0 * result->misses / std::max<uint64_t>(1, result->requests), result->seconds / 3600,
+                           result->computeEnergy / 1e3, result->idleEnergy / 1e3, result->lostEnergy / 1e3, times);
     list.push_back(resultJson(*result, strategy));
   }
   std::string json =

@@ -142,8 +142,9 @@ struct SimulateVerb {
   bool asJson = false;
 };
 struct ReportVerb {
-  std::vector<std::string> folders; // What search and simulate wrote.
-  std::string plan, out = "report.html";
+  std::string folder;   // What search and simulate wrote.
+  std::string compiled; // What compile wrote of its plan; empty: nothing.
+  std::string out = "report.html";
 };
 
 ExitCode runCompile(const CompileVerb &verb);
