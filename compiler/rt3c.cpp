@@ -127,6 +127,7 @@ int main(int argc, char **argv) {
   reportApp->add_option("folder", report.folder, "what search and simulate wrote")->required();
   reportApp->add_option("--compiled", report.compiled,
                         "what compile wrote of the plan: kernels, and why layers are dense");
+  reportApp->add_option("--picture", report.picture, "SVG file of accuracy over energy alone, besides");
   reportApp->add_option("-o,--out", report.out, "HTML file")->capture_default_str();
 
   CheckVerb check;

@@ -12,10 +12,12 @@ packages=(
   llvm-22-dev llvm-22-tools mlir-22-tools ninja-build protobuf-compiler python3
   # training; its BLAS is twenty times slower without OpenBLAS
   libtorch-dev libopenblas0-pthread
+  # searches on several machines
+  libopenmpi-dev openmpi-bin
   # AArch64: building and running for it
   g++-aarch64-linux-gnu qemu-user
   # tests and benchmarks
-  libbenchmark-dev libgtest-dev libonnx-testdata libxxhash-dev nodejs npm
+  chromium libbenchmark-dev libgtest-dev libonnx-testdata libxxhash-dev nodejs npm
   python3-numpy
 )
 missing=()

@@ -129,7 +129,11 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   fields.integer("power_mw", 0, largest, level.powerMw);
   fields.density(level.density);
   bool isFound = false;
-  if (auto scheme = fields.text("scheme", true)) {
+  // What compiler/prune/README.md's picture of all layouts recommends.
+  if (!object.get("scheme")) {
+    level.scheme = level.density < 1 ? Scheme::BlockPattern : Scheme::Dense;
+    isFound = true;
+  } else if (auto scheme = fields.text("scheme", true)) {
     for (Scheme candidate : {Scheme::Dense, Scheme::Block, Scheme::Pattern, Scheme::BlockPattern})
       if (*scheme == schemeName(candidate)) {
         level.scheme = candidate;

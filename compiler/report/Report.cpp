@@ -74,6 +74,52 @@ llvm::Expected<std::optional<SimulationFile>> mlir::rt3::readSimulation(const st
   return file;
 }
 
+// Accuracy over time and over energy: every evaluated level once, by its clock.
+static std::pair<Chart, Chart> paretoCharts(const SearchFile &search) {
+  std::map<size_t, std::map<std::string, const FoundLevel *>> byClock;
+  for (const FoundRun &run : search.runs)
+    for (const FoundTrial &trial : run.trials)
+      for (const FoundLevel &level : trial.levels)
+        byClock[level.clock][formatv("{0} {1} {2}", level.layout, level.density, level.metric)] = &level;
+  std::string where = search.device + ", core " + search.core;
+  Chart time{"Accuracy and latency: " + where,
+             "predicted ms at the level's clock",
+             search.metric,
+             {},
+             1e3 * search.limitSeconds,
+             "limit"};
+  Chart energy{"Accuracy and energy: " + where, "predicted mJ per inference", search.metric, {}, std::nullopt, ""};
+  auto label = [&](const FoundLevel &level) {
+    return formatv("{0} MHz, {1}, {2:f0} %: {3:f4}", search.denseClocks[level.clock].frequencyKhz / 1000, level.layout,
+                   100 * level.density, level.metric)
+        .str();
+  };
+  auto add = [&](const FoundLevel &level, ChartSeries &times, ChartSeries &energies) {
+    times.points.push_back({1e3 * level.clockSeconds[level.clock], level.metric, label(level)});
+    if (level.energyMj > 0)
+      energies.points.push_back({level.energyMj, level.metric, label(level)});
+  };
+  for (auto &[clock, levels] : byClock) {
+    std::string name = formatv("{0} MHz", search.denseClocks[clock].frequencyKhz / 1000);
+    ChartSeries times{name, {}}, energies{name, {}};
+    for (auto &[key, level] : levels)
+      add(*level, times, energies);
+    time.series.push_back(std::move(times));
+    energy.series.push_back(std::move(energies));
+  }
+  ChartSeries times{"chosen", {}, false, true}, energies = times;
+  for (const FoundLevel &level : search.levels)
+    add(level, times, energies);
+  time.series.push_back(std::move(times));
+  energy.series.push_back(std::move(energies));
+  return {std::move(time), std::move(energy)};
+}
+
+std::string mlir::rt3::reportPicture(const SearchFile &search) {
+  auto [time, energy] = paretoCharts(search);
+  return standaloneSvg(search.denseEnergyMj > 0 ? energy : time);
+}
+
 namespace {
 
 class Page {
@@ -122,44 +168,8 @@ private:
       out << "<p class=\"note\">Left out, because slower takes more energy: " << escapeHtml(why) << ".</p>\n";
   }
 
-  // Every evaluated level once, by its clock.
   void addPareto() {
-    std::map<size_t, std::map<std::string, const FoundLevel *>> byClock;
-    for (const FoundRun &run : search.runs)
-      for (const FoundTrial &trial : run.trials)
-        for (const FoundLevel &level : trial.levels)
-          byClock[level.clock][formatv("{0} {1} {2}", level.layout, level.density, level.metric)] = &level;
-    Chart time{"What was evaluated, and what was chosen",
-               "predicted ms at the level's clock",
-               search.metric,
-               {},
-               1e3 * search.limitSeconds,
-               "limit"};
-    Chart energy{"Accuracy and energy", "predicted mJ per inference", search.metric, {}, std::nullopt, ""};
-    auto label = [&](const FoundLevel &level) {
-      return formatv("{0} MHz, {1}, {2:f0} %: {3:f4}", search.denseClocks[level.clock].frequencyKhz / 1000,
-                     level.layout, 100 * level.density, level.metric)
-          .str();
-    };
-    for (auto &[clock, levels] : byClock) {
-      std::string name = formatv("{0} MHz", search.denseClocks[clock].frequencyKhz / 1000);
-      ChartSeries times{name, {}}, energies{name, {}};
-      for (auto &[key, level] : levels) {
-        times.points.push_back({1e3 * level->clockSeconds[clock], level->metric, label(*level)});
-        if (level->energyMj > 0)
-          energies.points.push_back({level->energyMj, level->metric, label(*level)});
-      }
-      time.series.push_back(std::move(times));
-      energy.series.push_back(std::move(energies));
-    }
-    ChartSeries times{"chosen", {}, false, true}, energies = times;
-    for (const FoundLevel &level : search.levels) {
-      times.points.push_back({1e3 * level.clockSeconds[level.clock], level.metric, label(level)});
-      if (level.energyMj > 0)
-        energies.points.push_back({level.energyMj, level.metric, label(level)});
-    }
-    time.series.push_back(std::move(times));
-    energy.series.push_back(std::move(energies));
+    auto [time, energy] = paretoCharts(search);
     out << "<h2>Accuracy, latency, energy</h2>\n" << svgChart(time) << svgChart(energy);
   }
 
@@ -230,12 +240,12 @@ private:
       for (auto [seconds, percent] : strategy.curve)
         series.points.push_back({seconds / 3600, percent, ""});
       chart.series.push_back(std::move(series));
-      out << formatv("<tr><td>{0}</td><td>{1:f0}</td><td>{2:f2} x</td><td{3}>{4:f1} %</td><td>{5:f1}</td>"
-                     "<td class=\"text\">{6}</td></tr>\n",
-                     escapeHtml(strategy.name), strategy.runs,
-                     strategy.runs / std::max(1.0, simulation->strategies[0].runs),
-                     strategy.misses > 0 ? " class=\"missed\"" : "", 100 * strategy.misses / std::max(1.0, strategy.requests),
-                     strategy.seconds / 3600, escapeHtml(strategy.note));
+      out << formatv(
+          "<tr><td>{0}</td><td>{1:f0}</td><td>{2:f2} x</td><td{3}>{4:f1} %</td><td>{5:f1}</td>"
+          "<td class=\"text\">{6}</td></tr>\n",
+          escapeHtml(strategy.name), strategy.runs, strategy.runs / std::max(1.0, simulation->strategies[0].runs),
+          strategy.misses > 0 ? " class=\"missed\"" : "", 100 * strategy.misses / std::max(1.0, strategy.requests),
+          strategy.seconds / 3600, escapeHtml(strategy.note));
     }
     out << "</table></div>\n" << svgChart(chart);
   }

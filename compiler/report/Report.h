@@ -38,6 +38,10 @@ struct ReportContents {
   std::vector<CompiledLayer> layers; // Of the device; empty: the plan's alone.
 };
 
+// What was evaluated and what was chosen, as an SVG file: the task's metric over predicted energy,
+// or time where power is not known.
+std::string reportPicture(const SearchFile &search);
+
 // A page that needs nothing from elsewhere and runs no script.
 std::string reportHtml(const ReportContents &contents);
 

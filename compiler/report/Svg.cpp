@@ -151,6 +151,19 @@ std::string mlir::rt3::svgChart(const Chart &chart) {
   return svg;
 }
 
+std::string mlir::rt3::standaloneSvg(const Chart &chart) {
+  llvm::StringRef svg = "<svg ";
+  std::string text = svgChart(chart);
+  if (!llvm::StringRef(text).starts_with(svg))
+    return text;
+  size_t end = text.find('>') + 1;
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" " + text.substr(svg.size(), end - svg.size()) +
+         "\n<style>text { font: 11px sans-serif; fill: #333; } .title { font-weight: 600; font-size: 13px; } "
+         ".grid { stroke: #e3e3e8; } .limit { stroke: #b00020; stroke-dasharray: 5 4; }</style>\n"
+         "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>" +
+         text.substr(end);
+}
+
 std::string mlir::rt3::svgPattern(uint64_t pattern, int64_t rows, int64_t columns) {
   constexpr int64_t kCell = 7;
   std::string svg =

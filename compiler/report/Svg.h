@@ -40,6 +40,9 @@ struct Chart {
 // Points that are not finite are left out.
 std::string svgChart(const Chart &chart);
 
+// The same as a file of its own.
+std::string standaloneSvg(const Chart &chart);
+
 // A pattern of rows x columns, bit c * rows + r, as a small picture.
 std::string svgPattern(uint64_t pattern, int64_t rows, int64_t columns);
 

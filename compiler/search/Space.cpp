@@ -28,6 +28,7 @@ const std::vector<LevelSpec> &mlir::rt3::searchedLayouts() {
       layout(Scheme::Pattern, 4, 1, 15),
       layout(Scheme::Pattern, 8, 1, 16),
       layout(Scheme::Pattern, 8, 4, 8),
+      layout(Scheme::BlockPattern, 8, 1, 16),
       layout(Scheme::BlockPattern, 8, 4, 8),
   };
   return layouts;

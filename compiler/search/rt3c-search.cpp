@@ -34,7 +34,7 @@ namespace {
 
 struct SearchVerb {
   LevelEvaluatorOptions evaluator;
-  std::string limit, out = "searched", method = "rl";
+  std::string limit, out = "searched", method = "evolution";
   std::vector<int64_t> clocks;
   int64_t levels = 3, budget = 200, processes = 0, repeats = 1;
   double minDensity = 0.25;
@@ -327,7 +327,7 @@ private:
       llvm::json::Object entry{{"level", level.spec.name},           {"frequency_khz", level.spec.frequencyKhz},
                                {"layout", layoutName(level.spec)},   {"density", level.spec.density},
                                {"sample", level.spec.patternSample}, {"metric", number(level.metric)},
-                               {"quality", number(level.quality)},           {"seconds", level.seconds},
+                               {"quality", number(level.quality)},   {"seconds", level.seconds},
                                {"energy_mj", level.energyMj}};
       if (!level.clockSeconds.empty())
         entry["clock_seconds"] = llvm::json::Array(level.clockSeconds);

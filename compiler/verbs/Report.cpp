@@ -44,7 +44,8 @@ static llvm::Expected<std::vector<CompiledLayer>> readLayers(const std::string &
       if (!own)
         continue;
       auto text = [&](llvm::StringRef name) { return own->getString(name).value_or("").str(); };
-      double cycles = own->getNumber("predicted_cycles").value_or(0), dense = own->getNumber("predicted_dense_cycles").value_or(0);
+      double cycles = own->getNumber("predicted_cycles").value_or(0),
+             dense = own->getNumber("predicted_dense_cycles").value_or(0);
       layers.push_back({text("layer"), entry->getString("name").value_or("").str(), text("kernel"), text("reason"), 1,
                         cycles > 0 ? dense / cycles : 1});
     }
@@ -73,10 +74,15 @@ ExitCode mlir::rt3::runReport(const ReportVerb &verb) {
     contents.layers = std::move(*layers);
   }
   std::string html = reportHtml(contents);
-  llvm::StringRef path(verb.out), folder = llvm::sys::path::parent_path(path);
-  if (llvm::Error error =
-          writeFiles(folder.empty() ? "." : folder.str(), {{llvm::sys::path::filename(path).str(), html}}))
-    return fail(std::move(error));
-  llvm::outs() << "written to " << printable(verb.out) << " (" << html.size() / 1024 << " KiB)\n";
+  std::vector<std::pair<std::string, std::string>> files{{verb.out, html}};
+  if (!verb.picture.empty())
+    files.emplace_back(verb.picture, reportPicture(contents.search));
+  for (auto &[path, bytes] : files) {
+    llvm::StringRef folder = llvm::sys::path::parent_path(path);
+    if (llvm::Error error =
+            writeFiles(folder.empty() ? "." : folder.str(), {{llvm::sys::path::filename(path).str(), bytes}}))
+      return fail(std::move(error));
+    llvm::outs() << "written to " << printable(path) << " (" << bytes.size() / 1024 << " KiB)\n";
+  }
   return kExitOk;
 }

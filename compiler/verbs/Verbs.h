@@ -145,6 +145,7 @@ struct ReportVerb {
   std::string folder;   // What search and simulate wrote.
   std::string compiled; // What compile wrote of its plan; empty: nothing.
   std::string out = "report.html";
+  std::string picture; // SVG file of the Pareto alone; empty: none.
 };
 
 ExitCode runCompile(const CompileVerb &verb);

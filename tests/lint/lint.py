@@ -40,7 +40,8 @@ ONLY_IN = {
     "torch/": ["compiler/train/Torch.h"],
     "utf8proc.h": ["compiler/data"],
     "zip.h": ["compiler/plan"],
-    "Eigen/": ["compiler/prune", "benchmarks/kernels"],
+    "Eigen/": ["compiler/prune", "compiler/search", "benchmarks/kernels"],
+    "mpi.h": ["compiler/search"],
 }
 MAX_LINES, MAX_SIZE = 600, 2_000_000
 

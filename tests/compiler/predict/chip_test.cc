@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Device files: what they must say, and what predictions must hold to.
+
+#include "compiler/predict/Predictor.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+using namespace mlir::rt3;
+
+namespace {
+
+const char *const kFile = R"json({
+  "name": "chip", "summary": "a chip", "sources": ["here"], "l3_size": 1000000, "memory_bytes_per_second": 1e10,
+  "cores": [{"name": "big", "target": "cortex-a76", "scheduler_model": "neoverse-n1", "first_cpu": 4, "count": 4,
+    "l2_size": 100000, "levels": [{"frequency_khz": 1000000, "voltage_uv": 700000, "power_mw": 100},
+                                  {"frequency_khz": 2000000, "voltage_uv": 900000, "power_mw": 500}]}]})json";
+
+std::string replaced(std::string text, const std::string &from, const std::string &to) {
+  size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Chip, AllThatComeWithUsAreRight) {
+  ASSERT_GE(allChips().size(), 7u);
+  for (const Chip &chip : allChips()) {
+    EXPECT_FALSE(chip.sources.empty()) << chip.name;
+    for (const Core &core : chip.cores)
+      for (const ClockLevel &level : core.levels) {
+        EXPECT_GT(level.frequencyKhz, 50000) << chip.name;
+        EXPECT_LT(level.frequencyKhz, 6000000) << chip.name;
+        EXPECT_TRUE(level.powerMw == 0 || (level.powerMw > 1 && level.powerMw < 20000)) << chip.name << core.name;
+        EXPECT_TRUE(level.voltageUv == 0 || (level.voltageUv > 400000 && level.voltageUv < 1500000)) << chip.name;
+      }
+  }
+}
+
+TEST(Chip, IsReadBackAsWritten) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip)) << llvm::toString(chip.takeError());
+  chip->cores[0].constants = CostConstants{1, 2, 3, 4, 5, 6, 7};
+  chip->cores[0].calibration = DeviceCalibration{"here", 10, 5, 1, 2, 3, 4};
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << llvm::json::Value(chipJson(*chip));
+  auto again = parseChip(text);
+  ASSERT_TRUE(bool(again)) << llvm::toString(again.takeError());
+  std::string second;
+  llvm::raw_string_ostream secondStream(second);
+  secondStream << llvm::json::Value(chipJson(*again));
+  EXPECT_EQ(text, second);
+}
+
+TEST(Chip, FaultsSayWhere) {
+  struct {
+    const char *from, *to, *expected;
+  } const cases[] = {
+      {"\"name\": \"chip\"", "\"name\": 1", "chip.name: found 1, expected a text"},
+      {"\"sources\": [\"here\"]", "\"sources\": []", "chip.sources"},
+      {"\"cortex-a76\"", "\"z80\"", "chip.cores[0].target"},
+      {"2000000", "1000000", "chip.cores[0].levels[1].frequency_khz"},
+      {"2000000", "-5", "chip.cores[0].levels[1].frequency_khz"},
+      {"\"count\": 4", "\"count\": 0", "chip.cores[0].count"},
+      {"1e10", "\"fast\"", "chip.memory_bytes_per_second: found \"fast\""},
+      {"\"l2_size\": 100000, ", "", "chip.cores[0].l2_size: nothing there"},
+      {"\"power_mw\": 100", "\"power_mw\": -1", "chip.cores[0].levels[0].power_mw"},
+  };
+  for (const auto &[from, to, expected] : cases) {
+    auto chip = parseChip(replaced(kFile, from, to));
+    ASSERT_FALSE(bool(chip)) << to;
+    EXPECT_NE(llvm::toString(chip.takeError()).find(expected), std::string::npos) << expected;
+  }
+  // All faults at once.
+  auto chip = parseChip(replaced(replaced(kFile, "\"chip\"", "1"), "\"count\": 4", "\"count\": 0"));
+  std::string text = llvm::toString(chip.takeError());
+  EXPECT_NE(text.find("chip.name"), std::string::npos);
+  EXPECT_NE(text.find("count"), std::string::npos);
+}
+
+TEST(Chip, DamagedFilesAreErrors) {
+  std::mt19937 random(3);
+  std::string text = kFile;
+  for (int i = 0; i < 3000; ++i) {
+    std::string damaged = text;
+    for (int changes = 1 + random() % 3; changes > 0; --changes)
+      damaged[random() % damaged.size()] = char(random() % 128);
+    if (random() % 4 == 0)
+      damaged.resize(random() % damaged.size());
+    if (auto chip = parseChip(damaged); !chip)
+      EXPECT_FALSE(llvm::toString(chip.takeError()).empty());
+  }
+  for (const char *bad : {"", "[]", "null", "{", "{\"cores\": [1]}"})
+    EXPECT_FALSE(llvm::toString(parseChip(bad).takeError()).empty());
+  EXPECT_FALSE(llvm::toString(parseChip(std::string(100000, '[')).takeError()).empty());
+}
+
+TEST(Chip, PowerModelIsItsFormula) {
+  // 500 pF at 0.8 V and 1 GHz: 0.32 W; 0.8 V times 50 mA: 0.04 W.
+  EXPECT_NEAR(modelPowerMw(500, 50, {1000000, 800000, 0}), 360, 1e-9);
+}
+
+TEST(Predictor, IsMonotoneInTheClock) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  std::mt19937 random(4);
+  for (int i = 0; i < 1000; ++i) {
+    MarkedOp op{0,
+                0,
+                "linear",
+                "layer",
+                int64_t(random() % 10000000),
+                48,
+                {double(random() % 1000), double(random() % 5000), 0}};
+    OpCost cost{double(random() % 1000000), double(random() % 1000000), double(random() % 1000)};
+    OpPrediction prediction = predictOp(*chip, chip->cores[0], constantsOf(chip->cores[0]), op, cost,
+                                        1 + random() % 384, random() % 100000000);
+    double last = INFINITY;
+    for (double clock = 1e8; clock < 4e9; clock *= 1.3) {
+      double seconds = prediction.seconds(clock);
+      ASSERT_TRUE(seconds > 0 && seconds <= last);
+      // Twice the clock makes nothing more than twice as fast: memory has its own.
+      ASSERT_LE(last / seconds, 1.3 + 1e-9 + (last == INFINITY ? INFINITY : 0));
+      last = seconds;
+    }
+  }
+}
+
+} // namespace

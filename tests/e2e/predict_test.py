@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions of time and energy, through the program, on the sample model.
+
+  predict_test.py RT3C SCRATCH_FOLDER
+"""
+
+import json
+import subprocess
+import unittest
+
+import run_rt3c
+from run_rt3c import INDEPENDENT, MODEL, ROOT, RT3C, folder, rt3c
+
+BASE = [MODEL, "--shape", "ids=1x1..128"]
+
+
+def predict(*arguments, device="snapdragon-865"):
+    return json.loads(rt3c("predict", *BASE, "--device", device, "--json", *arguments).stdout)
+
+
+class PredictTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.levels = folder("predict-levels") / "levels.json"
+        cls.levels.write_text(json.dumps(INDEPENDENT))
+
+    def test_faster_clocks_are_faster_and_sparser_levels_too(self):
+        for device in ("snapdragon-865", "snapdragon-865:a55", "tensor-g1:x1", "raspberry-pi-4"):
+            levels = predict("--levels", self.levels, "--all-clocks", device=device)["levels"]
+            for level in levels:
+                times = [point["milliseconds"] for point in level["points"]]
+                self.assertEqual(times, sorted(times, reverse=True), device)
+                self.assertGreater(min(times), 0)
+            dense = {level["level"]: level["points"] for level in levels}["high"]
+            for level in levels[:-1]:
+                for sparse, full in zip(level["points"], dense):
+                    self.assertLess(sparse["milliseconds"], full["milliseconds"], device)
+                    self.assertLess(sparse["millijoules"], full["millijoules"], device)
+
+    def test_longer_inputs_take_longer(self):
+        cycles = [predict("--length", length)["levels"][0]["cycles"] for length in (1, 12, 64, 128)]
+        self.assertEqual(cycles, sorted(cycles))
+
+    def test_agrees_with_counting_under_qemu(self):
+        """Blocks counted here, of code for AArch64, against all instructions that qemu ran."""
+        scratch = folder("count")
+        counted = json.loads(subprocess.run(
+            ["/usr/bin/python3", ROOT / "benchmarks/arm/count.py", MODEL, "--levels", self.levels, "--shape", "ids=1x1..128", "--length", "77",
+             "--without-onnxruntime", "--json", "--models", "neoverse-n1", "--build", RT3C.parent.parent, "--scratch", scratch],
+            check=True, capture_output=True, text=True).stdout)
+        levels = predict("--levels", self.levels, "--length", "77", "--all-clocks", device="neoverse-n1")["levels"]
+        for expected, found in zip(counted, levels):
+            self.assertAlmostEqual(found["instructions"] / expected["instructions"], 1, delta=0.05, msg=expected["name"])
+            self.assertAlmostEqual(found["cycles"] / expected["cycles"]["neoverse-n1"], 1, delta=0.05, msg=expected["name"])
+
+    def test_ops_sum_up_to_the_level(self):
+        for level in predict("--levels", self.levels, "--all-clocks")["levels"]:
+            self.assertAlmostEqual(sum(op["cycles"] for op in level["ops"]), level["cycles"], delta=1)
+            self.assertEqual(sum(bool(op["layer"]) for op in level["ops"]), 13)
+
+    def test_wrong_options_are_refused(self):
+        bad = folder("bad-device") / "bad.json"
+        bad.write_text('{"name": "x", "cores": []}')
+        for arguments, words in (
+            (["--device", "nokia-3310"], ["snapdragon-865", "nokia-3310"]),
+            (["--device", "snapdragon-865:z80"], ["a77-prime"]),
+            (["--device", "exynos-5422"], ["table of clocks only"]),
+            (["--device", bad], ["chip.cores", "chip.summary"]),
+            (["--device", bad.parent / "none.json"], ["cannot be read"]),
+            (["--device", "neoverse-n1", "--length", "129"], ["1 to 128"]),
+            # The levels' clocks are not the device's.
+            (["--device", "neoverse-n1", "--levels", ROOT / "tests/models/byte-lm/levels.json"], ["--all-clocks"]),
+        ):
+            error = rt3c("predict", *BASE, *arguments, code=2).stderr
+            for word in words:
+                self.assertIn(word, error)
+
+    def test_a_calibrated_device_refuses_to_extrapolate(self):
+        device = next(chip for chip in json.loads(rt3c("targets", "--json").stdout)["devices"] if chip["name"] == "neoverse-n1")
+        device["cores"][0]["calibration"] = {"machine": "here", "measurements": 8, "held_out": 4, "layer_error_percent": 5,
+                                             "model_error_percent": 3, "min_length": 8, "max_length": 64}
+        path = folder("calibrated-device") / "device.json"
+        path.write_text(json.dumps(device))
+        self.assertIn("--extrapolate", rt3c("predict", *BASE, "--device", path, code=2).stderr)
+        self.assertIn("mean error 5.0 % per layer", rt3c("predict", *BASE, "--device", path, "--length", "64").stdout)
+        rt3c("predict", *BASE, "--device", path, "--extrapolate")
+
+
+if __name__ == "__main__":
+    run_rt3c.main()

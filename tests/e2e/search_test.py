@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The search, the simulator and the report, through the program, on the sample model.
+
+  search_test.py RT3C SCRATCH_FOLDER
+"""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import time
+import unittest
+
+import run_rt3c
+from run_rt3c import MODEL, ROOT, RT3C, folder, rt3c
+
+FILES = ["plan.json", "plan.weights", "levels.json", "search.json"]
+
+
+def command(out, *more):
+    """A small search: levels are pruned by magnitude and measured on two windows."""
+    return ["search", MODEL, "--shape", "ids=1x1..128", "--device", "snapdragon-865", "--latency-limit", "1.2x", "--min-density", "0.6",
+            "--level-count", "2", "--method", "rl", "--tokenizer", "bytes", "--data", SearchTest.text, "--task", "language-model", "--evaluations", "8",
+            "-o", out, *more]
+
+
+def contents(out):
+    return [(out / name).read_bytes() for name in FILES]
+
+
+class SearchTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.text = folder("search-data") / "text.txt"
+        cls.text.write_bytes((ROOT / "tests/models/byte-lm/held-out.txt").read_bytes()[:257])
+        cls.out = folder("searched")
+        cls.printed = rt3c(*command(cls.out)).stdout
+
+    def test_every_level_meets_the_limit(self):
+        search = json.loads((self.out / "search.json").read_text())
+        self.assertEqual(len(search["levels"]), 2)
+        for level in search["levels"]:
+            self.assertLessEqual(level["seconds"], search["limit_seconds"])
+            self.assertGreater(level["energy_mj"], 0)
+        slow, fast = search["levels"]
+        self.assertLess(slow["frequency_khz"], fast["frequency_khz"])
+        self.assertLess(slow["energy_mj"], fast["energy_mj"])
+        self.assertEqual(len(search["runs"][0]["trials"]), 8)
+        best = max(trial["reward"] for trial in search["runs"][0]["trials"])
+        self.assertIn(f"best reward {best:.4f}", self.printed)
+
+    def test_the_plan_compiles_and_predicts_what_the_search_said(self):
+        search = json.loads((self.out / "search.json").read_text())
+        shape = ["--shape", "ids=1x1..128"]
+        predicted = json.loads(rt3c("predict", MODEL, *shape, "--plan", self.out, "--device", "snapdragon-865", "--json").stdout)
+        for level, found in zip(search["levels"], predicted["levels"]):
+            self.assertAlmostEqual(found["points"][0]["milliseconds"], 1e3 * level["seconds"], delta=1e-6 * level["seconds"] * 1e3)
+        compiled = folder("search-compiled")
+        rt3c(MODEL, *shape, "--plan", self.out, "-o", compiled)
+        rt3c("compare", MODEL, *shape, "--plan", self.out, "--with", compiled, "--length", "20")
+
+    def test_killed_at_any_time_it_ends_the_same(self):
+        out, generator = folder("killed"), random.Random(1)
+        for _ in range(12):
+            process = subprocess.Popen([RT3C, *map(str, command(out, "--processes", "2"))], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(0.05 + 1.5 * generator.random())
+            process.kill()
+            process.wait()
+        rt3c(*command(out))
+        self.assertEqual(contents(out), contents(self.out))
+
+    @unittest.skipUnless(shutil.which("mpirun"), "no mpirun")
+    def test_two_ranks_find_what_one_finds(self):
+        out = folder("ranks")
+        environment = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        subprocess.run(["mpirun", "--oversubscribe", "-n", "2", RT3C, *map(str, command(out, "--processes", "1"))], check=True,
+                       capture_output=True, env=environment)
+        self.assertEqual(contents(out), contents(self.out))
+
+    def test_damaged_evaluations_are_made_again(self):
+        out = folder("damaged")
+        shutil.copytree(self.out / "evaluations", out / "evaluations")
+        for i, path in enumerate(sorted((out / "evaluations").iterdir())):
+            path.write_bytes([b"", path.read_bytes()[:-2], b"\0" * 50, path.read_bytes()][i % 4])
+        rt3c(*command(out))
+        self.assertEqual(contents(out), contents(self.out))
+
+    def test_wrong_options_are_refused(self):
+        out = folder("refused")
+        for more, code, word in (
+            (["--latency-limit", "soon"], 2, "12.5ms"),
+            (["--latency-limit", "-1x"], 2, "12.5ms"),
+            (["--device", "abacus"], 2, "tensor-g1"),
+            (["--clocks", "5"], 2, "844800"),
+            (["--clocks", "844800", "--latency-limit", "0.001ms"], 4, "--min-density"),
+            (["--task", "chess"], 2, "language-model"),
+            (["--data", out / "nothing.txt"], 4, "nothing.txt"),
+            (["--method", "magic"], 2, "magic"),
+            (["--length", "500"], 2, "1 to 128"),
+        ):
+            # The last of two equal options counts not: they are refused.
+            arguments = command(out)
+            for option, value in zip(more[::2], more[1::2]):
+                if option in arguments:
+                    arguments[arguments.index(option) + 1] = value
+                else:
+                    arguments += [option, value]
+            self.assertIn(word, rt3c(*arguments, code=code).stderr)
+        self.assertFalse((out / "plan.json").exists())
+
+
+class SimulateTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not hasattr(SearchTest, "out"):
+            SearchTest.setUpClass()
+        cls.out = folder("simulated")
+        for name in FILES:
+            shutil.copy(SearchTest.out / name, cls.out)
+
+    def simulate(self, *arguments):
+        return json.loads(rt3c("simulate", self.out, "--battery-wh", "0.5", "--json", *arguments).stdout)
+
+    def test_energy_is_conserved_and_levels_pay(self):
+        for battery in ("ideal", "peukert", "kibam"):
+            found = self.simulate("--battery", battery, "--idle-mw", "50", "--jitter", "0.3")
+            for strategy in found["strategies"]:
+                parts = sum(strategy[f"{part}_joules"] for part in ("compute", "idle", "switch", "lost", "left"))
+                self.assertAlmostEqual(parts / strategy["capacity_joules"], 1, delta=1e-9)
+        runs = {strategy["strategy"]: strategy["runs"] for strategy in self.simulate()["strategies"]}
+        self.assertGreater(runs["RT3"], 1.1 * runs["dense, fastest clock"])
+        self.assertGreater(runs["RT3, slowest level"], runs["RT3"])
+        late = {strategy["strategy"]: strategy["misses"] for strategy in self.simulate()["strategies"]}
+        self.assertEqual(late["RT3"], 0)
+        self.assertGreater(late["DVFS only"], 0)
+
+    def test_the_same_seed_gives_the_same_bytes(self):
+        arguments = ["--jitter", "0.5", "--battery", "kibam", "--seed", "3"]
+        self.assertEqual(self.simulate(*arguments), self.simulate(*arguments))
+        self.assertNotEqual(self.simulate(*arguments), self.simulate(*arguments[:-1], "4"))
+
+    def test_a_thermal_trace_lowers_the_level(self):
+        trace = self.out / "trace"
+        trace.write_text("# hot for a while\n0 - - 40000\n60000 - - 95000\n600000 - - 40000\n1200000 - - 40000\n")
+        seconds = {level["level"]: level["seconds"] for level in self.simulate("--trace", trace)["strategies"][4]["levels"]}
+        plain = {level["level"]: level["seconds"] for level in self.simulate()["strategies"][4]["levels"]}
+        slowest = min(plain, key=lambda name: float(name.split()[0]))
+        self.assertGreater(seconds[slowest] / sum(seconds.values()), plain[slowest] / sum(plain.values()))
+        for bad in ("x", "1 2\n", "5 - - -\n4 - - -\n", ""):
+            trace.write_text(bad)
+            self.assertIn("trace", rt3c("simulate", self.out, "--trace", trace, code=4).stderr)
+
+    def test_damaged_searches_are_errors(self):
+        text = (self.out / "search.json").read_text()
+        broken = folder("broken")
+        generator = random.Random(2)
+        for bad in ("", "{}", "[" * 100000, text[: len(text) // 2], text.replace('"limit_seconds"', '"limit"'), text.replace("frequency_khz", "f"),
+                    text.replace("rt3-search", "something")):
+            (broken / "search.json").write_text(bad)
+            self.assertIn("search.json", rt3c("simulate", broken, code=4).stderr)
+            self.assertIn("search.json", rt3c("report", broken, code=4).stderr)
+        for _ in range(60):
+            damaged = bytearray(text.encode())
+            for _ in range(3):
+                damaged[generator.randrange(len(damaged))] = generator.randrange(32, 127)
+            (broken / "search.json").write_bytes(damaged)
+            result = subprocess.run([RT3C, "simulate", broken, "--battery-wh", "0.01"], capture_output=True, text=True)
+            self.assertIn(result.returncode, (0, 2, 4), result.stderr)
+
+
+class ReportTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not hasattr(SearchTest, "out"):
+            SearchTest.setUpClass()
+        cls.out = folder("reported")
+        for name in FILES:
+            shutil.copy(SearchTest.out / name, cls.out)
+        rt3c("simulate", cls.out, "--battery-wh", "0.5")
+        compiled = folder("report-compiled")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--plan", cls.out, "--target", "cortex-a76", "-o", compiled)
+        cls.page = cls.out / "report.html"
+        rt3c("report", cls.out, "--compiled", compiled, "-o", cls.page)
+
+    def test_page_stands_alone(self):
+        page = self.page.read_text()
+        self.assertLess(len(page), 1 << 20)
+        self.assertNotIn("<script", page)
+        for outside in ("http://", "https://", "url(", "@import"):
+            self.assertNotIn(outside, page)
+        for part in ("Accuracy, latency, energy", "Best reward so far", "Battery over time", "Patterns", "Layers", "Why dense"):
+            self.assertIn(part, page)
+        self.assertEqual(page.count("<svg viewBox"), 4)
+
+    def test_names_are_escaped(self):
+        strange = folder("strange")
+        for name in [*FILES, "simulation.json"]:
+            shutil.copy(self.out / name, strange)
+        search = json.loads((strange / "search.json").read_text())
+        search["model"] = "<script>alert(1)</script>&\u0007.onnx"
+        search["levels"][0]["layout"] = '"><img src=x onerror=alert(1)>'
+        (strange / "search.json").write_text(json.dumps(search))
+        rt3c("report", strange, "-o", strange / "report.html")
+        page = (strange / "report.html").read_text()
+        self.assertNotIn("<script", page)
+        self.assertNotIn("<img", page)
+        self.assertIn("&lt;script&gt;", page)
+
+    @unittest.skipUnless(shutil.which("chromium"), "no chromium")
+    def test_a_browser_shows_it_without_complaint(self):
+        """Offline, with every message of the console on stderr."""
+        shot = folder("shot")
+        result = subprocess.run(
+            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--window-size=1000,3000",
+             "--proxy-server=127.0.0.1:9", f"--user-data-dir={shot}/profile", f"--screenshot={shot}/page.png", self.page.as_uri()],
+            capture_output=True, text=True, timeout=120)
+        self.assertEqual([line for line in result.stderr.splitlines() if "CONSOLE" in line], [])
+        picture = (shot / "page.png").read_bytes()
+        self.assertTrue(picture.startswith(b"\x89PNG"))
+        # An empty page of that size takes some 15 kB.
+        self.assertGreater(len(picture), 60000)
+
+
+if __name__ == "__main__":
+    run_rt3c.main()
