@@ -20,6 +20,8 @@ using namespace mlir::rt3;
 using llvm::Error;
 using llvm::Expected;
 
+// Bytes behind a buffer, for vectors that reach over its end.
+static constexpr size_t kSlack = 256;
 // Of what runs before the first op.
 static constexpr int64_t kNoOp = -1;
 static constexpr llvm::StringLiteral kCounts = "rt3_counts";
@@ -153,9 +155,7 @@ Expected<std::unique_ptr<BlockCounter>> BlockCounter::make(OptimizedProgram prog
     if (!function.isDeclaration())
       findLoopEntries(function, counter->entries);
   }
-  counter->levelFunctions = description.levelFunctions;
-  counter->inputCount = description.inputs.size();
-  counter->outputCount = description.outputs.size();
+  counter->description = description;
   for (const std::string &name : description.levelFunctions)
     module.getFunction(name)->setLinkage(llvm::GlobalValue::ExternalLinkage);
   removeEffects(module);
@@ -182,16 +182,29 @@ Expected<std::unique_ptr<BlockCounter>> BlockCounter::make(OptimizedProgram prog
 }
 
 Expected<std::map<int64_t, std::vector<uint64_t>>> BlockCounter::run(size_t level, rt3_call_t call) {
-  auto function = jit->lookup(levelFunctions[level]);
+  auto function = jit->lookup(description.levelFunctions[level]);
   if (!function)
     return function.takeError();
   auto counts = jit->lookup(kCounts);
   if (!counts)
     return counts.takeError();
-  // Places that are read, as addresses of data that are not.
-  std::vector<void *> none(std::max(inputCount, outputCount));
-  call.inputs = none.data();
-  call.outputs = none.data();
+  // What decides nothing is not computed, but may still be loaded: an argument that a
+  // function does not need any more is none the less passed to it.
+  size_t largest = 0, count = std::max(description.inputs.size(), description.outputs.size());
+  for (const std::vector<TensorDescription> *tensors : {&description.inputs, &description.outputs})
+    for (const TensorDescription &tensor : *tensors) {
+      size_t size = sizeof(int64_t);
+      for (int64_t dim : tensor.dims)
+        size *= dim < 0 ? call.length : dim;
+      largest = std::max(largest, size);
+    }
+  std::vector<char> tensor(largest + kSlack), workspace(description.workspaceSize + kSlack),
+      state(description.stateSize + kSlack);
+  std::vector<void *> tensors(count, tensor.data());
+  call.inputs = tensors.data();
+  call.outputs = tensors.data();
+  call.workspace = workspace.data();
+  call.state = state.data();
   call.parallel = nullptr;
   Counting now{counts->toPtr<uint64_t *>(), blockCount, kNoOp, {}};
   std::fill_n(now.counts, blockCount, 0);

@@ -37,8 +37,8 @@ public:
                                                             const ProgramDescription &description);
   ~BlockCounter();
 
-  // How often each block runs, by the op (rt3_mark's argument) that it runs for. `call` needs no
-  // inputs and no room for results.
+  // How often each block runs, by the op (rt3_mark's argument) that it runs for. Of `call` its
+  // weights, length and position count; tensors, workspace and state are zeros here.
   llvm::Expected<std::map<int64_t, std::vector<uint64_t>>> run(size_t level, rt3_call_t call);
 
   // Blocks from which innermost loops are entered whose trips are not known when compiling: each
@@ -49,9 +49,9 @@ private:
   BlockCounter() = default;
 
   std::unique_ptr<llvm::orc::LLJIT> jit;
-  std::vector<std::string> levelFunctions;
+  ProgramDescription description;
   std::vector<size_t> entries;
-  size_t blockCount = 0, inputCount = 0, outputCount = 0;
+  size_t blockCount = 0;
 };
 
 } // namespace mlir::rt3

@@ -86,6 +86,10 @@ private:
                                   " was calibrated for " + llvm::Twine(calibration->minLength) + " to " +
                                   llvm::Twine(calibration->maxLength) +
                                   " tokens; calibrate for more, or say --extrapolate");
+    int64_t context = result.program.contextLength;
+    if (verb.position && verb.position + length > context)
+      return fail(kExitUsage, "--position " + llvm::Twine(verb.position) + " and " + llvm::Twine(length) +
+                                  " tokens: the model's cache holds " + llvm::Twine(context));
     auto predicted = predict(result, chosen, length, verb.position);
     if (!predicted)
       return fail(kExitInternal, llvm::toString(predicted.takeError()));

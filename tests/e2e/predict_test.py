@@ -54,6 +54,19 @@ class PredictTest(unittest.TestCase):
             self.assertAlmostEqual(found["instructions"] / expected["instructions"], 1, delta=0.05, msg=expected["name"])
             self.assertAlmostEqual(found["cycles"] / expected["cycles"]["neoverse-n1"], 1, delta=0.05, msg=expected["name"])
 
+    def test_tokens_of_a_text_cost_more_the_more_there_are(self):
+        options = ["--shape", "ids=1x1..16", "--kv-cache", "128", "--device", "snapdragon-865", "--json", "--levels", self.levels]
+
+        def cycles(length, position):
+            found = rt3c("predict", MODEL, *options, "--length", length, "--position", position).stdout
+            return [level["cycles"] for level in json.loads(found)["levels"]]
+
+        first, later, prompt = cycles(1, 0), cycles(1, 100), cycles(16, 0)
+        for one, two, many in zip(first, later, prompt):
+            self.assertLess(one, two)
+            self.assertLess(two, many)
+        self.assertIn("holds 128", rt3c("predict", MODEL, *options, "--length", "1", "--position", "128", code=2).stderr)
+
     def test_ops_sum_up_to_the_level(self):
         for level in predict("--levels", self.levels, "--all-clocks")["levels"]:
             self.assertAlmostEqual(sum(op["cycles"] for op in level["ops"]), level["cycles"], delta=1)
