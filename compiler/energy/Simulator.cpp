@@ -11,6 +11,7 @@ using namespace mlir::rt3;
 // together.
 static constexpr double kTick = 1; // s
 static constexpr int kCurvePoints = 200;
+static constexpr double kShortestPeriod = 1e-5; // s
 
 namespace {
 
@@ -47,7 +48,10 @@ static rt3_policy_reading_t readingAt(const SimulationOptions &options, double n
   reading.battery_percent = int32_t(std::clamp(std::floor(battery), 0.0, 100.0));
   if (options.trace.empty())
     return reading;
+  // The last point holds as long as the one before.
   double end = options.trace.back().seconds;
+  if (options.trace.size() > 1)
+    end += end - options.trace[options.trace.size() - 2].seconds;
   double place = end > 0 ? std::fmod(now, end) : 0;
   for (const TracePoint &point : options.trace)
     if (point.seconds <= place) {
@@ -63,6 +67,9 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
     return battery.takeError();
   if (!(options.period > 0) || !(options.deadline > 0) || !(options.idlePower >= 0))
     return llvm::createStringError("simulation: period and deadline must be over 0, idle power at least 0");
+  if (options.period < kShortestPeriod)
+    return llvm::createStringError("simulation: a request every %g s, expected at least %g s between them",
+                                   options.period, kShortestPeriod);
   std::vector<uint32_t> clocks;
   for (const SimulatedLevel &level : strategy.levels) {
     if (!(level.seconds > 0) || !(level.power > 0) || !std::isfinite(level.seconds + level.power))
@@ -85,80 +92,86 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
   Sum compute, idle, switching;
   std::vector<Sum> levelSeconds(clocks.size());
   uint64_t state = options.seed;
-  double now = 0, nextRequest = 0, busyUntil = 0;
-  bool isFirst = true;
+  double now = 0, nextRequest = 0, nextPoint = 0;
+  bool isFirst = true, isAlive = true;
+  // The inference that the last tick has begun and not ended.
+  struct {
+    double left = 0; // s
+    size_t level = 0;
+    bool isLate = false;
+  } begun;
   // Draws for a while; false once the battery is empty.
   auto draw = [&](double activePower, double seconds, Sum &active) {
-    if (seconds <= 0)
-      return true;
+    if (!isAlive || seconds <= 0)
+      return isAlive;
     double done = (*battery)->draw(activePower + options.idlePower, seconds);
     active.add(activePower * done);
     idle.add(options.idlePower * done);
     now += done;
-    return !(*battery)->isEmpty();
+    return isAlive = !(*battery)->isEmpty();
   };
-  double nextPoint = 0;
-  bool isAlive = true;
+  auto finish = [&](size_t level, uint64_t count, uint64_t late) {
+    result.requests += count;
+    result.runs += count;
+    result.levelRuns[level] += count;
+    result.misses += late;
+  };
   while (isAlive && now < options.mostSeconds) {
     double percent = 100 * (*battery)->left() / start;
     if (now >= nextPoint) {
       result.curve.emplace_back(now, percent);
-      // Twice as far apart whenever there are too many.
-      if (result.curve.size() > 2 * kCurvePoints)
-        for (size_t i = 1; 2 * i < result.curve.size() + 1; ++i) {
-          result.curve[i] = result.curve[std::min(2 * i, result.curve.size() - 1)];
-          if (2 * (i + 1) >= result.curve.size() + 1) {
-            result.curve.resize(i + 1);
-            break;
-          }
-        }
       nextPoint = now + std::max(kTick, now / kCurvePoints);
     }
-    uint32_t before = policy.level;
+    size_t before = policy.level;
     rt3_policy_reading_t reading = readingAt(options, now, percent);
     const SimulatedLevel &level = strategy.levels[rt3_policy_step(&policy, &reading, uint64_t(now * 1e3))];
+    double tickBegin = now, tickEnd = now + kTick, busyUntil = now;
     if (policy.level != before && !isFirst) {
       ++result.switches;
-      if (options.switchSeconds > 0)
-        isAlive = draw(options.switchEnergy / options.switchSeconds, options.switchSeconds, switching);
-      busyUntil = std::max(busyUntil, now);
+      draw(level.power, options.switchSeconds, switching);
+      busyUntil = now;
     }
     isFirst = false;
-    double tickBegin = now, tickEnd = now + kTick, active = 0;
-    uint64_t tickRuns = 0, tickMisses = 0, tickDropped = 0;
-    // Who comes in this tick, and when each is done; what is drawn does not depend on the order.
-    while (nextRequest < tickEnd) {
-      double comes = nextRequest;
-      double begin = std::max({comes, busyUntil, tickBegin});
+    // What was begun ends first, at its own level.
+    double rest = std::min(begun.left, tickEnd - now);
+    if (rest > 0) {
+      if (draw(strategy.levels[begun.level].power, rest, compute) && (begun.left -= rest) <= 0)
+        finish(begun.level, 1, begun.isLate);
+      busyUntil = now;
+    }
+    // Who comes in this tick, and when each is done: what is drawn does not depend on the order.
+    double active = 0, whole = 0;
+    uint64_t ended = 0, late = 0, dropped = 0;
+    while (isAlive && begun.left <= 0 && nextRequest < tickEnd) {
+      double comes = nextRequest, begin = std::max(comes, busyUntil);
       if (begin >= tickEnd)
         break;
-      double end = begin + level.seconds;
-      busyUntil = end;
-      active += level.seconds;
-      ++tickRuns;
-      tickMisses += end > comes + options.deadline * (1 + 1e-9);
       nextRequest += options.period * (1 + options.jitter * (2 * uniform(state) - 1));
-      // A queue without end would say nothing: whoever is later than its own deadline by then is
-      // dropped, and has missed it.
-      while (nextRequest + options.deadline < busyUntil && nextRequest < tickEnd) {
-        ++tickDropped;
-        nextRequest += options.period * (1 + options.jitter * (2 * uniform(state) - 1));
+      // Whoever could only begin when it should have ended is not begun.
+      if (begin > comes + options.deadline) {
+        ++dropped;
+        continue;
       }
+      double end = begin + level.seconds;
+      bool isLate = end > comes + options.deadline * (1 + 1e-9);
+      busyUntil = end;
+      active += std::min(end, tickEnd) - begin;
+      if (end > tickEnd) {
+        begun = {end - tickEnd, policy.level, isLate};
+        break;
+      }
+      whole += level.seconds;
+      ++ended;
+      late += isLate;
     }
-    double wholeActive = active;
-    active = std::min(active, kTick);
-    double drawn = now;
-    isAlive = isAlive && draw(level.power, active, compute) && draw(0, tickEnd - tickBegin - active, compute);
-    drawn = now - drawn;
-    levelSeconds[policy.level].add(drawn);
-    // Of the last tick, as many as there was energy for.
-    double share = isAlive || wholeActive <= 0 ? 1 : std::min(1.0, drawn / wholeActive);
-    uint64_t finished = uint64_t(std::floor(tickRuns * share));
-    result.runs += finished;
-    result.levelRuns[policy.level] += finished;
-    uint64_t dropped = uint64_t(std::floor(tickDropped * share));
-    result.requests += finished + dropped;
-    result.misses += uint64_t(std::floor(tickMisses * share)) + dropped;
+    double drawBegin = now;
+    draw(level.power, active, compute);
+    double share = isAlive || whole <= 0 ? 1 : std::min(1.0, (now - drawBegin) / whole); // Of the last tick.
+    draw(0, tickEnd - now, compute);
+    finish(policy.level, uint64_t(std::floor(ended * share)), uint64_t(std::floor(late * share)));
+    result.requests += dropped;
+    result.misses += dropped;
+    levelSeconds[policy.level].add(now - tickBegin);
   }
   result.curve.emplace_back(now, 100 * (*battery)->left() / start);
   result.seconds = now;

@@ -28,7 +28,7 @@ struct Strategy {
 };
 
 // From `seconds` on the system allows at most `capKhz` and has `temperatureMc`; RT3_POLICY_UNKNOWN
-// where not known.
+// where not known. The battery is the simulation's own.
 struct TracePoint {
   double seconds;
   int32_t capKhz, temperatureMc;
@@ -36,15 +36,16 @@ struct TracePoint {
 
 struct SimulationOptions {
   BatteryOptions battery;
-  double deadline = 0;      // s, of each request.
-  double period = 0;        // s between requests.
-  double jitter = 0;        // Share of the period by which a request's beginning varies.
-  double idlePower = 0;     // W of the whole device, always.
-  double switchEnergy = 0;  // J of a change of levels.
-  double switchSeconds = 0; // For which the device does nothing else.
+  double deadline = 0;  // s, of each request.
+  double period = 0;    // s between requests.
+  double jitter = 0;    // Share of the period by which a request's beginning varies.
+  double idlePower = 0; // W of the whole device, always.
+  // For which a change of levels takes the new level's power and does nothing else: what Linux
+  // declares for a clock of the Exynos 5422.
+  double switchSeconds = 140e-6;
   uint64_t seed = 1;
   std::vector<TracePoint> trace; // Repeated when it has ended.
-  double mostSeconds = 1e9;      // Ends here, empty or not.
+  double mostSeconds = 1e7;      // Ends here, empty or not.
 };
 
 struct SimulationResult {
@@ -65,7 +66,8 @@ struct SimulationResult {
 };
 
 // Spends one charge. Requests that come while an inference runs wait; one is late if it ends
-// more than `deadline` after it came. Errors: a battery or strategy that makes no sense.
+// more than `deadline` after it came, and dropped if it could not begin by then. Errors: a battery or strategy that
+// makes no sense.
 llvm::Expected<SimulationResult> simulate(const Strategy &strategy, const SimulationOptions &options);
 
 } // namespace mlir::rt3

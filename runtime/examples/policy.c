@@ -5,8 +5,7 @@
 //   policy BUNDLE TRACE
 //
 // The model's program and its macros come from the generated header; see run_model.c for
-// what is done here without explaining it. Time is the trace's: each line is followed by runs
-// until the next one's.
+// what is done here without explaining it. Time is the trace's: a few runs follow each line.
 
 #include "byte_lm.h"
 #include "rt3/rt3_policy.h"
@@ -16,14 +15,21 @@
 
 enum { RUNS_PER_LINE = 3 };
 
-static void *allocate(size_t size) { return aligned_alloc(RT3_MEMORY_ALIGNMENT, (size + 63) / 64 * 64); }
+static void *allocate(size_t size) {
+  void *memory = aligned_alloc(RT3_MEMORY_ALIGNMENT, (size + 63) / 64 * 64);
+  if (memory == NULL) {
+    fprintf(stderr, "out of memory\n");
+    exit(1);
+  }
+  return memory;
+}
 
 /* A whole file with a zero behind it; NULL if it cannot be read. */
 static char *read_file(const char *path, size_t *out_size) {
   if (rt3_file_read(path, NULL, 0, out_size) != RT3_OK)
     return NULL;
   char *bytes = allocate(*out_size + 1);
-  if (bytes == NULL || rt3_file_read(path, bytes, *out_size, out_size) != RT3_OK)
+  if (rt3_file_read(path, bytes, *out_size, out_size) != RT3_OK)
     return NULL;
   bytes[*out_size] = 0;
   return bytes;

@@ -25,41 +25,55 @@ rt3_policy_options_t rt3_policy_default_options(uint32_t level_count, const uint
   return options;
 }
 
+// A clock, a battery and a temperature that can be.
+static int is_cap(int32_t khz) { return khz > 0 && khz <= kMostKhz; }
+static int is_battery(int32_t percent) { return percent >= 0 && percent <= 100; }
+static int is_temperature(int32_t mc) { return mc > kColdest && mc < kHottest; }
+
 rt3_status_t rt3_policy_init(rt3_policy_t *policy, const rt3_policy_options_t *options) {
   if (!policy || !options || options->level_count == 0 || options->level_count > RT3_POLICY_MAX_LEVELS ||
-      options->step_mc < 0 || options->battery_margin_percent < 0 || options->temperature_margin_mc < 0 ||
-      (options->hot_mc != 0 && options->step_mc == 0))
+      !is_battery(options->battery_margin_percent) || options->temperature_margin_mc < 0 ||
+      options->temperature_margin_mc >= kHottest)
     return RT3_INVALID_ARGUMENT;
-  for (uint32_t i = 1; i < options->level_count; ++i)
-    if ((options->frequency_khz[i] != 0 && options->frequency_khz[i] < options->frequency_khz[i - 1]) ||
-        options->battery_percent[i] < options->battery_percent[i - 1])
+  if (options->hot_mc != 0 &&
+      (!is_temperature(options->hot_mc) || options->step_mc <= 0 || options->step_mc >= kHottest))
+    return RT3_INVALID_ARGUMENT;
+  uint32_t fastest = 0;
+  for (uint32_t i = 0; i < options->level_count; ++i) {
+    if (options->frequency_khz[i] != 0 && options->frequency_khz[i] < fastest)
       return RT3_INVALID_ARGUMENT;
+    if (options->frequency_khz[i] > kMostKhz || !is_battery(options->battery_percent[i]) ||
+        (i > 0 && options->battery_percent[i] < options->battery_percent[i - 1]))
+      return RT3_INVALID_ARGUMENT;
+    fastest = options->frequency_khz[i] != 0 ? options->frequency_khz[i] : fastest;
+  }
   policy->options = *options;
   policy->level = options->level_count - 1;
   policy->last_switch_ms = 0;
   policy->switches = 0;
   policy->has_stepped = 0;
+  policy->last = rt3_policy_no_reading();
   return RT3_OK;
 }
 
-// The fastest level that all sources allow, with `margin` times their margins to spare.
-static uint32_t allowed(const rt3_policy_t *policy, const rt3_policy_reading_t *reading, int32_t margin) {
+// The fastest level that all sources allow, by what each has last said, with `margin` times their
+// margins to spare. Sources that have never said anything want what is.
+static uint32_t allowed(const rt3_policy_t *policy, int32_t margin) {
   const rt3_policy_options_t *o = &policy->options;
-  // A source that says nothing wants what is.
-  uint32_t most = policy->level;
+  const rt3_policy_reading_t *reading = &policy->last;
   int is_known = 0;
   uint32_t level = o->level_count - 1;
-  if (reading->cap_khz > 0 && reading->cap_khz <= kMostKhz) {
+  if (is_cap(reading->cap_khz)) {
     is_known = 1;
     while (level > 0 && o->frequency_khz[level] > (uint32_t)reading->cap_khz)
       --level;
   }
-  if (reading->battery_percent >= 0 && reading->battery_percent <= 100) {
+  if (is_battery(reading->battery_percent)) {
     is_known = 1;
     while (level > 0 && reading->battery_percent < o->battery_percent[level] + margin * o->battery_margin_percent)
       --level;
   }
-  if (o->hot_mc != 0 && reading->temperature_mc > kColdest && reading->temperature_mc < kHottest) {
+  if (o->hot_mc != 0 && is_temperature(reading->temperature_mc)) {
     is_known = 1;
     int32_t over = reading->temperature_mc + margin * o->temperature_margin_mc - o->hot_mc;
     uint32_t steps = over < 0 ? 0 : 1 + (uint32_t)(over / o->step_mc);
@@ -67,16 +81,22 @@ static uint32_t allowed(const rt3_policy_t *policy, const rt3_policy_reading_t *
     if (coolest < level)
       level = coolest;
   }
-  return is_known ? level : most;
+  return is_known ? level : policy->level;
 }
 
 uint32_t rt3_policy_step(rt3_policy_t *policy, const rt3_policy_reading_t *reading, uint64_t now_ms) {
   const rt3_policy_options_t *o = &policy->options;
+  if (is_cap(reading->cap_khz))
+    policy->last.cap_khz = reading->cap_khz;
+  if (is_battery(reading->battery_percent))
+    policy->last.battery_percent = reading->battery_percent;
+  if (is_temperature(reading->temperature_mc))
+    policy->last.temperature_mc = reading->temperature_mc;
   uint32_t wanted = policy->level;
   if (reading->manual_level >= 0 && (uint32_t)reading->manual_level < o->level_count) {
     wanted = (uint32_t)reading->manual_level;
   } else {
-    uint32_t now = allowed(policy, reading, 0), with_margin = allowed(policy, reading, 1);
+    uint32_t now = allowed(policy, 0), with_margin = allowed(policy, 1);
     // The first readings are no change.
     if (now < policy->level || !policy->has_stepped)
       wanted = now;
@@ -108,7 +128,7 @@ static int read_number(const char **text, int64_t least, int64_t most, int64_t *
   if (*at < '0' || *at > '9') {
     *text = at;
     *out = RT3_POLICY_UNKNOWN;
-    return is_negative;
+    return is_negative && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r' || *at == 0);
   }
   int64_t number = 0;
   for (; *at >= '0' && *at <= '9'; ++at)

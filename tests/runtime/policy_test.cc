@@ -39,6 +39,19 @@ TEST(Policy, RefusesWhatIsNoListOfLevels) {
   options = rt3_policy_default_options(3, kClocks);
   options.step_mc = 0;
   EXPECT_EQ(rt3_policy_init(&policy, &options), RT3_INVALID_ARGUMENT);
+  options = rt3_policy_default_options(3, kClocks);
+  options.frequency_khz[1] = 0; // Not known: what follows must rise all the same.
+  EXPECT_EQ(rt3_policy_init(&policy, &options), RT3_OK);
+  options.frequency_khz[2] = 1;
+  EXPECT_EQ(rt3_policy_init(&policy, &options), RT3_INVALID_ARGUMENT);
+  for (int32_t bad : {-1, 101, INT32_MAX}) {
+    options = rt3_policy_default_options(3, kClocks);
+    options.battery_margin_percent = bad;
+    EXPECT_EQ(rt3_policy_init(&policy, &options), RT3_INVALID_ARGUMENT);
+  }
+  options = rt3_policy_default_options(3, kClocks);
+  options.temperature_margin_mc = INT32_MAX;
+  EXPECT_EQ(rt3_policy_init(&policy, &options), RT3_INVALID_ARGUMENT);
   EXPECT_EQ(rt3_policy_init(&policy, nullptr), RT3_INVALID_ARGUMENT);
 }
 
@@ -76,6 +89,15 @@ TEST(Policy, MissingOrLyingSourcesHoldTheLevel) {
   uint64_t now = 0;
   for (const rt3_policy_reading_t &lie : lies)
     EXPECT_EQ(rt3_policy_step(&policy, &lie, now += 1000000), 1u);
+}
+
+TEST(Policy, OneLostSourceKeepsItsLastWord) {
+  rt3_policy_t policy = makePolicy();
+  rt3_policy_reading_t now = reading(2000000, 10, 30000);
+  ASSERT_EQ(rt3_policy_step(&policy, &now, 0), 0u);
+  now.battery_percent = RT3_POLICY_UNKNOWN; // The cap alone would allow all.
+  for (uint64_t ms = 0; ms < 100000; ms += 1000)
+    EXPECT_EQ(rt3_policy_step(&policy, &now, ms), 0u);
 }
 
 TEST(Policy, GoesUpOnlyWithAMarginAndAfterAWhile) {
@@ -151,7 +173,8 @@ TEST(Policy, ReadsTraces) {
   ASSERT_TRUE(line && ok);
   EXPECT_EQ(ms, 700u);
   EXPECT_EQ(rt3_policy_read_trace(line, &ms, &now, &ok), nullptr);
-  for (const char *bad : {"x", "1 2", "1 2 3", "1 2 3 4 5", "- 2 3 4", "1 2 3 4x", "99999999999999999999 1 1 1"}) {
+  for (const char *bad : {"x", "1 2", "1 2 3", "1 2 3 4 5", "- 2 3 4", "1 2 3 4x", "1 -- 3 4", "1 2 3 -x",
+                          "99999999999999999999 1 1 1"}) {
     EXPECT_TRUE(rt3_policy_read_trace(bad, &ms, &now, &ok));
     EXPECT_FALSE(ok) << bad;
   }

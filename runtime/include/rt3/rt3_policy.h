@@ -24,8 +24,8 @@ extern "C" {
 // A reading that is missing.
 #define RT3_POLICY_UNKNOWN INT32_MIN
 
-// What sources say at one moment. What is missing or cannot be true (a battery of over 100 %,
-// a core at 300 degrees, a clock of nothing) says nothing: the level stays as the others want it.
+// What sources say at one moment. Of a source that is missing or says what cannot be true (a battery
+// of over 100 %, a core at 300 degrees, a clock of nothing), what it last said still holds.
 typedef struct rt3_policy_reading_t {
   int32_t manual_level;    // What the user has chosen; wins over all others.
   int32_t cap_khz;         // The fastest clock that the system allows now.
@@ -41,7 +41,7 @@ static inline rt3_policy_reading_t rt3_policy_no_reading(void) {
 
 typedef struct rt3_policy_options_t {
   uint32_t level_count; // 1 to RT3_POLICY_MAX_LEVELS; slowest clock first.
-  // Clock of each level, rising; 0: a cap does not concern it.
+  // Clock of each level, rising; 0: not known, a cap does not concern it.
   uint32_t frequency_khz[RT3_POLICY_MAX_LEVELS];
   // The battery that a level needs at least, rising; the first level needs none.
   int32_t battery_percent[RT3_POLICY_MAX_LEVELS];
@@ -64,17 +64,19 @@ typedef struct rt3_policy_t {
   uint64_t last_switch_ms; // When.
   uint64_t switches;       // Count.
   uint32_t has_stepped;    // 0 until the first step, which is free to take any level.
+  rt3_policy_reading_t last; // What each source has last said that can be true.
 } rt3_policy_t;
 
 // Begins at the fastest level. Returns RT3_INVALID_ARGUMENT for a count of levels that is not
-// allowed or for clocks or batteries that do not rise.
+// allowed, for clocks or batteries that do not rise, and for margins, heat or steps beyond what
+// sensors show.
 RT3_API rt3_status_t rt3_policy_init(rt3_policy_t *policy, const rt3_policy_options_t *options);
 
 // The level from now on. `now_ms`: of a clock that does not go back; one that does is held
 // where it was.
 //
 // However readings chatter, there are at most 1 + t / min(min_faster_ms, min_slower_ms) switches in
-// t ms, and no way up and down again within min_faster_ms.
+// t ms, and no way up within min_faster_ms of the last switch.
 uint32_t rt3_policy_step(rt3_policy_t *policy, const rt3_policy_reading_t *reading, uint64_t now_ms);
 
 // Files of Linux, each NULL or a path. What cannot be read is unknown.

@@ -128,19 +128,23 @@ TEST(Simulator, EnergyIsConserved) {
         SimulationOptions all = options(model);
         all.idlePower = idle;
         all.jitter = jitter;
-        all.switchEnergy = 0.1;
         all.switchSeconds = 0.01;
         SimulationResult result = take(simulate(levels(), all));
         EXPECT_LE(result.imbalance(), 1e-9) << model;
         EXPECT_GT(result.runs, 0u);
-        double time = 0;
+        double time = 0, energy = 0;
         uint64_t runs = 0;
         for (size_t i = 0; i < 3; ++i) {
+          const SimulatedLevel level = levels().levels[i];
           time += result.levelSeconds[i];
           runs += result.levelRuns[i];
+          energy += result.levelRuns[i] * level.seconds * level.power;
         }
+        // Each run takes what one takes, but for the last.
+        EXPECT_NEAR(result.computeEnergy, energy, 0.05) << model;
+        EXPECT_NEAR(result.idleEnergy, idle * result.seconds, 1e-6 * (1 + result.seconds));
         EXPECT_EQ(runs, result.runs);
-        EXPECT_NEAR(time, result.seconds, 0.01 * result.switches + 1e-6);
+        EXPECT_NEAR(time, result.seconds, 1e-6);
         EXPECT_EQ(result.switches, 2u); // By the battery alone: high, mid, low.
       }
 }
@@ -152,6 +156,18 @@ TEST(Simulator, RunsAreEnergyOverThatOfOne) {
   EXPECT_NEAR(double(result.runs), 1000 / (0.01 * 0.8), 2);
   EXPECT_EQ(result.misses, 0u);
   EXPECT_NEAR(result.seconds, result.runs * 0.025, 2);
+}
+
+// Inferences that take longer than the simulator's tick, and ones that do not end with it.
+TEST(Simulator, LongRunsTakeTheirEnergyToo) {
+  for (double seconds : {0.6, 1.0, 2.5, 7.0}) {
+    SimulationOptions all = options("ideal", 1000);
+    all.deadline = all.period = seconds;
+    SimulationResult result = take(simulate({"one", "", {{"only", 1000000, seconds, 0.8}}}, all));
+    EXPECT_NEAR(double(result.runs), 1000 / (seconds * 0.8), 2) << seconds;
+    EXPECT_EQ(result.misses, 0u) << seconds;
+    EXPECT_NEAR(result.seconds, 1000 / 0.8, 1) << seconds;
+  }
 }
 
 TEST(Simulator, TooSlowIsLate) {
