@@ -7,6 +7,7 @@
 #include "llvm/Analysis/LoopInfo.h"
 #include "llvm/Analysis/ScalarEvolution.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
+#include "llvm/Analysis/ValueTracking.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/Dominators.h"
 #include "llvm/IR/IRBuilder.h"
@@ -28,6 +29,10 @@ static constexpr llvm::StringLiteral kCounts = "rt3_counts";
 
 void mlir::rt3::nameBlocks(llvm::Module &module) {
   size_t number = 0;
+  // Names that are taken would get a number of their own behind ours.
+  for (llvm::Function &function : module)
+    for (llvm::BasicBlock &block : function)
+      block.setName("");
   for (llvm::Function &function : module) {
     if (!function.isDeclaration())
       llvm::SplitAllCriticalEdges(function);
@@ -95,8 +100,14 @@ static void removeDeadCode(llvm::Module &module) {
       passes.run(function, functions);
 }
 
-// The first of the target's own instructions that is left, by name; empty: none.
-static std::string findTargetIntrinsic(llvm::Module &module) {
+// What is left and cannot be counted, for people; empty: nothing. The target's own instructions, and
+// what was stored and is no more.
+static std::string findUncountable(llvm::Module &module) {
+  for (llvm::Function &function : module)
+    for (llvm::Instruction &instruction : llvm::instructions(function))
+      if (auto *load = llvm::dyn_cast<llvm::LoadInst>(&instruction))
+        if (llvm::isa<llvm::AllocaInst>(llvm::getUnderlyingObject(load->getPointerOperand())))
+          return "a variable of " + function.getName().str();
   for (llvm::Function &function : module)
     if (function.isTargetIntrinsic() && !function.use_empty())
       return function.getName().str();
@@ -161,7 +172,7 @@ Expected<std::unique_ptr<BlockCounter>> BlockCounter::make(OptimizedProgram prog
   removeEffects(module);
   addCounters(module, counter->blockCount);
   removeDeadCode(module);
-  if (std::string name = findTargetIntrinsic(module); !name.empty())
+  if (std::string name = findUncountable(module); !name.empty())
     return llvm::createStringError("cannot count blocks: where the program goes depends on " + name);
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)

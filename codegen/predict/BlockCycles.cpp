@@ -106,12 +106,14 @@ static std::vector<Part> findParts(StringRef assembly, StringRef comment) {
 }
 
 struct BlockCycles::Machine {
+  llvm::MCTargetOptions options;
   std::unique_ptr<llvm::MCRegisterInfo> registers;
   std::unique_ptr<llvm::MCAsmInfo> syntax;
   std::unique_ptr<llvm::MCInstrInfo> instructions;
   std::unique_ptr<llvm::MCInstrAnalysis> analysis;
   std::unique_ptr<llvm::MCSubtargetInfo> subtarget;
   std::unique_ptr<llvm::MCContext> context;
+  std::unique_ptr<llvm::MCObjectFileInfo> objects;
   llvm::SourceMgr sources;
   std::vector<Part> parts;
   std::vector<Block> blocks;
@@ -132,7 +134,7 @@ Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, Str
   if (!target)
     return llvm::createStringError(problem);
   auto machine = std::make_unique<Machine>();
-  llvm::MCTargetOptions options;
+  const llvm::MCTargetOptions &options = machine->options;
   // All that any target of ours may use; the CPU says how long it takes.
   StringRef features = triple.isAArch64() ? "+v8.6a,+dotprod,+fullfp16,+i8mm,+bf16" : "";
   machine->registers.reset(target->createMCRegInfo(triple));
@@ -147,8 +149,8 @@ Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, Str
   machine->parts = findParts(text, machine->syntax->getCommentString());
   machine->context = std::make_unique<llvm::MCContext>(triple, machine->syntax.get(), machine->registers.get(),
                                                        machine->subtarget.get(), &machine->sources, &options);
-  std::unique_ptr<llvm::MCObjectFileInfo> objects(target->createMCObjectFileInfo(*machine->context, /*PIC=*/true));
-  machine->context->setObjectFileInfo(objects.get());
+  machine->objects.reset(target->createMCObjectFileInfo(*machine->context, /*PIC=*/true));
+  machine->context->setObjectFileInfo(machine->objects.get());
   Recorder recorder(*machine->context, *machine->instructions, machine->parts, text.data());
   std::unique_ptr<llvm::MCAsmParser> parser(
       llvm::createMCAsmParser(machine->sources, *machine->context, recorder, *machine->syntax));

@@ -6,6 +6,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 #include <cmath>
@@ -21,6 +22,8 @@ static const char *const kChipFiles[] = {
 #include "codegen/devices/ChipFiles.inc"
 };
 
+// Of what is divided by.
+static constexpr double kLeastRate = 1e-6;
 static constexpr size_t kMaxFileSize = 1 << 20;
 
 double mlir::rt3::modelPowerMw(double capacitancePf, double leakageMa, const ClockLevel &level) {
@@ -54,7 +57,7 @@ public:
     if (found && *found >= least && *found <= 1e15)
       return *found;
     if (value || !otherwise)
-      fault(name, "a number from " + llvm::Twine(int64_t(least)) + " to 1e15");
+      fault(name, llvm::formatv("a number from {0} to 1e15", least).str());
     return otherwise.value_or(0);
   }
   const llvm::json::Array *list(StringRef name) {
@@ -127,13 +130,13 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
   core.levels = parseClocks(fields, place, faults);
   if (auto constants = fields.inner("constants")) {
     CostConstants found;
-    found.computeScale = constants->number("compute_scale", 0);
+    found.computeScale = constants->number("compute_scale", kLeastRate);
     found.loopEntryCycles = constants->number("loop_entry_cycles", 0);
     found.callCycles = constants->number("call_cycles", 0);
     found.streamCycles = constants->number("stream_cycles", 0);
-    found.l2BytesPerCycle = constants->number("l2_bytes_per_cycle", 0);
-    found.l3BytesPerCycle = constants->number("l3_bytes_per_cycle", 0);
-    found.activationBytesPerCycle = constants->number("activation_bytes_per_cycle", 0);
+    found.l2BytesPerCycle = constants->number("l2_bytes_per_cycle", kLeastRate);
+    found.l3BytesPerCycle = constants->number("l3_bytes_per_cycle", kLeastRate);
+    found.activationBytesPerCycle = constants->number("activation_bytes_per_cycle", kLeastRate);
     core.constants = found;
   }
   if (auto calibration = fields.inner("calibration")) {

@@ -30,6 +30,7 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
   // Steps are factors: none leads away from zero.
   constants.callCycles = std::max(constants.callCycles, 50.0);
   constants.streamCycles = std::max(constants.streamCycles, 50.0);
+  constants.loopEntryCycles = std::max(constants.loopEntryCycles, 1.0);
   // What takes long counts for more, but a small op is no less a layer.
   auto loss = [&] {
     double sum = 0, weights = 0;

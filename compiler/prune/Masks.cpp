@@ -241,6 +241,8 @@ private:
     for (size_t i = 0; i < blocks.size(); ++i)
       if (isStart(i) && i % step == 0)
         sample.push_back(i);
+    if (sample.empty() && !blocks.empty())
+      sample.push_back(0);
     int64_t budget = std::accumulate(budgets.begin(), budgets.end(), int64_t(0));
     double sampleBudget = double(budget) * sample.size() / std::max<size_t>(1, blocks.size());
     std::vector<uint64_t> ideal(sample.size());
@@ -361,6 +363,8 @@ private:
       std::copy(saliency.begin(), saliency.end(), values.begin());
       ideal.push_back(largest(values, count));
     }
+    if (ideal.empty()) // No block was drawn.
+      ideal.push_back(largest({}, count));
     patterns = mostFrequent(ideal, spec.patternCount);
     std::vector<size_t> all(blocks.size());
     std::iota(all.begin(), all.end(), 0);

@@ -28,7 +28,7 @@ svg { max-width: 40rem; width: 100%; height: auto; display: block; margin: .8rem
 svg text { font: 11px system-ui, sans-serif; fill: #333; } svg .title { font-weight: 600; font-size: 13px; }
 svg .grid { stroke: #e3e3e8; } svg .limit { stroke: #b00020; stroke-dasharray: 5 4; }
 svg.pattern { display: inline-block; width: auto; margin: 3px; } .kept { fill: #0072b2; } .gone { fill: #e8e8ee; }
-code { background: #f3f3f6; padding: .1rem .3rem; overflow-wrap: anywhere; } .note { color: #555; }
+.note { color: #555; }
 )css";
 
 llvm::Expected<std::optional<SimulationFile>> mlir::rt3::readSimulation(const std::string &folder) {
@@ -150,8 +150,6 @@ private:
                    1e3 * search.denseClocks.back().denseSeconds, search.denseEnergyMj,
                    search.denseClocks.back().frequencyKhz / 1000, escapeHtml(search.task), escapeHtml(search.metric),
                    search.denseMetric);
-    if (!contents.command.empty())
-      out << "<p><code>" << escapeHtml(contents.command) << "</code></p>\n";
     out << "<div class=\"scroll\"><table>\n<tr><th>MHz</th><th class=\"text\">layout</th><th>kept</th><th>"
         << escapeHtml(search.metric) << "</th><th>loss</th><th>ms</th><th>mJ</th><th>runs per charge</th></tr>\n";
     for (const FoundLevel &level : search.levels) {

@@ -26,12 +26,11 @@ llvm::Expected<std::optional<SimulationFile>> readSimulation(const std::string &
 
 // A layer as it was compiled, of a level: why it is dense.
 struct CompiledLayer {
-  std::string layer, level, kernel, reason;
-  double keptShare = 1, speedup = 1; // Predicted over dense.
+  std::string layer, level, reason;
+  double speedup = 1; // Predicted over dense.
 };
 
 struct ReportContents {
-  std::string command; // That made the search; empty: not known.
   SearchFile search;
   std::optional<SimulationFile> simulation;
   Plan plan;

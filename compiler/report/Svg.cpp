@@ -64,13 +64,22 @@ struct Axis {
     low = std::floor(least / step + 1e-9) * step;
     high = std::ceil(most / step - 1e-9) * step;
   }
+  // Counted, because steps of huge numbers may add nothing.
+  std::vector<double> ticks() const {
+    std::vector<double> result;
+    int count = int(std::clamp((high - low) / step + 0.5, 0.0, 3.0 * kTicks));
+    for (int i = 0; i <= count; ++i)
+      result.push_back(low + i * step);
+    return result;
+  }
   double share(double value) const { return (value - low) / (high - low); }
 };
 
 std::string numberText(double value, double step) {
   int digits = std::clamp(int(std::ceil(-std::log10(step) - 1e-9)), 0, 9);
-  std::string text(32, '\0');
-  text.resize(snprintf(text.data(), text.size(), "%.*f", digits, std::abs(value) < step / 1e6 ? 0 : value));
+  char text[32];
+  bool isHuge = std::abs(value) >= 1e9;
+  snprintf(text, sizeof text, isHuge ? "%.*g" : "%.*f", isHuge ? 6 : digits, std::abs(value) < step / 1e6 ? 0 : value);
   return text;
 }
 
@@ -98,11 +107,11 @@ std::string mlir::rt3::svgChart(const Chart &chart) {
   out << llvm::formatv("<svg viewBox=\"0 0 {0} {1}\" role=\"img\" aria-label=\"{2}\">\n", kWidth, kHeight,
                        escapeHtml(chart.title));
   out << llvm::formatv("<text x=\"{0:f1}\" y=\"18\" class=\"title\">{1}</text>\n", kLeft, escapeHtml(chart.title));
-  for (double value = x.low; value <= x.high + x.step / 2; value += x.step)
+  for (double value : x.ticks())
     out << llvm::formatv("<path class=\"grid\" d=\"M{0:f1} {1:f1}V{2:f1}\"/><text x=\"{0:f1}\" y=\"{3:f1}\" "
                          "text-anchor=\"middle\">{4}</text>\n",
                          atX(value), kTop, kTop + innerHeight, kTop + innerHeight + 14, numberText(value, x.step));
-  for (double value = y.low; value <= y.high + y.step / 2; value += y.step)
+  for (double value : y.ticks())
     out << llvm::formatv("<path class=\"grid\" d=\"M{0:f1} {1:f1}H{2:f1}\"/><text x=\"{3:f1}\" y=\"{4:f1}\" "
                          "text-anchor=\"end\">{5}</text>\n",
                          kLeft, atY(value), kLeft + innerWidth, kLeft - 5, atY(value) + 4, numberText(value, y.step));

@@ -43,9 +43,14 @@ std::optional<std::string> Evaluations::readResult(const std::string &job) const
   auto [first, rest] = llvm::StringRef(*text).split('\n');
   auto [hash, result] = rest.split('\n');
   auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(result));
-  if (first != job || hash != llvm::toHex(digest, /*LowerCase=*/true))
+  if (first != job || hash != llvm::toHex(digest, /*LowerCase=*/true) || result.contains('\n'))
     return std::nullopt;
-  return result.str();
+  auto value = parseJson(result);
+  if (!value) {
+    llvm::consumeError(value.takeError());
+    return std::nullopt;
+  }
+  return value->getAsObject() ? std::optional(result.str()) : std::nullopt;
 }
 
 namespace {
@@ -106,6 +111,21 @@ static std::string finishChild(Child &child) {
   return child.text;
 }
 
+void Evaluations::keep(const std::string &job, std::string &result) const {
+  auto parsed = llvm::json::parse(result);
+  if (!parsed || !parsed->getAsObject()) {
+    llvm::consumeError(parsed.takeError());
+    result = errorText("the process wrote no JSON");
+    return;
+  }
+  if (parsed->getAsObject()->get("error"))
+    return;
+  auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(result));
+  std::string file = job + "\n" + llvm::toHex(digest, /*LowerCase=*/true) + "\n" + result;
+  if (Error error = writeFiles(folder, {{pathOf(job), file}}))
+    result = errorText(llvm::toString(std::move(error)));
+}
+
 std::vector<std::string> Evaluations::runProcesses(const std::vector<std::string> &jobs, const ShowEvaluations &show) {
   std::vector<std::string> results(jobs.size());
   std::vector<Child> children;
@@ -113,16 +133,7 @@ std::vector<std::string> Evaluations::runProcesses(const std::vector<std::string
   auto finish = [&](size_t job, std::string text) {
     results[job] = std::move(text);
     // Kept at once: whoever kills us loses what runs, nothing else.
-    auto parsed = llvm::json::parse(results[job]);
-    if (parsed && parsed->getAsObject() && !parsed->getAsObject()->get("error")) {
-      auto digest = llvm::SHA256::hash(llvm::arrayRefFromStringRef(results[job]));
-      std::string file = jobs[job] + "\n" + llvm::toHex(digest, /*LowerCase=*/true) + "\n" + results[job];
-      if (Error error = writeFiles(folder, {{pathOf(jobs[job]), file}}))
-        results[job] = errorText(llvm::toString(std::move(error)));
-    } else if (!parsed) {
-      llvm::consumeError(parsed.takeError());
-      results[job] = errorText("the process wrote no JSON");
-    }
+    keep(jobs[job], results[job]);
     if (show)
       show(++done, jobs.size());
   };
@@ -138,8 +149,15 @@ std::vector<std::string> Evaluations::runProcesses(const std::vector<std::string
     std::vector<pollfd> ready;
     for (const Child &child : children)
       ready.push_back({child.pipe, POLLIN, 0});
-    if (ready.empty() || (poll(ready.data(), ready.size(), -1) < 0 && errno == EINTR))
+    if (ready.empty())
       continue;
+    if (poll(ready.data(), ready.size(), -1) < 0) {
+      if (errno != EINTR) // Then reading waits for each in turn.
+        for (pollfd &each : ready)
+          each.revents = POLLIN;
+      else
+        continue;
+    }
     for (size_t i = children.size(); i-- > 0;) {
       if (!ready[i].revents)
         continue;
@@ -190,8 +208,13 @@ Expected<std::vector<llvm::json::Object>> Evaluations::run(const std::vector<llv
   for (size_t rank = 0; rank < all.size(); ++rank) {
     llvm::SmallVector<llvm::StringRef> results;
     llvm::StringRef(all[rank]).split(results, '\n');
-    for (size_t i = 0; rank + i * all.size() < missing.size(); ++i)
-      known[missing[rank + i * all.size()]] = results[i].str();
+    for (size_t i = 0; rank + i * all.size() < missing.size(); ++i) {
+      std::string result = results[i].str();
+      // The first process reads them when a search goes on, and may not see the others' disks.
+      if (rank != 0 && others.rank() == 0)
+        keep(missing[rank + i * all.size()], result);
+      known[missing[rank + i * all.size()]] = std::move(result);
+    }
   }
   doneCount += missing.size();
   std::vector<llvm::json::Object> results;

@@ -42,6 +42,8 @@ public:
 private:
   std::string pathOf(const std::string &job) const;
   std::optional<std::string> readResult(const std::string &job) const;
+  // Writes a result to disk if it is one; else, or if that fails, it becomes an error.
+  void keep(const std::string &job, std::string &result) const;
   // Results of `jobs` by child processes; texts of JSON.
   std::vector<std::string> runProcesses(const std::vector<std::string> &jobs, const ShowEvaluations &show);
 

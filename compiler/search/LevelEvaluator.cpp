@@ -18,8 +18,6 @@ using namespace mlir::rt3;
 using llvm::Error;
 using llvm::Expected;
 
-// Results of another version are not taken for those of this one.
-static constexpr llvm::StringLiteral kVersion = "rt3-evaluation 1";
 static constexpr double kCurveDensities[] = {0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1};
 
 static llvm::json::Array numbers(const std::vector<double> &list) { return llvm::json::Array(list); }
@@ -41,8 +39,12 @@ llvm::json::Object mlir::rt3::levelJob(const LevelSpec &spec) {
   return llvm::json::Object{{"kind", "level"}, {"plan", levelsJson(plan)}};
 }
 
-LevelResult mlir::rt3::parseLevelResult(const llvm::json::Object &result) {
-  return {result.getNumber("metric").value_or(NAN), parseNumbers(result.getArray("seconds"))};
+Expected<LevelResult> mlir::rt3::parseLevelResult(const llvm::json::Object &result, size_t clocks) {
+  LevelResult level{result.getNumber("metric").value_or(NAN), parseNumbers(result.getArray("seconds"))};
+  if (level.seconds.size() != clocks)
+    return llvm::createStringError("an evaluation has %zu times, expected %zu: remove the folder of evaluations",
+                                   level.seconds.size(), clocks);
+  return level;
 }
 
 llvm::json::Object mlir::rt3::curveJob(size_t layout, double minDensity) {
@@ -60,11 +62,15 @@ llvm::json::Object mlir::rt3::curveJob(size_t layout, double minDensity) {
   return llvm::json::Object{{"kind", "curve"}, {"plan", levelsJson(plan)}};
 }
 
-TimeCurve mlir::rt3::parseCurve(const llvm::json::Object &result) {
+Expected<TimeCurve> mlir::rt3::parseCurve(const llvm::json::Object &result, size_t clocks) {
   TimeCurve curve{parseNumbers(result.getArray("densities")), {}};
   if (const llvm::json::Array *rows = result.getArray("seconds"))
     for (const llvm::json::Value &row : *rows)
       curve.seconds.push_back(parseNumbers(row.getAsArray()));
+  bool isWhole = !curve.densities.empty() && curve.seconds.size() == curve.densities.size() &&
+                 llvm::all_of(curve.seconds, [&](const std::vector<double> &row) { return row.size() == clocks; });
+  if (!isWhole)
+    return llvm::createStringError("a predicted layout is not whole: remove the folder of evaluations");
   return curve;
 }
 
@@ -130,6 +136,17 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   length = options.length ? options.length : most;
   if (length < 1 || length > most)
     return optionFault("--length " + llvm::Twine(length) + ": the model takes 1 to " + llvm::Twine(most));
+  // Of the tokenizer what it says, not where it lies; of this program all that it does.
+  std::string vocabulary = model.texts.tokenizer;
+  if (vocabulary != "bytes") {
+    auto text = readFile(vocabulary);
+    if (!text)
+      return text.takeError();
+    vocabulary = std::move(*text);
+  }
+  auto self = readFile("/proc/self/exe");
+  if (!self)
+    return self.takeError();
   std::string samplesText;
   if (auto reader = calibrationReader(model)) {
     auto samples = reader(function);
@@ -147,9 +164,9 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   llvm::raw_string_ostream stream(printed);
   module->print(stream);
   for (const std::string &part :
-       {kVersion.str(), printed, data.text, std::to_string(data.samples), options.task, model.type, samplesText,
+       {*self, printed, data.text, std::to_string(data.samples), options.task, model.type, samplesText,
         std::to_string(length), llvm::formatv("{0}", llvm::json::Value(chipJson(chosen.chip))).str(), chosen.get().name,
-        host.name, model.texts.tokenizer, options.columns.label, llvm::join(options.columns.texts, " ")}) {
+        host.name, vocabulary, options.columns.label, llvm::join(options.columns.texts, " ")}) {
     digest.update(std::to_string(part.size()) + ":");
     digest.update(part);
   }

@@ -25,11 +25,12 @@ struct LevelResult {
   std::vector<double> seconds; // At each clock of the core.
 };
 
-// Jobs for evaluate(), and what it gives.
+// Jobs for evaluate(), and what it gives, for so many clocks; an error for anything else, as of a file that
+// somebody has edited.
 llvm::json::Object levelJob(const LevelSpec &spec);
-LevelResult parseLevelResult(const llvm::json::Object &result);
+llvm::Expected<LevelResult> parseLevelResult(const llvm::json::Object &result, size_t clocks);
 llvm::json::Object curveJob(size_t layout, double minDensity);
-TimeCurve parseCurve(const llvm::json::Object &result);
+llvm::Expected<TimeCurve> parseCurve(const llvm::json::Object &result, size_t clocks);
 
 class LevelEvaluator {
 public:

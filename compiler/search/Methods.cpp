@@ -6,6 +6,7 @@
 
 #include <Eigen/Dense>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <numbers>
@@ -120,7 +121,7 @@ public:
   }
 
 private:
-  static constexpr size_t kFirst = 16;
+  static constexpr size_t kFirst = 16, kMost = 600;
   static constexpr int kPool = 400;
   static constexpr double kNoise = 1e-4, kLength = 2.5; // Variance; decisions.
 
@@ -131,6 +132,11 @@ private:
     return std::exp(-differences / kLength);
   }
   void fit() {
+    // The oldest go: the matrix has the square of their number.
+    if (seen.size() > kMost) {
+      seen.erase(seen.begin(), seen.end() - kMost);
+      values.erase(values.begin(), values.end() - kMost);
+    }
     size_t n = seen.size();
     Eigen::MatrixXd covariance(n, n);
     for (size_t i = 0; i < n; ++i)

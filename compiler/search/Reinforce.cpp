@@ -91,7 +91,7 @@ public:
     for (size_t i = 0; i < candidates.size(); ++i) {
       size_t decision = 0;
       std::vector<Step> trace = forward([&](const VectorXd &) { return candidates[i][decision++]; });
-      backward(trace, (rewards[i] - baseline) / (deviation + 1e-6) / candidates.size());
+      backward(trace, (rewards[i] - baseline) / (deviation + 1e-6), 1.0 / candidates.size());
     }
     ++steps;
     for (std::vector<Parameter> *list : {&embeddings, &heads, &biases})
@@ -132,8 +132,8 @@ private:
     return trace;
   }
 
-  // The gradient of -advantage ln p(choices) - kEntropy x entropy.
-  void backward(const std::vector<Step> &trace, double advantage) {
+  // Adds `share` times the gradient of -advantage ln p(choices) - kEntropy x mean entropy of the decisions.
+  void backward(const std::vector<Step> &trace, double advantage, double share) {
     VectorXd hiddenGradient = VectorXd::Zero(kHidden), cellGradient = VectorXd::Zero(kHidden);
     for (size_t i = trace.size(); i-- > 0;) {
       const Step &step = trace[i];
@@ -143,6 +143,7 @@ private:
       VectorXd logs = p.array().max(1e-12).log().matrix();
       double entropy = -p.dot(logs);
       logits += kEntropy / sizes.size() * p.cwiseProduct((logs.array() + entropy).matrix());
+      logits *= share;
       heads[i].gradient += logits * step.hidden.transpose();
       biases[i].gradient += logits;
       VectorXd hidden = hiddenGradient + heads[i].value.transpose() * logits;

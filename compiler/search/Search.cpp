@@ -17,6 +17,7 @@ static constexpr double kWorst = -1;
 
 double mlir::rt3::rewardOf(const std::vector<LevelValue> &levels, const RewardOptions &options) {
   double reward = 0, energy = 0;
+  bool isEnergyKnown = !levels.empty();
   for (size_t l = 0; l < levels.size(); ++l) {
     if (!std::isfinite(levels[l].quality) || !std::isfinite(levels[l].seconds))
       return kWorst;
@@ -25,15 +26,30 @@ double mlir::rt3::rewardOf(const std::vector<LevelValue> &levels, const RewardOp
     if (l + 1 < levels.size())
       reward -= std::max(0.0, levels[l].quality - levels[l + 1].quality);
     energy += levels[l].energyMj / levels.size();
+    isEnergyKnown &= levels[l].energyMj > 0;
   }
-  if (energy > 0 && options.denseEnergyMj > 0)
+  if (isEnergyKnown && options.denseEnergyMj > 0)
     reward += kRunsWeight * std::log2(options.denseEnergyMj / energy);
   return std::isfinite(reward) ? std::max(kWorst, reward) : kWorst;
 }
 
+// The first process's candidates.
+static std::vector<Candidate> agree(const std::vector<Candidate> &batch, size_t decisions, const Communicator &others) {
+  std::string text;
+  for (const Candidate &candidate : batch)
+    for (int decision : candidate)
+      text += char(decision);
+  text = others.broadcast(std::move(text));
+  std::vector<Candidate> result;
+  for (size_t at = 0; at + decisions <= text.size(); at += decisions)
+    result.emplace_back(text.begin() + at, text.begin() + at + decisions);
+  return result;
+}
+
 llvm::Expected<SearchResult> mlir::rt3::search(const SearchSpace &space, const std::string &name, uint64_t seed,
                                                size_t budget, const RewardOptions &reward,
-                                               const EvaluateLevels &evaluate, const ShowTrials &show) {
+                                               const EvaluateLevels &evaluate, const Communicator &others,
+                                               const ShowTrials &show) {
   auto method = makeMethod(name, space.sizes(), seed);
   if (!method)
     return method.takeError();
@@ -41,7 +57,7 @@ llvm::Expected<SearchResult> mlir::rt3::search(const SearchSpace &space, const s
   size_t levelCount = space.levels().size();
   std::map<Candidate, double> rewards;
   for (int idle = 0; rewards.size() < budget && idle < kMostIdle; ++idle) {
-    std::vector<Candidate> batch = (*method)->propose(kBatch), fresh;
+    std::vector<Candidate> batch = agree((*method)->propose(kBatch), space.sizes().size(), others), fresh;
     for (const Candidate &candidate : batch)
       if (!rewards.count(candidate) && rewards.size() < budget) {
         rewards[candidate] = 0;

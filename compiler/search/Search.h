@@ -54,10 +54,11 @@ using EvaluateLevels = std::function<llvm::Expected<std::vector<LevelValue>>(con
 using ShowTrials = std::function<void(const SearchResult &result)>;
 
 // Evaluates `budget` different candidates, or as many as the space has or the method still
-// finds. The same seed gives the same trials, however evaluations are done.
+// finds. The same seed gives the same trials, however evaluations are done. Of several processes the
+// first proposes for all, because others may round differently.
 llvm::Expected<SearchResult> search(const SearchSpace &space, const std::string &method, uint64_t seed, size_t budget,
                                     const RewardOptions &reward, const EvaluateLevels &evaluate,
-                                    const ShowTrials &show = nullptr);
+                                    const Communicator &others, const ShowTrials &show = nullptr);
 
 } // namespace mlir::rt3
 

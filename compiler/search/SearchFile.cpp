@@ -94,12 +94,15 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
   file.device = reader.text(*object, "device");
   file.core = reader.text(*object, "core");
   file.method = reader.text(*object, "method");
-  file.limitSeconds = reader.number(*object, "limit_seconds", 1e-12);
+  file.limitSeconds = reader.number(*object, "limit_seconds", 1e-6, 1e6);
   file.denseMetric = reader.number(*object, "dense_metric", -1e15);
   file.denseEnergyMj = reader.number(*object, "dense_energy_mj", 0);
   reader.each(*object, "dense_clocks", 256, [&](const llvm::json::Object &entry) {
-    file.denseClocks.push_back({int64_t(reader.number(entry, "frequency_khz", 1)), reader.number(entry, "power_mw", 0),
-                                reader.number(entry, "seconds", 1e-12)});
+    file.denseClocks.push_back({int64_t(reader.number(entry, "frequency_khz", 1, 2e7)),
+                                reader.number(entry, "power_mw", 0, 1e9), reader.number(entry, "seconds", 1e-9, 1e6)});
+    size_t count = file.denseClocks.size();
+    if (count > 1 && file.denseClocks[count - 1].frequencyKhz <= file.denseClocks[count - 2].frequencyKhz)
+      reader.note("frequency_khz", "more than that of the clock before");
   });
   reader.each(*object, "levels", 16, [&](const llvm::json::Object &entry) {
     file.levels.push_back(readLevel(reader, entry, file.denseClocks));

@@ -55,7 +55,7 @@ std::optional<double> mlir::rt3::largestDensity(const TimeCurve &curve, size_t c
     }
   }
   if (best)
-    best = std::floor(*best * 100 + 1e-9) / 100;
+    best = std::max(curve.densities.front(), std::floor(*best * 100 + 1e-9) / 100);
   return best;
 }
 
@@ -77,7 +77,7 @@ LevelSpec SearchSpace::levelOf(const Candidate &candidate, size_t level) const {
   spec.powerMw = std::llround(clock.powerMw);
   spec.name = llvm::formatv("f{0}", clock.frequencyKhz / 1000);
   if (spec.scheme != Scheme::Dense)
-    spec.density = std::floor(feasible.density * kDensitySteps[decisions[1]] * 100 + 1e-9) / 100;
+    spec.density = std::max(minDensity, std::floor(feasible.density * kDensitySteps[decisions[1]] * 100 + 1e-9) / 100);
   if (spec.scheme == Scheme::Pattern || spec.scheme == Scheme::BlockPattern)
     spec.patternSample = decisions[2];
   return spec;

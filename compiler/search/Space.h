@@ -45,7 +45,9 @@ public:
   static constexpr size_t kDecisionsPerLevel = 3;
 
   SearchSpace() = default;
-  SearchSpace(std::vector<SearchLevel> levels, const Core &core) : searchLevels(std::move(levels)), core(core) {}
+  // No level keeps less than `minDensity`.
+  SearchSpace(std::vector<SearchLevel> levels, const Core &core, double minDensity)
+      : searchLevels(std::move(levels)), core(core), minDensity(minDensity) {}
 
   const std::vector<SearchLevel> &levels() const { return searchLevels; }
   // How many values each decision has.
@@ -56,6 +58,7 @@ public:
 private:
   std::vector<SearchLevel> searchLevels;
   Core core;
+  double minDensity = 0;
 };
 
 } // namespace mlir::rt3

@@ -24,6 +24,7 @@ using namespace mlir::rt3;
 // How often the plan's densities are lowered when all levels together, which share the order of
 // their hidden units, take longer than each did alone.
 static constexpr int kMostCorrections = 4;
+static constexpr double kCorrection = 0.97;
 
 // JSON has no NaN.
 static llvm::json::Value number(double value) {
@@ -47,8 +48,8 @@ public:
 
   ExitCode run() {
     auto made = LevelEvaluator::make(verb.evaluator);
-    if (!made)
-      return fail(made.takeError());
+    if (!made) // The others may have theirs, and would wait.
+      others.abort(fail(made.takeError()));
     evaluator = std::move(*made);
     int processes = verb.processes ? verb.processes : std::max(1u, std::thread::hardware_concurrency());
     evaluations = std::make_unique<Evaluations>(
@@ -58,6 +59,8 @@ public:
     for (auto step : {&SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll, &SearchRun::finish})
       if (!error)
         error = (this->*step)();
+    if (!error && !isLimitMet)
+      return fail(kExitLimit, "a level of the plan misses the limit: raise --latency-limit or lower --min-density");
     if (!error)
       return kExitOk;
     ExitCode code = fail(std::move(error));
@@ -73,7 +76,10 @@ private:
     auto results = evaluations->run({levelJob(spec)});
     if (!results)
       return results.takeError();
-    dense = parseLevelResult(results->front());
+    auto result = parseLevelResult(results->front(), core().levels.size());
+    if (!result)
+      return result.takeError();
+    dense = *result;
     size_t top = core().levels.size() - 1;
     auto limitOf = [&](llvm::StringRef text) -> std::optional<double> {
       bool isRelative = text.consume_back("x");
@@ -93,7 +99,7 @@ private:
     say(llvm::formatv("dense at {0} MHz: {1:f3} ms, {2:f3} mJ, {3} {4:f4}; limit {5:f3} ms\n",
                       core().levels[top].frequencyKhz / 1000, 1e3 * dense.seconds[top], reward.denseEnergyMj,
                       evaluator->metric().name, dense.metric, 1e3 * reward.limit));
-    if (!std::isfinite(dense.metric) || dense.metric == 0)
+    if (!(dense.metric > 0) || !std::isfinite(dense.metric))
       return llvm::createStringError("the dense model's " + evaluator->metric().name + " is " +
                                      std::to_string(dense.metric) +
                                      ": there is nothing to keep; see --data and --task");
@@ -111,17 +117,21 @@ private:
       return results.takeError();
     std::vector<TimeCurve> curves{{{1}, {dense.seconds}}};
     for (const llvm::json::Object &result : *results)
-      curves.push_back(parseCurve(result));
+      if (auto curve = parseCurve(result, core().levels.size()))
+        curves.push_back(std::move(*curve));
+      else
+        return curve.takeError();
     auto clocks = chooseClocks(curves);
     if (!clocks)
       return clocks.takeError();
     std::vector<SearchLevel> levels;
     for (size_t clock : *clocks) {
       SearchLevel level{clock, {}};
+      bool isDensePossible = dense.seconds[clock] <= reward.limit;
       for (size_t layout = 0; layout < curves.size(); ++layout)
         if (auto density = largestDensity(curves[layout], clock, reward.limit))
           // Where dense can meet the limit, so that nothing is lost, what keeps all has no use.
-          if (layout == 0 || *density < 1)
+          if (layout == 0 || !isDensePossible || *density < 1)
             level.layouts.push_back({layout, *density});
       if (level.layouts.empty())
         return llvm::createStringError("at " + llvm::Twine(core().levels[clock].frequencyKhz) +
@@ -136,7 +146,7 @@ private:
       say(text + "\n");
       levels.push_back(std::move(level));
     }
-    space = SearchSpace(std::move(levels), core());
+    space = SearchSpace(std::move(levels), core(), verb.minDensity);
     return llvm::Error::success();
   }
 
@@ -160,7 +170,8 @@ private:
     }
     // Slower than where an inference takes the least energy, nothing is gained.
     size_t cheapest = 0;
-    for (size_t i = 0; i < all.size(); ++i)
+    bool isPowerKnown = llvm::all_of(all, [](const ClockLevel &clock) { return clock.powerMw > 0; });
+    for (size_t i = 0; isPowerKnown && i < all.size(); ++i)
       if (powerMw(i) * dense.seconds[i] < powerMw(cheapest) * dense.seconds[cheapest])
         cheapest = i;
     for (size_t i = 0; i < cheapest; ++i)
@@ -209,15 +220,19 @@ private:
       if (!found)
         return found.takeError();
       std::vector<LevelValue> values;
-      for (size_t i = 0; i < specs.size(); ++i)
-        values.push_back(valueOf(specs[i], parseLevelResult((*found)[i])));
+      for (size_t i = 0; i < specs.size(); ++i) {
+        auto result = parseLevelResult((*found)[i], core().levels.size());
+        if (!result)
+          return result.takeError();
+        values.push_back(valueOf(specs[i], *result));
+      }
       return values;
     };
     for (const std::string &method : methods)
       for (int64_t repeat = 0; repeat < verb.repeats; ++repeat) {
         uint64_t seed = verb.seed + repeat;
         Progress progress(method + (verb.repeats > 1 ? ", seed " + std::to_string(seed) : ""), verb.budget);
-        auto result = search(space, method, seed, verb.budget, reward, evaluate, [&](const SearchResult &now) {
+        auto result = search(space, method, seed, verb.budget, reward, evaluate, others, [&](const SearchResult &now) {
           const Trial &best = now.trials[now.best];
           std::string note = llvm::formatv("best reward {0:f4}, limit", best.reward);
           for (const LevelValue &level : best.levels)
@@ -288,11 +303,13 @@ private:
         levels[i].clockSeconds = made->levels[i].seconds;
         if (levels[i].seconds > reward.limit && plan.levels[i].scheme != Scheme::Dense) {
           isMet = false;
-          plan.levels[i].density = std::floor(plan.levels[i].density * 97) / 100;
+          plan.levels[i].density =
+              std::max(verb.minDensity, std::floor(plan.levels[i].density * kCorrection * 100) / 100);
         }
       }
       if (!isMet && correction < kMostCorrections)
         continue;
+      isLimitMet = llvm::all_of(levels, [&](const LevelValue &level) { return level.seconds <= reward.limit; });
       auto [json, weights] = writePlan(made->plan);
       std::string levelsText = llvm::formatv("{0:2}\n", llvm::json::Value(levelsJson(made->plan.levels)));
       std::string history = llvm::formatv("{0}\n", llvm::json::Value(resultJson(*bestResult, levels)));
@@ -384,6 +401,7 @@ private:
   std::vector<std::string> dropped;
   std::vector<SearchResult> found;
   llvm::json::Array comparison;
+  bool isLimitMet = true; // By the plan.
 };
 
 } // namespace

@@ -11,7 +11,6 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
-#include "llvm/Support/xxhash.h"
 #include "llvm/TargetParser/Host.h"
 
 #include <cmath>
@@ -35,14 +34,19 @@ public:
       return fail(kExitUsage, "--device: " + llvm::toString(found.takeError()));
     chosen = std::move(*found);
     auto host = hostDevice();
-    if (!host || host->name != chosen.get().target)
+    if (!host)
+      return fail(kExitUsage, llvm::toString(host.takeError()));
+    if (host->name != chosen.get().target)
       return fail(kExitUsage, "device " + chosen.chip.name + ", core " + chosen.get().name + ", runs code for " +
                                   (chosen.get().target.empty() ? "no target" : chosen.get().target) +
-                                  ", this machine " + (host ? host->name : "none that rt3c knows"));
+                                  ", this machine " + host->name);
     ModelOptions model = verb.model;
     model.target = host->name;
     if (ExitCode code = chooseOptions(model, options); code != kExitOk)
       return code;
+    if (!verb.isCheck && options.levels.levels.size() < 2)
+      return fail(kExitUsage, "calibrate needs --levels or --plan with two levels at least: every second one is held "
+                              "out, to judge by; --check fits nothing");
     options.name = "model";
     options.marksOps = true;
     options.schedulerModel = chosen.get().schedulerModel;
@@ -84,7 +88,7 @@ private:
     return kExitOk;
   }
 
-  // Every op at every length; about half of the kinds of layers are held out.
+  // Every op at every length.
   llvm::Error measure() {
     auto program = TimedProgram::make(timed);
     if (!program)
@@ -124,9 +128,8 @@ private:
         continue;
       std::vector<double> &all = times->second;
       std::nth_element(all.begin(), all.begin() + all.size() / 2, all.end());
-      // Layers of one shape and level are alike: what is judged by must be another shape or level.
-      std::string kind = llvm::formatv("{0} {1} {2} {3}", op.kind, op.weightBytes, level, lengths[l]);
-      bool isHeldOut = verb.isCheck || llvm::xxh3_64bits(kind) % 2;
+      // Whole levels are judged by, at all lengths: every second one.
+      bool isHeldOut = verb.isCheck || level % 2;
       measurements.push_back({&op, cost->second, lengths[l], levelBytes, all[all.size() / 2], isHeldOut});
     }
   }
@@ -171,7 +174,7 @@ private:
     return kExitOk;
   }
 
-  // A row per level and length, of whole models; returns their mean error in percent.
+  // A row per level and length, of whole models; returns the mean error of those held out, in percent.
   double printModels(const CostConstants &constants) const {
     llvm::outs() << llvm::formatv("{0,-20} {1,7} {2,12} {3,13} {4,7}\n", "level", "length", "measured us",
                                   "predicted us", "error");
@@ -194,11 +197,12 @@ private:
                                           measurement.isHeldOut ? "held out " : "", printable(op.op->layer));
         }
         double error = 100 * (predicted / measured - 1);
-        llvm::outs() << llvm::formatv("{0,-20} {1,7} {2,12:f1} {3,13:f1} {4,5:f1} %\n",
-                                      options.levels.levels[level].name, length, 1e6 * measured, 1e6 * predicted,
-                                      error);
-        sum += std::abs(error);
-        ++count;
+        bool isHeldOut = verb.isCheck || level % 2;
+        llvm::outs() << llvm::formatv("{0,-20} {1,7} {2,12:f1} {3,13:f1} {4,5:f1} %{5}\n",
+                                      options.levels.levels[level].name, length, 1e6 * measured, 1e6 * predicted, error,
+                                      isHeldOut ? "" : " fitted");
+        sum += isHeldOut ? std::abs(error) : 0;
+        count += isHeldOut;
       }
     return sum / count;
   }

@@ -19,8 +19,11 @@ static llvm::Expected<std::vector<CompiledLayer>> readLayers(const std::string &
   std::error_code code;
   std::string path;
   for (llvm::sys::fs::directory_iterator file(folder, code), end; !code && file != end; file.increment(code))
-    if (llvm::StringRef(file->path()).ends_with(".report.json"))
+    if (llvm::StringRef(file->path()).ends_with(".report.json")) {
+      if (!path.empty())
+        return llvm::createStringError(folder + ": has several models: " + path + ", " + file->path());
       path = file->path();
+    }
   if (path.empty())
     return llvm::createStringError(folder + ": has no NAME.report.json, which rt3c compile writes");
   auto text = readFile(path);
@@ -46,7 +49,7 @@ static llvm::Expected<std::vector<CompiledLayer>> readLayers(const std::string &
       auto text = [&](llvm::StringRef name) { return own->getString(name).value_or("").str(); };
       double cycles = own->getNumber("predicted_cycles").value_or(0),
              dense = own->getNumber("predicted_dense_cycles").value_or(0);
-      layers.push_back({text("layer"), entry->getString("name").value_or("").str(), text("kernel"), text("reason"), 1,
+      layers.push_back({text("layer"), entry->getString("name").value_or("").str(), text("reason"),
                         cycles > 0 ? dense / cycles : 1});
     }
   }

@@ -41,7 +41,7 @@ class SearchTest(unittest.TestCase):
 
     def test_every_level_meets_the_limit(self):
         search = json.loads((self.out / "search.json").read_text())
-        self.assertEqual(len(search["levels"]), 2)
+        self.assertEqual([len(search["levels"]), len(search["runs"])], [2, 1])
         for level in search["levels"]:
             self.assertLessEqual(level["seconds"], search["limit_seconds"])
             self.assertGreater(level["energy_mj"], 0)
@@ -56,11 +56,24 @@ class SearchTest(unittest.TestCase):
         search = json.loads((self.out / "search.json").read_text())
         shape = ["--shape", "ids=1x1..128"]
         predicted = json.loads(rt3c("predict", MODEL, *shape, "--plan", self.out, "--device", "snapdragon-865", "--json").stdout)
+        self.assertEqual(len(predicted["levels"]), 2)
         for level, found in zip(search["levels"], predicted["levels"]):
             self.assertAlmostEqual(found["points"][0]["milliseconds"], 1e3 * level["seconds"], delta=1e-6 * level["seconds"] * 1e3)
         compiled = folder("search-compiled")
         rt3c(MODEL, *shape, "--plan", self.out, "-o", compiled)
         rt3c("compare", MODEL, *shape, "--plan", self.out, "--with", compiled, "--length", "20")
+
+    def test_the_policy_example_follows_a_trace(self):
+        out = folder("policy")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "--levels", ROOT / "tests/models/byte-lm/levels.json", "-o", out)
+        runtime = ROOT / "runtime"
+        subprocess.run(["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", f"-I{runtime}/include", f"-I{out}", runtime / "examples/policy.c",
+                        *runtime.glob("src/*.c"), out / "libbyte_lm.a", "-lm", "-pthread", "-o", out / "policy"], check=True)
+        (out / "trace").write_text("0 1400000 100 30000\n1000 1400000 50 30000\n2000 600000 50 30000\n20000 1400000 90 30000\n")
+        lines = subprocess.run([out / "policy", out / "byte_lm.rt3", out / "trace"], check=True, capture_output=True, text=True).stdout.splitlines()
+        self.assertEqual([line.split("level")[1].split()[0] for line in lines[:-1]], ["2", "1", "0", "2"])
+        self.assertEqual(lines[-1], "3 switches")
+        self.assertEqual(lines[0].split("logit")[1], lines[3].split("logit")[1])
 
     def test_killed_at_any_time_it_ends_the_same(self):
         out, generator = folder("killed"), random.Random(1)
@@ -167,8 +180,21 @@ class SimulateTest(unittest.TestCase):
             for _ in range(3):
                 damaged[generator.randrange(len(damaged))] = generator.randrange(32, 127)
             (broken / "search.json").write_bytes(damaged)
-            result = subprocess.run([RT3C, "simulate", broken, "--battery-wh", "0.01"], capture_output=True, text=True)
+            result = subprocess.run([RT3C, "simulate", broken, "--battery-wh", "0.01"], capture_output=True, text=True, timeout=60)
             self.assertIn(result.returncode, (0, 2, 4), result.stderr)
+
+    def test_damaged_simulations_are_errors(self):
+        self.simulate()
+        text, broken = (self.out / "simulation.json").read_text(), folder("broken-simulation")
+        for name in FILES:
+            shutil.copy(self.out / name, broken)
+        for bad in ("", "[]", text[:200], text.replace("strategies", "s"), text.replace('"curve":[[', '"curve":[[1],[')):
+            (broken / "simulation.json").write_text(bad)
+            self.assertIn("simulation.json", rt3c("report", broken, "-o", broken / "page.html", code=4).stderr)
+        self.assertFalse((broken / "page.html").exists())
+        # Numbers that no axis has steps for.
+        (broken / "simulation.json").write_text(text.replace('"curve":[[0,', '"curve":[[3.6e300,'))
+        rt3c("report", broken, "-o", broken / "page.html")
 
 
 class ReportTest(unittest.TestCase):

@@ -26,7 +26,7 @@ SearchSpace makeSpace() {
   std::vector<SearchLevel> levels;
   for (size_t clock = 0; clock < 3; ++clock)
     levels.push_back({clock, {{1, 0.5}, {2, 0.4}, {3, 0.5}, {4, 0.6}}});
-  return SearchSpace(levels, core);
+  return SearchSpace(levels, core, 0.1);
 }
 
 // Layout 3 is best, more density is better, and one sample of each level is.
@@ -43,7 +43,7 @@ llvm::Expected<std::vector<LevelValue>> evaluateLevels(const std::vector<LevelSp
 }
 
 SearchResult run(const std::string &method, uint64_t seed, size_t budget) {
-  auto result = search(makeSpace(), method, seed, budget, {1, 1}, evaluateLevels);
+  auto result = search(makeSpace(), method, seed, budget, {1, 1}, evaluateLevels, Communicator());
   EXPECT_TRUE(bool(result));
   return std::move(*result);
 }
@@ -80,16 +80,16 @@ TEST(Search, LearningBeatsChance) {
 TEST(Search, EndsWhereThereIsNothingNew) {
   Core core;
   core.levels.push_back({1000000, 0, 1});
-  SearchSpace space({{0, {{0, 1}}}}, core); // Dense: steps and samples change nothing, but count.
+  SearchSpace space({{0, {{0, 1}}}}, core, 0.1); // Dense: steps and samples change nothing, but count.
   for (const std::string &method : methodNames()) {
-    auto result = search(space, method, 1, 1000, {1, 1}, evaluateLevels);
+    auto result = search(space, method, 1, 1000, {1, 1}, evaluateLevels, Communicator());
     ASSERT_TRUE(bool(result));
     EXPECT_LE(result->trials.size(), 12u);
   }
 }
 
 TEST(Search, UnknownMethodsAreRefused) {
-  auto result = search(makeSpace(), "magic", 1, 10, {1, 1}, evaluateLevels);
+  auto result = search(makeSpace(), "magic", 1, 10, {1, 1}, evaluateLevels, Communicator());
   EXPECT_TRUE(bool(llvm::errorToBool(result.takeError())));
 }
 
@@ -100,7 +100,8 @@ TEST(Reward, IsItsFormula) {
   EXPECT_NEAR(rewardOf({value(0.9, 0.5, 1), value(1, 1, 3)}, options), 0.95 + 0.01 * 2, 1e-12);
   // A missed limit, and a faster level that is worse.
   EXPECT_NEAR(rewardOf({value(1, 1.2, 2), value(0.9, 1, 2)}, options), 0.95 - 0.2 - 0.1 + 0.02, 1e-12);
-  // Power that is not known says nothing.
+  // Power that is not known says nothing, not even of one level.
+  EXPECT_NEAR(rewardOf({value(1, 1, 0), value(1, 1, 4)}, options), 1, 1e-12);
   EXPECT_NEAR(rewardOf({value(1, 1, 0)}, {1, 0}), 1, 1e-12);
   for (double bad : {double(NAN), double(INFINITY), -double(INFINITY)}) {
     EXPECT_EQ(rewardOf({value(bad, 1, 1)}, options), -1);
