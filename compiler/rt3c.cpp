@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
   addModelOptions(predictApp, predict.model);
   addTargetOptions(predictApp, predict.model);
   predictApp->add_option("--device", predict.device, "NAME[:CORE] of rt3c targets, or a file NAME.json")->required();
-  predictApp->add_option("--length", predict.length, "free dimension; none: its maximum");
+  predictApp->add_option("--length", predict.length, "free dimension; none: its maximum")->check(CLI::PositiveNumber);
   predictApp->add_option("--position", predict.position, "tokens before, of a model with --kv-cache")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
       ->check(CLI::IsMember({"ideal", "peukert", "kibam"}))
       ->capture_default_str();
   simulateApp->add_option("--temperature", simulate.options.battery.temperature, "of the battery, degrees Celsius")
-      ->check(CLI::Range(-40, 85))
+      ->check(CLI::Range(-40.0, 85.0))
       ->capture_default_str();
   simulateApp->add_option("--period-ms", simulate.periodMs, "between requests; none: the latency limit")
       ->check(CLI::Range(1e-3, 1e9));

@@ -87,8 +87,8 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
   result.strategy = strategy.name;
   result.levelSeconds.resize(clocks.size());
   result.levelRuns.resize(clocks.size());
-  result.capacity = (*battery)->left();
-  double start = result.capacity;
+  result.capacity = options.battery.capacity;
+  double start = (*battery)->left(), cold = result.capacity - start;
   Sum compute, idle, switching;
   std::vector<Sum> levelSeconds(clocks.size());
   uint64_t state = options.seed;
@@ -180,7 +180,7 @@ llvm::Expected<SimulationResult> mlir::rt3::simulate(const Strategy &strategy, c
   result.computeEnergy = compute.get();
   result.idleEnergy = idle.get();
   result.switchEnergy = switching.get();
-  result.lostEnergy = (*battery)->lost();
+  result.lostEnergy = (*battery)->lost() + cold;
   result.leftEnergy = (*battery)->left();
   return result;
 }

@@ -57,7 +57,7 @@ struct SimulationResult {
   std::vector<double> levelSeconds; // Time at each level.
   std::vector<uint64_t> levelRuns;
   double computeEnergy = 0, idleEnergy = 0, switchEnergy = 0, lostEnergy = 0, leftEnergy = 0; // J.
-  double capacity = 0;                                                                        // J at the beginning.
+  double capacity = 0; // J at 25 degrees; what cold takes of it is lost.
   // Battery left in percent over time, some hundred points.
   std::vector<std::pair<double, double>> curve;
 

@@ -123,7 +123,7 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
   core.schedulerModel = fields.text("scheduler_model");
   if (!core.target.empty())
     if (auto device = findDevice(core.target); !device)
-      fields.fault("target", llvm::toString(device.takeError()));
+      fields.fault("target", "one that rt3c targets lists, or nothing: " + llvm::toString(device.takeError()));
   core.firstCpu = fields.number("first_cpu", 0);
   core.count = fields.number("count", 1);
   core.l2Size = fields.number("l2_size", 0);
@@ -248,6 +248,8 @@ static Expected<Chip> findChip(StringRef name) {
 
 Expected<ChosenCore> mlir::rt3::findCore(StringRef text) {
   auto [name, coreName] = text.rsplit(':');
+  if (coreName.empty() && text.ends_with(":"))
+    return createStringError("\"" + text + "\" names no core behind the colon");
   auto chip = findChip(name);
   if (!chip)
     return chip.takeError();

@@ -49,6 +49,7 @@ llvm::Expected<std::optional<SimulationFile>> mlir::rt3::readSimulation(const st
   file.battery = object->getString("battery").value_or("").str();
   file.batteryWh = object->getNumber("battery_wh").value_or(0);
   file.temperature = object->getNumber("temperature").value_or(0);
+  file.deadlineSeconds = object->getNumber("deadline_seconds").value_or(0);
   file.periodSeconds = object->getNumber("period_seconds").value_or(0);
   file.idleWatts = object->getNumber("idle_watts").value_or(0);
   for (const llvm::json::Value &entry : *list) {
@@ -222,6 +223,11 @@ private:
   void addBattery() {
     out << "<h2>Battery</h2>\n";
     const auto &simulation = contents.simulation;
+    if (contents.isSimulationStale) {
+      out << "<p class=\"note\">Not shown: simulation.json is of an earlier search in this folder; run rt3c simulate "
+             "again.</p>\n";
+      return;
+    }
     if (!simulation) {
       out << "<p class=\"note\">Not simulated: rt3c simulate has not been run on this search.</p>\n";
       return;

@@ -18,7 +18,7 @@ struct SimulatedStrategy {
 };
 struct SimulationFile {
   std::string battery;
-  double batteryWh = 0, temperature = 0, periodSeconds = 0, idleWatts = 0;
+  double batteryWh = 0, temperature = 0, deadlineSeconds = 0, periodSeconds = 0, idleWatts = 0;
   std::vector<SimulatedStrategy> strategies;
 };
 // Reads FOLDER/simulation.json; nothing if there is none. Errors say what is wrong with it.
@@ -33,6 +33,7 @@ struct CompiledLayer {
 struct ReportContents {
   SearchFile search;
   std::optional<SimulationFile> simulation;
+  bool isSimulationStale = false; // Of another search: nothing of it is shown.
   Plan plan;
   std::vector<CompiledLayer> layers; // Of the device; empty: the plan's alone.
 };

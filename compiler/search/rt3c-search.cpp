@@ -56,7 +56,8 @@ public:
         verb.out + "/evaluations", evaluator->key(), processes,
         [&](const llvm::json::Object &job) { return evaluator->evaluate(job); }, others);
     llvm::Error error = llvm::Error::success();
-    for (auto step : {&SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll, &SearchRun::finish})
+    for (auto step : {&SearchRun::checkClocks, &SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll,
+                      &SearchRun::finish})
       if (!error)
         error = (this->*step)();
     if (!error && !isLimitMet)
@@ -70,6 +71,15 @@ public:
 private:
   const Core &core() const { return evaluator->core(); }
   double powerMw(size_t clock) const { return core().levels[clock].powerMw; }
+
+  // What needs no evaluation is said before the first.
+  llvm::Error checkClocks() {
+    for (int64_t frequency : verb.clocks)
+      if (auto found = findClock(core(), frequency); !found)
+        return llvm::make_error<onnx::OptionFault>("--clocks: " + llvm::toString(found.takeError()),
+                                                   llvm::inconvertibleErrorCode());
+    return llvm::Error::success();
+  }
 
   llvm::Error measureDense() {
     LevelSpec spec = searchedLayouts()[0];
@@ -155,17 +165,9 @@ private:
     const std::vector<ClockLevel> &all = core().levels;
     std::vector<size_t> clocks;
     if (!verb.clocks.empty()) {
-      for (int64_t frequency : verb.clocks) {
-        auto found = findClock(core(), frequency);
-        if (!found)
-          return llvm::make_error<onnx::OptionFault>("--clocks: " + llvm::toString(found.takeError()),
-                                                     llvm::inconvertibleErrorCode());
-        for (size_t i = 0; i < all.size(); ++i)
-          if (all[i].frequencyKhz == frequency)
-            clocks.push_back(i);
-      }
-      llvm::sort(clocks);
-      clocks.erase(std::unique(clocks.begin(), clocks.end()), clocks.end());
+      for (size_t i = 0; i < all.size(); ++i)
+        if (llvm::is_contained(verb.clocks, all[i].frequencyKhz))
+          clocks.push_back(i);
       return clocks;
     }
     // Slower than where an inference takes the least energy, nothing is gained.
@@ -175,7 +177,7 @@ private:
       if (powerMw(i) * dense.seconds[i] < powerMw(cheapest) * dense.seconds[cheapest])
         cheapest = i;
     for (size_t i = 0; i < cheapest; ++i)
-      dropped.push_back(llvm::formatv("{0} MHz takes {1:f2} mJ for the dense model, {2} MHz {3:f2} mJ",
+      dropped.push_back(llvm::formatv("{0} MHz takes {1:f2} mJ for the dense model, while {2} MHz takes {3:f2} mJ",
                                       all[i].frequencyKhz / 1000, powerMw(i) * dense.seconds[i],
                                       all[cheapest].frequencyKhz / 1000, powerMw(cheapest) * dense.seconds[cheapest]));
     for (const std::string &why : dropped)
@@ -334,8 +336,9 @@ private:
           100 * (1 - level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
           level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
     llvm::outs() << "written to " << printable(verb.out)
-                 << ": plan.json, plan.weights, levels.json, search.json; runs: per charge, over dense at the fastest "
-                    "clock\n";
+                 << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / dense"
+                 << (evaluator->metric().isBetterHigher ? "" : " turned round, because less is better")
+                 << "; runs: per charge, over dense at the fastest clock\n";
   }
 
   static llvm::json::Array levelsOf(const std::vector<LevelValue> &levels) {
@@ -455,6 +458,7 @@ int main(int argc, char **argv) {
   SearchVerb verb;
   CLI::App app("rt3c search finds, for every clock of a device, what to prune so that a latency limit is met");
   app.name("rt3c search");
+  app.footer("exit codes: 0 ok, 1 internal, 2 usage, 3 unsupported model, 4 bad input file, 5 limit, 6 mismatch");
   addSearchOptions(app, verb);
   try {
     app.parse(argc, argv);

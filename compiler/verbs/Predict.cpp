@@ -50,8 +50,10 @@ public:
       return fail(kExitUsage, "device " + chosen.chip.name + ", core " + core.name +
                                   ": no code can be made for it (its file has a table of clocks only)");
     ModelOptions model = verb.model;
-    if (model.target.empty())
-      model.target = core.target;
+    if (!model.target.empty() && model.target != core.target)
+      return fail(kExitUsage, "--target " + model.target + ": core " + core.name + " of device " + chosen.chip.name +
+                                  " runs code for " + core.target);
+    model.target = core.target;
     if (ExitCode code = chooseOptions(model, options); code != kExitOk)
       return code;
     options.name = "model";
@@ -150,6 +152,8 @@ private:
                                       energyText(clocks[i], seconds), 100 * linear / seconds);
       }
     }
+    llvm::outs() << "Mcycles: by LLVM's model alone; ms: with branches and caches"
+                 << (core.levels.back().powerMw > 0 ? "" : "; mJ: the device file has no power") << "\n";
     if (verb.layers)
       printLayers();
   }

@@ -6,10 +6,14 @@
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
+#include <set>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -66,6 +70,8 @@ ExitCode mlir::rt3::runReport(const ReportVerb &verb) {
   if (!simulation)
     return fail(simulation.takeError());
   contents.simulation = std::move(*simulation);
+  double deadline = contents.simulation ? contents.simulation->deadlineSeconds : contents.search.limitSeconds;
+  contents.isSimulationStale = std::abs(deadline / contents.search.limitSeconds - 1) > 1e-9;
   auto plan = readPlanFolder(verb.folder);
   if (!plan)
     return fail(plan.takeError());
@@ -74,8 +80,20 @@ ExitCode mlir::rt3::runReport(const ReportVerb &verb) {
     auto layers = readLayers(verb.compiled);
     if (!layers)
       return fail(layers.takeError());
+    std::set<std::string> compiled, planned;
+    for (const CompiledLayer &layer : *layers)
+      compiled.insert(layer.level);
+    for (const LevelSpec &level : contents.plan.levels.levels)
+      planned.insert(level.name);
+    if (compiled != planned)
+      return fail(kExitBadInput, "--compiled " + verb.compiled + " has levels " + llvm::join(compiled, ", ") +
+                                     ", the plan has " + llvm::join(planned, ", ") + ": compile it with --plan " +
+                                     verb.folder);
     contents.layers = std::move(*layers);
   }
+  for (const std::string &path : {verb.out, verb.picture})
+    if (llvm::StringRef(path).ends_with(".json") || llvm::StringRef(path).ends_with(".weights"))
+      return fail(kExitUsage, path + ": expected a page (.html) and a picture (.svg), not the name of a result");
   std::string html = reportHtml(contents);
   std::vector<std::pair<std::string, std::string>> files{{verb.out, html}};
   if (!verb.picture.empty())

@@ -145,7 +145,8 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
                                 options.battery.temperature, 1e3 * options.period, 1e3 * options.deadline,
                                 1e3 * options.idlePower)
                << llvm::formatv("{0,-24} {1,10} {2,8} {3,11} {4,9} {5,8} {6,8} {7,8}  {8}\n", "strategy", "runs",
-                                "runs", "late", "hours", "kJ run", "kJ idle", "kJ lost", "time at each level")
+                                "runs", "late", "hours", "kJ run", "kJ idle", "kJ lost",
+                                "time at each level, slowest first")
                << table;
   return kExitOk;
 }

@@ -86,6 +86,9 @@ class PredictTest(unittest.TestCase):
             (["--device", bad], ["chip.cores", "chip.summary"]),
             (["--device", bad.parent / "none.json"], ["cannot be read"]),
             (["--device", "neoverse-n1", "--length", "129"], ["1 to 128"]),
+            (["--device", "neoverse-n1", "--length", "0"], ["--length"]),
+            (["--device", "neoverse-n1", "--target", "cortex-a55"], ["runs code for neoverse-n1"]),
+            (["--device", "neoverse-n1:"], ["no core"]),
             # The levels' clocks are not the device's.
             (["--device", "neoverse-n1", "--levels", ROOT / "tests/models/byte-lm/levels.json"], ["--all-clocks"]),
         ):

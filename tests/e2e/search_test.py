@@ -221,6 +221,22 @@ class ReportTest(unittest.TestCase):
             self.assertIn(part, page)
         self.assertEqual(page.count("<svg viewBox"), 4)
 
+    def test_what_does_not_belong_together_is_not_shown(self):
+        other = folder("stale")
+        for name in [*FILES, "simulation.json"]:
+            shutil.copy(self.out / name, other)
+        search = json.loads((other / "search.json").read_text())
+        search["limit_seconds"] *= 1.1
+        (other / "search.json").write_text(json.dumps(search))
+        rt3c("report", other, "-o", other / "report.html")
+        page = (other / "report.html").read_text()
+        self.assertIn("of an earlier search", page)
+        self.assertNotIn("Battery over time", page)
+        compiled = folder("stale-compiled")
+        rt3c(MODEL, "--shape", "ids=1x1..128", "-o", compiled)
+        self.assertIn("compile it with --plan", rt3c("report", other, "--compiled", compiled, "-o", other / "x.html", code=4).stderr)
+        self.assertIn("name of a result", rt3c("report", other, "-o", other / "search.json", code=2).stderr)
+
     def test_names_are_escaped(self):
         strange = folder("strange")
         for name in [*FILES, "simulation.json"]:
