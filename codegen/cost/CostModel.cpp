@@ -65,13 +65,37 @@ static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t patt
   return trip;
 }
 
-// Calls `body(vectors, panels)` for the panels of `tokens` tokens.
+// Sums `body(vectors, tokens)` over the panels of `tokens` tokens: the vectors that hold
+// a panel's tokens, and how many those are.
 template <typename Body> static double sumPanels(const Device &device, int64_t tokens, Body body) {
   int64_t width = device.tileVectors * device.lanes;
-  double sum = tokens / width * body(device.tileVectors);
+  double sum = tokens / width * body(device.tileVectors, width);
   if (int64_t rest = tokens % width)
-    sum += body(llvm::divideCeil(rest, device.lanes));
+    sum += body(llvm::divideCeil(rest, device.lanes), rest);
   return sum;
+}
+
+// Cycles of `pairs` products of two outputs and half a vector of tokens each: measured
+// on Zen 5, where weights are spread by the units that add.
+static double pairCycles(const Device &device, double pairs) { return 1.7 * pairs / device.fmaPerCycle; }
+
+// Cycles of a sparse stream in a panel with tokens for half a vector.
+static double predictHalfCycles(const Device &device, const PackedStream &stream) {
+  const StreamShape &shape = stream.shape;
+  double compute = 0;
+  for (auto [p, pattern] : llvm::enumerate(stream.patterns))
+    for (int64_t row = 0; row < shape.rows; row += shape.pass) {
+      double pairs = 0;
+      for (int64_t c = 0; c < shape.columns; ++c) {
+        uint64_t rows = uint64_t(pattern) >> (c * shape.rows + row) & ((uint64_t(1) << shape.pass) - 1);
+        pairs += (llvm::popcount(rows) + 1) / 2;
+      }
+      double loops = std::min(stream.blockCounts[p], stream.segmentCount);
+      // Behind each loop, two additions and a shuffle for each pair.
+      compute += pairCycles(device, pairs) * stream.blockCounts[p] +
+                 (device.loopExitCycles + 4 * pairs / device.issuePerCycle) * (pairs > 0 ? loops : 0);
+    }
+  return compute;
 }
 
 // Cycles of one trip of a kernel of a single token: `columns` inputs, each times up to
@@ -127,14 +151,16 @@ double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64
   int64_t rows = device.tileRows;
   if (tokens == 1)
     return predictTokenDenseCycles(device, inputs, padded, valueSize);
-  return sumPanels(device, tokens, [&](int64_t vectors) {
+  return sumPanels(device, tokens, [&](int64_t vectors, int64_t count) {
+    double stream = double(valueSize) * inputs * padded / device.streamBytesPerCycle;
+    if (count <= kernel::halfTileTokens(device.isa, device.lanes, 0))
+      return std::max(pairCycles(device, 0.5 * inputs * padded), stream);
     Trip trip;
     trip.fmas = rows * vectors;
     trip.loads = vectors + rows / (valueSize == 2 ? kHalvesPerLoad : device.weightsPerLoad);
     trip.others = 3 + (valueSize == 2 ? conversions(device, rows) : 0);
     trip.chain = 1;
     double compute = trip.cycles(device) * inputs * padded / rows;
-    double stream = double(valueSize) * inputs * padded / device.streamBytesPerCycle;
     return std::max(compute, stream);
   });
 }
@@ -146,7 +172,9 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
     return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens, shape.valueSize);
   if (tokens == 1)
     return predictTokenCycles(device, stream);
-  return sumPanels(device, tokens, [&](int64_t vectors) {
+  return sumPanels(device, tokens, [&](int64_t vectors, int64_t count) {
+    if (count <= kernel::halfTileTokens(device.isa, device.lanes, stream.patterns.size()))
+      return std::max(predictHalfCycles(device, stream), stream.size / device.streamBytesPerCycle);
     double compute = 0;
     for (auto [p, pattern] : llvm::enumerate(stream.patterns))
       for (int64_t row = 0; row < shape.rows; row += shape.pass) {

@@ -69,6 +69,7 @@ public:
         kernels.back().push_back(getKernel(part, vectors));
         stream << kernels.back().back().getName();
       }
+      halfKernels.push_back(halfTokens(part) > 0 ? getHalfTileKernel(site, tile, part, dot) : func::FuncOp());
     }
     stream << inputs << "," << outputs << (op.getResidual() ? "residual" : "") << (op.getLargest() ? "largest" : "");
     if (op.getActivation())
@@ -98,6 +99,12 @@ private:
     if (isToken)
       return getTokenKernel(site, tile, stream, dot, x.width);
     return getTileKernel(site, tile, stream, dot, vectors);
+  }
+
+  // Panels of at most so many tokens have kernels of their own.
+  int64_t halfTokens(kernel::StreamAttr stream) const {
+    size_t patterns = stream.getPatterns().asArrayRef().size();
+    return isToken ? 0 : kernel::halfTileTokens(tile.getIsa(), tile.getLanes(), patterns);
   }
 
   // Where the parts of a stream begin, as a constant of the code.
@@ -219,7 +226,14 @@ private:
             {flag(i + 1 == streams.size()), b.offset(args[scalesAt()], rowBytes), b.offset(args[2], rowBytes)});
       if (stream.getParts())
         arguments.append({b.offset(args[partsAt() + i], b.mul(part, 8)), b.integer(8 * parts)});
-      func::CallOp::create(b, kernels[i][vectors - 1], arguments);
+      auto callFull = [&] { func::CallOp::create(b, kernels[i][vectors - 1], arguments); };
+      if (vectors > 1 || !halfKernels[i]) {
+        callFull();
+        continue;
+      }
+      Value isMore = b.isLess(b.integer(halfTokens(stream)), b.sub(args[4], b.mul(t, y.width)));
+      b.when(isMore, callFull);
+      b.when(arith::XOrIOp::create(b, isMore, flag(true)), [&] { func::CallOp::create(b, halfKernels[i], arguments); });
     }
     if (op.getActivation() || op.getResidual()) {
       Value features = b.mul(count, kernel::kFeatureMultiple), largest;
@@ -246,6 +260,7 @@ private:
   SmallVector<kernel::StreamAttr> streams;
   int64_t parts;
   SmallVector<SmallVector<func::FuncOp>> kernels; // By stream, then vectors.
+  SmallVector<func::FuncOp> halfKernels;          // By stream; null: none.
   std::string description;
 };
 

@@ -59,6 +59,10 @@ func::FuncOp getStreamKernel(const CallSite &site, kernel::TileAttr tile, kernel
 func::FuncOp getTileKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
                            std::optional<kernel::Dot> dot, int64_t vectors);
 
+// The kernel of `stream` for panels of tokens for half a vector; see kernel::halfTileTokens.
+func::FuncOp getHalfTileKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
+                               std::optional<kernel::Dot> dot);
+
 // The kernel of `stream` for one token, whose inputs are `width` floats apart.
 func::FuncOp getTokenKernel(const CallSite &site, kernel::TileAttr tile, kernel::StreamAttr stream,
                             std::optional<kernel::Dot> dot, int64_t width);

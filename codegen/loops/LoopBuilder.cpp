@@ -106,6 +106,16 @@ SmallVector<Value> LoopBuilder::loop(Value begin, Value end, int64_t step, Value
   return SmallVector<Value>(forOp.getResults());
 }
 
+SmallVector<Value> LoopBuilder::rolledLoop(Value end, ValueRange carried, LoopBody body) {
+  SmallVector<Value> results = loop(integer(0), end, 1, carried, body);
+  LLVM::LoopUnrollAttr unroll = LLVM::LoopUnrollAttr::get(getContext(), getBoolAttr(true), {}, {}, {}, {}, {}, {});
+  auto annotation =
+      LLVM::LoopAnnotationAttr::get(getContext(), {}, {}, {}, unroll, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {});
+  // The name under which the conversions of scf and cf hand it on to llvm.br.
+  results[0].getDefiningOp()->setAttr("loop_annotation", annotation);
+  return results;
+}
+
 void LoopBuilder::loop(Value begin, Value end, int64_t step, llvm::function_ref<void(Value)> body) {
   loop(begin, end, step, ValueRange(), [&](Value i, ValueRange) {
     body(i);

@@ -37,7 +37,8 @@ static int64_t passOf(const Device &device, int64_t rows) {
 static constexpr int64_t kHalfSumWords = 128;
 
 // Ranges of inputs to choose from. In short ones activations stay in the first
-// level of cache; in one range for all, the loops of patterns are longest.
+// level of cache, with room for weights or just so; in one range for all, the loops of
+// patterns are longest.
 static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std::optional<kernel::Dot> dot,
                                             const Device &device) {
   int64_t width = vectors * device.lanes;
@@ -47,7 +48,14 @@ static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std
   int64_t whole = llvm::alignTo(inputs, kernel::kFeatureMultiple);
   // Indices are u16 and count vectors.
   bool isAllowed = whole * width * 4 <= device.l2Size * 2 / 3 && whole * vectors < 65536;
-  return cached == whole || !isAllowed ? std::vector{cached} : std::vector{cached, whole};
+  std::vector<int64_t> ranges{cached};
+  int64_t parts = llvm::divideCeil(inputs * width * 4, device.l1Size);
+  int64_t filling = llvm::alignTo(llvm::divideCeil(inputs, parts), kernel::kFeatureMultiple);
+  if (filling > cached && filling < whole && filling * vectors < 65536)
+    ranges.push_back(filling);
+  if (whole > cached && isAllowed)
+    ranges.push_back(whole);
+  return ranges;
 }
 
 // The shapes that can store `encoding`. Zeros without structure (blocks of one

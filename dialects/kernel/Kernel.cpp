@@ -253,6 +253,13 @@ int64_t mlir::rt3::kernel::vectorsPerWord(TileAttr tile, std::optional<Dot> dot)
   return tile.getVectors() * (dot ? wordSize(*dot) / 4 : 1);
 }
 
+int64_t mlir::rt3::kernel::halfTileTokens(StringRef isa, int64_t lanes, size_t patterns) {
+  // Vectors of four lanes have no use for halves, and sixteen registers (AVX2) no room.
+  // At the end of each pattern's loop pairs are added to their rows: of several patterns
+  // that costs most of what it saves.
+  return isa == "avx512" && patterns <= 1 ? lanes / 2 : 0;
+}
+
 LogicalResult QuantizeOp::verify() {
   auto x = typeOf(getX()), result = typeOf(getResult());
   SmallVector<int64_t> shape(x.getTensor().getShape());

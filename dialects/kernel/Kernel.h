@@ -72,6 +72,10 @@ int64_t inputWords(LinearOp op);
 // streams count these.
 int64_t vectorsPerWord(TileAttr tile, std::optional<Dot> dot);
 
+// Panels of at most this many tokens have kernels of their own, in which a vector holds
+// two outputs; 0 where there are none for streams of `patterns` patterns (0: dense).
+int64_t halfTileTokens(llvm::StringRef isa, int64_t lanes, size_t patterns);
+
 } // namespace mlir::rt3::kernel
 
 #endif // RT3_DIALECTS_KERNEL_KERNEL_H
