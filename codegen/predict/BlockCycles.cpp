@@ -127,6 +127,8 @@ BlockCycles::~BlockCycles() = default;
 const std::vector<BlockCycles::Block> &BlockCycles::blocks() const { return machine->blocks; }
 
 Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, StringRef tripleText, StringRef cpu) {
+  llvm::InitializeAllTargetInfos();
+  llvm::InitializeAllTargetMCs();
   llvm::InitializeAllAsmParsers();
   llvm::Triple triple(tripleText);
   std::string problem;

@@ -3,6 +3,7 @@
 #include "compiler/predict/Fit.h"
 
 #include <cmath>
+#include <limits>
 
 using namespace mlir::rt3;
 
@@ -15,34 +16,8 @@ static double predictSeconds(const Chip &chip, const Core &core, const CostConst
       .seconds(clock);
 }
 
-FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm::ArrayRef<Measurement> measurements,
-                                  double clock) {
-  Chip chip = givenChip;
-  CostConstants constants = constantsOf(core);
-  double *const free[] = {&constants.computeScale,
-                          &constants.loopEntryCycles,
-                          &constants.callCycles,
-                          &constants.streamCycles,
-                          &constants.l2BytesPerCycle,
-                          &constants.l3BytesPerCycle,
-                          &constants.activationBytesPerCycle,
-                          &chip.memoryBytesPerSecond};
-  // Steps are factors: none leads away from zero.
-  constants.callCycles = std::max(constants.callCycles, 50.0);
-  constants.streamCycles = std::max(constants.streamCycles, 50.0);
-  constants.loopEntryCycles = std::max(constants.loopEntryCycles, 1.0);
-  // What takes long counts for more, but a small op is no less a layer.
-  auto loss = [&] {
-    double sum = 0, weights = 0;
-    for (const Measurement &measurement : measurements) {
-      if (measurement.isHeldOut || measurement.seconds < kShortest)
-        continue;
-      double weight = std::sqrt(measurement.seconds / measurement.length);
-      sum += weight * std::abs(predictSeconds(chip, core, constants, measurement, clock) / measurement.seconds - 1);
-      weights += weight;
-    }
-    return weights ? sum / weights : 0;
-  };
+// Lowers `loss` by steps of shrinking factors on each of `free` in turn; returns what is left.
+static double descend(llvm::ArrayRef<double *> free, llvm::function_ref<double()> loss) {
   double best = loss();
   for (double step = 2; step > 1.005;) {
     bool isBetter = false;
@@ -61,7 +36,52 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
     if (!isBetter)
       step = std::sqrt(step);
   }
-  return {constants, chip.memoryBytesPerSecond};
+  return best;
+}
+
+FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm::ArrayRef<Measurement> measurements,
+                                  double clock) {
+  Chip chip = givenChip;
+  CostConstants constants;
+  // What takes long counts for more, but a small op is no less a layer.
+  auto loss = [&] {
+    double sum = 0, weights = 0;
+    for (const Measurement &measurement : measurements) {
+      if (measurement.isHeldOut || measurement.seconds < kShortest)
+        continue;
+      double weight = std::sqrt(measurement.seconds / measurement.length);
+      sum += weight * std::abs(predictSeconds(chip, core, constants, measurement, clock) / measurement.seconds - 1);
+      weights += weight;
+    }
+    return weights ? sum / weights : 0;
+  };
+  double *const free[] = {&constants.computeScale,
+                          &constants.loopEntryCycles,
+                          &constants.callCycles,
+                          &constants.streamCycles,
+                          &constants.l2BytesPerCycle,
+                          &constants.l3BytesPerCycle,
+                          &constants.activationBytesPerCycle,
+                          &chip.memoryBytesPerSecond};
+  // A mean of absolute errors has corners where no step of one constant leads down: from
+  // several beginnings, of what weighs most.
+  FitResult found{constantsOf(core), givenChip.memoryBytesPerSecond};
+  double least = std::numeric_limits<double>::infinity();
+  for (double scale : {1.0, 0.5, 0.7, 1.4, 2.0})
+    for (double memory : {1.0, 0.5, 2.0}) {
+      constants = constantsOf(core);
+      // Steps are factors: none leads away from zero.
+      constants.callCycles = std::max(constants.callCycles, 50.0);
+      constants.streamCycles = std::max(constants.streamCycles, 50.0);
+      constants.loopEntryCycles = std::max(constants.loopEntryCycles, 1.0);
+      constants.computeScale *= scale;
+      chip.memoryBytesPerSecond = givenChip.memoryBytesPerSecond * memory;
+      if (double left = descend(free, loss); left < least) {
+        least = left;
+        found = {constants, chip.memoryBytesPerSecond};
+      }
+    }
+  return found;
 }
 
 double mlir::rt3::layerErrorPercent(const Chip &chip, const Core &core, const CostConstants &constants,

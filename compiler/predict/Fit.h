@@ -24,8 +24,8 @@ struct FitResult {
 };
 
 // The constants with the smallest mean of |predicted / measured - 1| over what is not held
-// out, weighted by time within each length, found from those of `core` by steps of shrinking factors
-// on each in turn. Measurements of under 0.2 us do not count: the clock is too coarse.
+// out, weighted by time within each length, found from those of `core`, and multiples of them, by steps of
+// shrinking factors on each in turn. Measurements of under 0.2 us do not count: the clock is too coarse.
 FitResult fitConstants(const Chip &chip, const Core &core, llvm::ArrayRef<Measurement> measurements, double clock);
 
 // Mean of |predicted / measured - 1| in percent, over linear layers that are held out.

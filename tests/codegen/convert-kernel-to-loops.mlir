@@ -1,5 +1,11 @@
 // RUN: rt3-opt %s -rt3-convert-kernel-to-loops | FileCheck %s
 // RUN: sed 's/ at <output, 0>//' %s | not rt3-opt -rt3-convert-kernel-to-loops 2>&1 | FileCheck %s --check-prefix=NO-PLACE
+// RUN: sed 's/ at <workspace, 0> :/ at <workspace, 0> {rt3_kernel.mark = 7} :/' %s | rt3-opt -rt3-convert-kernel-to-loops | FileCheck %s --check-prefix=MARK
+
+// An op that is counted or timed says so before it begins.
+// MARK: func.func private @rt3_mark(i64)
+// MARK: call @rt3_mark(%c7_i64)
+// MARK: call @rt3_linear_f32
 
 // NO-PLACE: has no place; run rt3-plan-memory first
 

@@ -2,6 +2,7 @@
 //
 // Device files: what they must say, and what predictions must hold to.
 
+#include "compiler/predict/Fit.h"
 #include "compiler/predict/Predictor.h"
 
 #include <gtest/gtest.h>
@@ -126,6 +127,60 @@ TEST(Predictor, IsMonotoneInTheClock) {
       last = seconds;
     }
   }
+}
+
+// Ops of many sizes and kinds, each third held out, as long as `constants` and the chip's
+// memory make them.
+std::vector<Measurement> makeMeasurements(const std::vector<MarkedOp> &ops, const Chip &chip,
+                                          const CostConstants &constants, double clock) {
+  std::mt19937 random(11);
+  std::vector<Measurement> measurements;
+  for (const MarkedOp &op : ops)
+    for (int64_t length : {1, 13, 128}) {
+      double cycles = double(op.weightBytes) * length * (0.5 + random() % 100 / 100.0);
+      Measurement measurement{
+          &op, {3 * cycles, cycles, double(random() % 2000)}, length, 40000000, 0, measurements.size() % 3 == 2};
+      measurement.seconds =
+          predictOp(chip, chip.cores[0], constants, op, measurement.cost, length, 40000000).seconds(clock);
+      measurements.push_back(measurement);
+    }
+  return measurements;
+}
+
+TEST(Fit, FindsWhatTimesWereMadeOf) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  std::vector<MarkedOp> ops;
+  for (int64_t bytes : {4000, 50000, 300000, 2000000, 9000000})
+    ops.push_back({int64_t(ops.size()), 0, "linear", "layer", bytes, 48, {0, bytes / 500.0, 0}});
+  CostConstants real = constantsOf(chip->cores[0]);
+  real.computeScale = 1.4;
+  real.loopEntryCycles = 17;
+  real.callCycles = 300;
+  Chip slow = *chip;
+  slow.memoryBytesPerSecond = 4e9;
+  auto measurements = makeMeasurements(ops, slow, real, 2e9);
+  double before = layerErrorPercent(*chip, chip->cores[0], constantsOf(chip->cores[0]), measurements, 2e9);
+  FitResult found = fitConstants(*chip, chip->cores[0], measurements, 2e9);
+  Chip fitted = *chip;
+  fitted.memoryBytesPerSecond = found.memoryBytesPerSecond;
+  double after = layerErrorPercent(fitted, fitted.cores[0], found.constants, measurements, 2e9);
+  EXPECT_GT(before, 15);
+  // Times are without noise: what is left is where the steps of the search end.
+  EXPECT_LT(after, 3);
+  EXPECT_NEAR(found.constants.computeScale, real.computeScale, 0.1);
+}
+
+TEST(Fit, JudgesOnlyWhatIsHeldOut) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  std::vector<MarkedOp> ops{{0, 0, "linear", "layer", 100000, 48, {}}};
+  CostConstants constants = constantsOf(chip->cores[0]);
+  auto measurements = makeMeasurements(ops, *chip, constants, 2e9);
+  for (Measurement &measurement : measurements)
+    if (!measurement.isHeldOut)
+      measurement.seconds *= 5;
+  EXPECT_NEAR(layerErrorPercent(*chip, chip->cores[0], constants, measurements, 2e9), 0, 1e-9);
 }
 
 } // namespace

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Cycles of blocks whose cycles follow from the latencies and pipes that vendors publish.
+
+#include "codegen/predict/BlockCycles.h"
+
+#include <gtest/gtest.h>
+
+using namespace mlir::rt3;
+
+namespace {
+
+const char *const kTriple = "aarch64-unknown-linux-gnu";
+
+// Two blocks with labels and one without, as LLVM writes them, in a function.
+const char *const kAssembly = "\t.text\n"
+                              "\t.globl\tf\n"
+                              "\t.type\tf,@function\n"
+                              "f:                                      // @f\n"
+                              "// %bb.0:                               // %b0\n"
+                              "\tmov\tx1, xzr\n"
+                              ".LBB0_1:                                // %b1\n"
+                              "                                        // =>This Inner Loop Header: Depth=1\n"
+                              "\tfmla\tv0.4s, v1.4s, v2.4s\n"
+                              "\tfmla\tv0.4s, v1.4s, v2.4s\n"
+                              "\tb.ne\t.LBB0_1\n"
+                              ".LBB0_2:                                // %b7\n"
+                              "\tfmla\tv0.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv1.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv2.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv3.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv4.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv5.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv6.4s, v9.4s, v10.4s\n"
+                              "\tfmla\tv7.4s, v9.4s, v10.4s\n"
+                              "\tret\n"
+                              ".Lfunc_end0:\n"
+                              "\t.size\tf, .Lfunc_end0-f\n";
+
+TEST(BlockCycles, FollowLatenciesAndPipes) {
+  auto code = BlockCycles::make(kAssembly, kTriple, "neoverse-n1");
+  ASSERT_TRUE(bool(code)) << llvm::toString(code.takeError());
+  const std::vector<BlockCycles::Block> &blocks = (*code)->blocks();
+  ASSERT_EQ(blocks.size(), 3u);
+  size_t numbers[] = {0, 1, 7};
+  int64_t instructions[] = {1, 3, 8}; // Returns are left out.
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(blocks[i].number, numbers[i]);
+    EXPECT_EQ(blocks[i].instructions, instructions[i]);
+  }
+  // Two multiply-adds that wait for each other take 4 cycles each; eight that do not go
+  // two at a time. A run more or less at both ends is 2 % of fifty.
+  for (auto [block, expected] : {std::pair(1, 8.0), {2, 4.0}}) {
+    auto cycles = (*code)->cycles(block);
+    ASSERT_TRUE(bool(cycles)) << llvm::toString(cycles.takeError());
+    EXPECT_NEAR(*cycles, expected, 0.1 * expected) << block;
+  }
+}
+
+TEST(BlockCycles, FaultsAreErrors) {
+  auto unknown = BlockCycles::make(kAssembly, kTriple, "no-such-core");
+  EXPECT_FALSE(bool(unknown));
+  llvm::consumeError(unknown.takeError());
+  std::string broken = kAssembly;
+  broken.replace(broken.find("fmla"), 4, "flma");
+  auto garbled = BlockCycles::make(broken, kTriple, "neoverse-n1");
+  EXPECT_FALSE(bool(garbled));
+  llvm::consumeError(garbled.takeError());
+}
+
+} // namespace
