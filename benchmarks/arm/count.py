@@ -90,7 +90,7 @@ def main():
     parser.add_argument("--type", default="f32", help="as rt3c --type")
     parser.add_argument("--target", default="neoverse-n1")
     parser.add_argument("--cpu", default="neoverse-n1", help="that qemu plays")
-    parser.add_argument("--models", default="neoverse-n1,cortex-a55", help="llvm-mca's models for the cycles")
+    parser.add_argument("--models", default="neoverse-n1,cortex-a55", help="llvm-mca's models for the cycles, and a76-ports (cycles.py)")
     parser.add_argument("--only", help="these levels")
     parser.add_argument("--without-onnxruntime", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -20,8 +20,8 @@ MODELS = {"linear 768x3072": ("linear", "768x3072", "x=1x1..{0}x768"), "BERT lay
 # Dense multiply-adds of their linear layers per token.
 MACS = {"linear": 768 * 3072, "encoder": 4 * 768 * 768 + 2 * 768 * 3072}
 # Type, target, and llvm-mca's models for its cycles.
-RUNS = [("f32", "neoverse-n1", "neoverse-n1,cortex-a55"), ("f32", "cortex-a55", "cortex-a55"), ("f16-sums", "neoverse-n1", "neoverse-n1"),
-        ("f16-sums", "cortex-a55", "cortex-a55"), ("bf16", "neoverse-n2", "neoverse-n2"), ("int8", "neoverse-n1", "neoverse-n1"),
+RUNS = [("f32", "neoverse-n1", "neoverse-n1,a76-ports,cortex-a55"), ("f32", "cortex-a55", "cortex-a55"), ("f16-sums", "neoverse-n1", "neoverse-n1,a76-ports"),
+        ("f16-sums", "cortex-a55", "cortex-a55"), ("bf16", "neoverse-n2", "neoverse-n2"), ("int8", "neoverse-n1", "neoverse-n1,a76-ports"),
         ("int8", "cortex-a55", "cortex-a55"), ("int8", "neoverse-n2", "neoverse-n2")]
 
 

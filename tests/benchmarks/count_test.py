@@ -69,6 +69,25 @@ class CountTest(unittest.TestCase):
         for cpu in found:
             self.assertAlmostEqual(found[cpu], 16 * TIMES + 600, delta=0.03 * 16 * TIMES, msg=cpu)
 
+    def test_ports(self):
+        """Four multiply-adds take two pipes two cycles; 600 additions are decoded four at a time."""
+        _, found = cycles.estimate(SCRATCH / "blocks", ["a76-ports"])
+        self.assertAlmostEqual(found["a76-ports"], 2 * TIMES + 150, delta=20)
+
+    def test_port_kinds(self):
+        def bound(*lines):
+            text = subprocess.run(["llvm-mc-22", "-triple=aarch64", "-filetype=obj"], input="\n".join(lines).encode(),
+                                  capture_output=True, check=True).stdout
+            path = SCRATCH / "lines.o"
+            path.write_bytes(text)
+            raw = subprocess.run(["llvm-objcopy-22", "-O", "binary", "--only-section=.text", path, "-"], capture_output=True, check=True).stdout
+            return cycles.port_cycles([int.from_bytes(raw[i:i + 4], "little") for i in range(0, len(raw), 4)])
+
+        self.assertEqual(bound("ldp q0, q1, [x0]", "ldp q2, q3, [x0]", "ldr q4, [x0]"), 2.5)
+        self.assertEqual(bound("ld1 {v0.4s, v1.4s, v2.4s}, [x0]"), 1.5)
+        self.assertEqual(bound("ldrh w1, [x0]", "prfm pldl1keep, [x0]", "add x0, x0, #1", "cmp x0, x1"), 1)
+        self.assertEqual(bound("fmla v0.4s, v1.4s, v2.s[0]", "dup v0.4s, w1", "mov v1.16b, v0.16b"), 1.5)
+
 
 
 if __name__ == "__main__":
