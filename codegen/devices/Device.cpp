@@ -48,6 +48,7 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   text("triple", device.triple);
   text("cpu", device.cpu);
   text("tune_cpu", device.tuneCpu);
+  text("tune_features", device.tuneFeatures);
   text("isa", device.isa);
   number("required_features", device.requiredFeatures);
   if (const llvm::json::Object *products = object->getObject("products")) {
@@ -69,6 +70,7 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("lanes", device.lanes);
   number("tile_rows", device.tileRows);
   number("tile_vectors", device.tileVectors);
+  number("block_unroll", device.blockUnroll);
   number("fma_per_cycle", device.fmaPerCycle);
   number("loads_per_cycle", device.loadsPerCycle);
   number("issue_per_cycle", device.issuePerCycle);

@@ -31,11 +31,13 @@ struct Device {
   std::string triple;                               // LLVM's target triple.
   std::string cpu;                                  // LLVM's name: which instructions may be used.
   std::string tuneCpu;                              // LLVM's name: whose latencies to schedule for.
+  std::string tuneFeatures;                         // LLVM's features that say what is fast; may be empty.
   std::string isa;                                  // avx2, avx512 or neon.
   uint32_t requiredFeatures;                        // rt3_cpu_feature_t.
   int64_t lanes;                                    // f32 in a vector.
   int64_t tileRows;                                 // Outputs held in registers at a time ...
   int64_t tileVectors;                              // ... times vectors of tokens.
+  int64_t blockUnroll;                              // Blocks per trip of a pattern's loop.
   double fmaPerCycle, loadsPerCycle, issuePerCycle; // Vector instructions.
   double fmaLatency;                                // Cycles.
   double loopExitCycles;                            // What the end of a loop costs: a mispredicted branch.

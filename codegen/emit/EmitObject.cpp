@@ -155,11 +155,13 @@ llvm::Expected<OptimizedProgram> mlir::rt3::optimizeProgram(ModuleOp module, con
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!target)
     return llvm::createStringError("no LLVM target for " + device.triple + ": " + error);
+  std::string features = program.targetFeatures;
+  if (!device.tuneFeatures.empty())
+    features += (features.empty() ? "" : ",") + device.tuneFeatures;
   llvm::TargetOptions options;
   options.FunctionSections = true;
-  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(triple, device.cpu, program.targetFeatures,
-                                                                           options, llvm::Reloc::PIC_, std::nullopt,
-                                                                           llvm::CodeGenOptLevel::Aggressive));
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
+      triple, device.cpu, features, options, llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
   llvmModule->setTargetTriple(triple);
   llvmModule->setDataLayout(machine->createDataLayout());
   for (llvm::Function &function : *llvmModule) {
@@ -167,8 +169,8 @@ llvm::Expected<OptimizedProgram> mlir::rt3::optimizeProgram(ModuleOp module, con
       continue;
     function.addFnAttr("target-cpu", device.cpu);
     function.addFnAttr("tune-cpu", device.tuneCpu);
-    if (!program.targetFeatures.empty())
-      function.addFnAttr("target-features", program.targetFeatures);
+    if (!features.empty())
+      function.addFnAttr("target-features", features);
     // Loops must not become calls of memset: the library depends on nothing.
     function.addFnAttr("no-builtins");
     function.addFnAttr(llvm::Attribute::NoUnwind);

@@ -16,6 +16,8 @@ using namespace mlir::rt3;
 static constexpr int64_t kPrefetchDistance = 8192;
 // Inputs per trip of a dense loop: a line of weights at four rows.
 static constexpr int64_t kUnroll = 4;
+// Blocks per trip where all have the same pattern, as block pruning's.
+static constexpr int64_t kBlockUnroll = 4;
 
 namespace {
 
@@ -45,36 +47,41 @@ private:
     storeResults(g, firstRow, results);
   }
 
-  // `count` weights at `pointer`, each in all lanes. NEON multiplies by a lane
-  // of a register, so four weights are loaded at once there (reading up to 12
+  // The weights of a block, one after the other, each in all lanes. NEON multiplies by a
+  // lane of a register, so four weights are loaded at once there (reading up to 12
   // bytes past the last: streams are padded); x86 broadcasts from memory. Four f16 are
   // converted at once everywhere.
-  SmallVector<Value> loadWeights(Value pointer, int64_t count) {
-    SmallVector<Value> weights;
-    if (tile.getIsa() == "neon" || stream.getValueSize() == 2) {
-      Value four;
-      for (int64_t i = 0; i < count; ++i) {
-        if (i % 4 == 0)
-          four = loadWords(b, stream, VectorType::get(4, element), b.offset(pointer, stream.getValueSize() * i));
-        weights.push_back(b.splat(words, vector::ExtractOp::create(b, four, i % 4)));
-      }
-      return weights;
-    }
-    for (int64_t i = 0; i < count; ++i)
-      weights.push_back(b.splat(words, b.load(element, b.offset(pointer, 4 * i))));
-    return weights;
+  struct BlockWeights {
+    Value pointer;
+    int64_t used = 0;
+    Value four = {}; // Of which `used` is one, unless it is a multiple of four.
+  };
+
+  Value nextWeight(BlockWeights &weights) {
+    int64_t i = weights.used++;
+    Value place = b.offset(weights.pointer, stream.getValueSize() * i);
+    if (tile.getIsa() != "neon" && stream.getValueSize() != 2)
+      return b.splat(words, b.load(element, place));
+    if (i % 4 == 0)
+      weights.four = loadWords(b, stream, VectorType::get(4, element), place);
+    return b.splat(words, vector::ExtractOp::create(b, weights.four, i % 4));
+  }
+
+  // The next weights of two outputs, as the stream has them.
+  Value nextPair(BlockWeights &weights) {
+    Value place = b.offset(weights.pointer, stream.getValueSize() * weights.used);
+    weights.used += 2;
+    return b.load(words, place);
   }
 
   // Adds the products of one input with its weights for `rows`, one after the other.
-  void multiplyInput(MutableArrayRef<Value> sums, ArrayRef<int64_t> rows, Value x, Value weights) {
+  void multiplyInput(MutableArrayRef<Value> sums, ArrayRef<int64_t> rows, Value x, BlockWeights &weights) {
     int64_t inputVectors = isPaired ? 2 * vectors : vectors;
-    SmallVector<Value> inputs, factors;
+    SmallVector<Value> inputs;
     for (int64_t v = 0; v < inputVectors; ++v)
       inputs.push_back(b.load(words, b.offset(x, v * vectorSize)));
-    if (!isPaired)
-      factors = loadWeights(weights, rows.size());
     for (size_t i = 0; i < rows.size(); i += isPaired ? 2 : 1) {
-      Value factor = isPaired ? b.load(words, b.offset(weights, stream.getValueSize() * i)) : factors[i];
+      Value factor = isPaired ? nextPair(weights) : nextWeight(weights);
       for (int64_t v = 0; v < inputVectors; ++v) {
         Value &sum = sums[rows[i] * vectors + v];
         sum = buildMultiply(b, dot, factor, inputs[v], sum);
@@ -91,8 +98,8 @@ private:
       for (int64_t i = 0; i < times; ++i) {
         if (i * size * rows % kLineSize == 0)
           b.prefetch(b.offset(values[1], i * size * rows + kPrefetchDistance));
-        multiplyInput(MutableArrayRef(next).drop_front(2), allRows, b.offset(values[0], i * wordRowSize),
-                      b.offset(values[1], i * size * rows));
+        BlockWeights own{b.offset(values[1], i * size * rows)};
+        multiplyInput(MutableArrayRef(next).drop_front(2), allRows, b.offset(values[0], i * wordRowSize), own);
       }
       next[0] = b.offset(values[0], times * wordRowSize);
       next[1] = b.offset(values[1], times * size * rows);
@@ -112,7 +119,8 @@ private:
     Sums sums = loadSums(g, firstRow, stream.getPass());
     int64_t entries = header.entries, size = stream.getValueSize();
     Value indices = header.indices;
-    for (auto [p, pattern] : llvm::enumerate(stream.getPatterns().asArrayRef())) {
+    ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
+    for (auto [p, pattern] : llvm::enumerate(patterns)) {
       SmallVector<KeptColumn> columns = keptColumns(stream, pattern, firstRow);
       if (columns.empty()) {
         indices = b.offset(indices, b.mul(header.counts[p], 2 * entries));
@@ -121,42 +129,47 @@ private:
       int64_t stored = 0;
       for (auto &[column, rows] : columns)
         stored += rows.size();
+      auto step = [&](ValueRange state, int64_t times) {
+        SmallVector<Value> next(state);
+        int64_t bytes = size * stored;
+        // Short blocks ask for each line several times, which on NEON costs more than it gives.
+        if (tile.getIsa() != "neon" || bytes * times >= kLineSize / 2)
+          for (int64_t line = 0; line < bytes * times; line += kLineSize)
+            b.prefetch(b.offset(state[1], line + kPrefetchDistance));
+        for (int64_t i = 0; i < times; ++i) {
+          BlockWeights own{b.offset(state[1], bytes * i)};
+          Value base;
+          for (auto &[column, rows] : columns) {
+            if (stream.getGathered() || !base) {
+              int64_t entry = entries * i + (stream.getGathered() ? column : 0);
+              base = b.offset(x, b.mul(b.loadU16(b.offset(state[0], 2 * entry)), vectorSize));
+            }
+            multiplyInput(MutableArrayRef(next).drop_front(2), rows,
+                          stream.getGathered() ? base : b.offset(base, column * wordRowSize), own);
+          }
+        }
+        next[0] = b.offset(state[0], 2 * entries * times);
+        next[1] = b.offset(state[1], bytes * times);
+        return next;
+      };
       SmallVector<Value> carried{indices, values};
       carried.append(sums.begin(), sums.end());
-      carried = loopOverBlocks(header.counts[p], carried, [&](Value, ValueRange state) {
-        SmallVector<Value> next(state);
-        // Short blocks ask for each line several times, which on NEON costs more than it gives.
-        if (tile.getIsa() != "neon" || size * stored >= kLineSize / 2)
-          for (int64_t line = 0; line < size * stored; line += kLineSize)
-            b.prefetch(b.offset(state[1], line + kPrefetchDistance));
-        int64_t used = 0;
-        Value base;
-        for (auto &[column, rows] : columns) {
-          if (stream.getGathered() || !base) {
-            Value index = b.loadU16(b.offset(state[0], stream.getGathered() ? 2 * column : 0));
-            base = b.offset(x, b.mul(index, vectorSize));
-          }
-          multiplyInput(MutableArrayRef(next).drop_front(2), rows,
-                        stream.getGathered() ? base : b.offset(base, column * wordRowSize),
-                        b.offset(state[1], size * used));
-          used += rows.size();
-        }
-        next[0] = b.offset(state[0], 2 * entries);
-        next[1] = b.offset(state[1], size * used);
-        return next;
-      });
+      // A pattern of several has few blocks in a segment, and the end of each loop is a
+      // branch that is not foreseen: unrolled, it would be two, the second of what is left.
+      // Processors that issue in order wait for a block's loads, and gain more than that.
+      int64_t times = patterns.size() == 1 ? kBlockUnroll : tile.getUnroll();
+      Value whole = b.mul(b.divide(header.counts[p], times), times);
+      carried = b.rolledLoop(b.integer(0), whole, times, carried,
+                             [&](Value, ValueRange state) { return step(state, times); });
+      if (times > 1)
+        carried =
+            b.rolledLoop(whole, header.counts[p], 1, carried, [&](Value, ValueRange state) { return step(state, 1); });
       indices = carried[0];
       values = carried[1];
       sums.assign(carried.begin() + 2, carried.end());
     }
     storeSums(g, firstRow, sums);
     return values;
-  }
-
-  // A pattern has few blocks in a segment, and the end of each loop is a branch that is
-  // not foreseen: unrolled, it would be two, the second of what is left.
-  SmallVector<Value> loopOverBlocks(Value count, ValueRange carried, LoopBuilder::LoopBody body) {
-    return tile.getIsa() == "neon" ? b.loop(b.integer(0), count, 1, carried, body) : b.rolledLoop(count, carried, body);
   }
 
   bool isHalf; // Sums of f16, two side by side.

@@ -106,8 +106,8 @@ SmallVector<Value> LoopBuilder::loop(Value begin, Value end, int64_t step, Value
   return SmallVector<Value>(forOp.getResults());
 }
 
-SmallVector<Value> LoopBuilder::rolledLoop(Value end, ValueRange carried, LoopBody body) {
-  SmallVector<Value> results = loop(integer(0), end, 1, carried, body);
+SmallVector<Value> LoopBuilder::rolledLoop(Value begin, Value end, int64_t step, ValueRange carried, LoopBody body) {
+  SmallVector<Value> results = loop(begin, end, step, carried, body);
   LLVM::LoopUnrollAttr unroll = LLVM::LoopUnrollAttr::get(getContext(), getBoolAttr(true), {}, {}, {}, {}, {}, {});
   auto annotation =
       LLVM::LoopAnnotationAttr::get(getContext(), {}, {}, {}, unroll, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {});

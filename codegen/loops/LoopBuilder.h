@@ -52,8 +52,8 @@ public:
   // for (i = begin; i < end; i += step) carried = body(i, carried)
   SmallVector<Value> loop(Value begin, Value end, int64_t step, ValueRange carried, LoopBody body);
   void loop(Value begin, Value end, int64_t step, llvm::function_ref<void(Value)> body);
-  // From 0 to `end`, with something carried; LLVM shall not unroll it.
-  SmallVector<Value> rolledLoop(Value end, ValueRange carried, LoopBody body);
+  // The same, with something carried, which LLVM shall not unroll.
+  SmallVector<Value> rolledLoop(Value begin, Value end, int64_t step, ValueRange carried, LoopBody body);
   // condition ? onTrue() : onFalse()
   SmallVector<Value> choose(Value condition, TypeRange types, llvm::function_ref<SmallVector<Value>()> onTrue,
                             llvm::function_ref<SmallVector<Value>()> onFalse);

@@ -78,7 +78,7 @@ public:
   FunctionConverter(func::FuncOp source, const Device &device, WeightStore &store)
       : source(source), device(device), store(store), builder(source), panel(device.lanes * device.tileVectors),
         tile(kernel::TileAttr::get(source.getContext(), device.tileRows, device.tileVectors, device.lanes,
-                                   builder.getStringAttr(device.isa).getValue())) {}
+                                   builder.getStringAttr(device.isa).getValue(), device.blockUnroll)) {}
 
   LogicalResult convert() {
     SmallVector<Type> inputs, outputs;
@@ -540,7 +540,7 @@ struct ConvertGraphToKernel : rt3::impl::ConvertGraphToKernelPassBase<ConvertGra
     auto builder = Builder(module.getContext());
     module->setAttr(kernel::kTileAttr,
                     kernel::TileAttr::get(module.getContext(), found->tileRows, found->tileVectors, found->lanes,
-                                          builder.getStringAttr(found->isa).getValue()));
+                                          builder.getStringAttr(found->isa).getValue(), found->blockUnroll));
     // Pattern sets live on in the streams.
     for (auto set : llvm::to_vector(module.getOps<graph::PatternSetOp>()))
       set.erase();

@@ -132,12 +132,14 @@ def Kernel_TileAttr : Kernel_Attr<"Tile", "tile"> {
   let summary = "The part of a result that a kernel holds in registers";
   let description = [{
     `rows` outputs x `vectors` vectors of `lanes` tokens; a panel has
-    vectors x lanes tokens. `isa` names the instruction set.
+    vectors x lanes tokens. `isa` names the instruction set. Loops over blocks of a
+    pattern multiply `unroll` of them per trip.
 
     Example: `#rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = avx2>`
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes,
-                    StringRefParameter<"instruction set">:$isa);
+                    StringRefParameter<"instruction set">:$isa,
+                    DefaultValuedParameter<"int64_t", "1">:$unroll);
 }
 
 def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
