@@ -392,7 +392,7 @@ static Error chooseMasks(ModuleOp module, const CompileOptions &options,
     return calibration.takeError();
   ImportanceSource importance = secondOrderImportance(*calibration);
   reorderHiddenUnits(function, options.levels, importance, *calibration);
-  auto sensitivity = measureSensitivity(function, samples, importance, meanDensity(options.levels));
+  auto sensitivity = measureSensitivity(function, samples, importance, options.levels);
   if (!sensitivity)
     return sensitivity.takeError();
   return pruneLevels(module, options.levels, pruningUnits(options.device), *sensitivity);

@@ -80,7 +80,7 @@ private:
     });
     for (graph::LinearOp op : ops) {
       auto type = cast<RankedTensorType>(op.getWeights().getType());
-      std::optional<Importance> known = isPruned(op) && importance ? importance(op) : std::nullopt;
+      std::optional<Importance> known = isPruned(op, plan) && importance ? importance(op) : std::nullopt;
       Layer layer{op,
                   op.getLayer().str(),
                   {},
@@ -116,13 +116,6 @@ private:
         return llvm::createStringError("dense_layers of levels.json: no layer is named \"" + pattern +
                                        "\" (* stands at the end only); the report of a compilation lists all names");
     return llvm::Error::success();
-  }
-
-  // Whether any level prunes a layer.
-  bool isPruned(graph::LinearOp op) {
-    auto type = cast<RankedTensorType>(op.getWeights().getType());
-    return llvm::any_of(plan.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; }) &&
-           type.getNumElements() >= plan.minWeights && !isNamed(op.getLayer(), plan.denseLayers);
   }
 
   graph::PruningUnit unitOf(graph::LinearOp op) {
@@ -347,6 +340,12 @@ ImportanceSource mlir::rt3::secondOrderImportance(const Calibration &calibration
 llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
                                    const ImportanceSource &importance) {
   return LevelPruner(module, plan, units, importance).prune();
+}
+
+bool mlir::rt3::isPruned(graph::LinearOp op, const LevelPlan &plan) {
+  auto type = cast<RankedTensorType>(op.getWeights().getType());
+  return llvm::any_of(plan.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; }) &&
+         type.getNumElements() >= plan.minWeights && !isNamed(op.getLayer(), plan.denseLayers);
 }
 
 LevelPlan mlir::rt3::levelsOfModelAsIs() {

@@ -26,6 +26,9 @@ using ImportanceSource = std::function<std::optional<Importance>(graph::LinearOp
 // Of second order, by calibration inputs; `calibration` must live as long.
 ImportanceSource secondOrderImportance(const Calibration &calibration);
 
+// Whether any level of the plan prunes a layer, whose weights are constant.
+bool isPruned(graph::LinearOp op, const LevelPlan &plan);
+
 // Adds a rt3_graph.level per level, pattern sets, and `levels` on each layer.
 //
 // Zeros that the weights contain already stay zeros and go first. A layer stays

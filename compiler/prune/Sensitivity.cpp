@@ -55,14 +55,15 @@ static std::vector<float> withoutLeast(graph::LinearOp op, const Saliency &salie
 
 llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp function,
                                                                const std::vector<CalibrationSample> &samples,
-                                                               const ImportanceSource &importance, double density) {
+                                                               const ImportanceSource &importance,
+                                                               const LevelPlan &plan) {
   std::vector<const CalibrationSample *> some;
   size_t count = std::min(samples.size(), kMaxSamples);
   for (size_t i = 0; i < count; ++i)
     some.push_back(&samples[i * samples.size() / count]);
   std::vector<graph::LinearOp> layers;
   function.walk([&](graph::LinearOp op) {
-    if (graph::constantValue(op.getWeights()))
+    if (graph::constantValue(op.getWeights()) && isPruned(op, plan))
       layers.push_back(op);
   });
   Execution constants{InterpreterOptions()};
@@ -91,7 +92,7 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
     if (!known)
       continue;
     double lost = 0, error = 0;
-    std::vector<float> weights = withoutLeast(op, known->saliency, density, lost);
+    std::vector<float> weights = withoutLeast(op, known->saliency, meanDensity(plan), lost);
     for (auto [sample, wanted] : llvm::zip_equal(some, dense)) {
       auto results = run(*sample, op, weights);
       if (!results)
