@@ -37,15 +37,15 @@ def read_blocks(path):
         for line in file:
             times, address, *words = line.split()
             blocks.append((int(address, 16), int(times), [int(word, 16) for word in words]))
-    joined = []
+    joined, ends = [], {}  # Where a part ends that ran so often: its place in `joined`.
     for address, times, words in sorted(blocks, key=lambda block: block[0]):
-        if joined:
-            before, before_times, before_words = joined[-1]
-            if before + 4 * len(before_words) == address and before_times == times and not is_branch(before_words[-1]):
-                joined[-1] = (before, times, before_words + words)
-                continue
-        joined.append((address, times, words))
-    return [(times, words) for _, times, words in joined]
+        place = ends.pop((address, times), None)
+        if place is None or is_branch(joined[place][1][-1]):
+            place = len(joined)
+            joined.append((times, []))
+        joined[place][1].extend(words)
+        ends[address + 4 * len(words), times] = place
+    return joined
 
 
 def disassemble(words):

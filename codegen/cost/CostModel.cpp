@@ -153,7 +153,7 @@ double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64
     return predictTokenDenseCycles(device, inputs, padded, valueSize);
   return sumPanels(device, tokens, [&](int64_t vectors, int64_t count) {
     double stream = double(valueSize) * inputs * padded / device.streamBytesPerCycle;
-    if (count <= kernel::halfTileTokens(device.isa, device.lanes, 0))
+    if (count <= kernel::halfTileTokens(device.isa, device.lanes, 0, std::nullopt))
       return std::max(pairCycles(device, 0.5 * inputs * padded), stream);
     Trip trip;
     trip.fmas = rows * vectors;
@@ -173,7 +173,7 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
   if (tokens == 1)
     return predictTokenCycles(device, stream);
   return sumPanels(device, tokens, [&](int64_t vectors, int64_t count) {
-    if (count <= kernel::halfTileTokens(device.isa, device.lanes, stream.patterns.size()))
+    if (count <= kernel::halfTileTokens(device.isa, device.lanes, stream.patterns.size(), std::nullopt))
       return std::max(predictHalfCycles(device, stream), stream.size / device.streamBytesPerCycle);
     double compute = 0;
     for (auto [p, pattern] : llvm::enumerate(stream.patterns))

@@ -81,6 +81,8 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("l2_size", device.l2Size);
   number("l2_bytes_per_cycle", device.l2BytesPerCycle);
   number("stream_bytes_per_cycle", device.streamBytesPerCycle);
+  if (device.blockUnroll < 1)
+    missing("block_unroll", "at least 1");
   if (error)
     return std::move(error);
   return device;

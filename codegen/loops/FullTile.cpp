@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tile kernels of panels whose vectors are full of tokens, or at least half full.
+// Tile kernels whose vectors hold tokens of one output; the others are in HalfTile.cpp.
 
 #include "codegen/loops/TileKernel.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tile kernels of panels with tokens for half a vector. A vector of products holds two
+// Tile kernels of panels with tokens for half a vector at most (kernel::halfTileTokens). A vector of products holds two
 // outputs: the tokens of one in the lower half and of the other in the upper one. They
 // read the same streams as full tiles: two weights that lie side by side.
 

@@ -104,7 +104,7 @@ private:
   // Panels of at most so many tokens have kernels of their own.
   int64_t halfTokens(kernel::StreamAttr stream) const {
     size_t patterns = stream.getPatterns().asArrayRef().size();
-    return isToken ? 0 : kernel::halfTileTokens(tile.getIsa(), tile.getLanes(), patterns);
+    return isToken ? 0 : kernel::halfTileTokens(tile.getIsa(), tile.getLanes(), patterns, dot);
   }
 
   // Where the parts of a stream begin, as a constant of the code.

@@ -52,7 +52,7 @@ protected:
   kernel::TileAttr tile;
   kernel::StreamAttr stream;
   std::optional<kernel::Dot> dot;
-  bool isInt8, isPaired; // isPaired: two outputs share a vector of sums.
+  bool isInt8, isPaired; // isPaired: smmla's sums of two outputs and two tokens.
   int64_t vectors;
   Type element, sumElement; // Of words, of results.
   VectorType sumVector, floats;

@@ -48,8 +48,10 @@ std::optional<size_t> mlir::rt3::blockNumber(llvm::StringRef name) {
   return number;
 }
 
-// Blocks before innermost loops of unknown trip count.
-static void findLoopEntries(llvm::Function &function, std::vector<size_t> &entries) {
+// Blocks before innermost loops of unknown trip count; and those before each loop, by the
+// number of its first.
+static void findLoopEntries(llvm::Function &function, std::vector<size_t> &entries,
+                            std::map<size_t, std::vector<size_t>> &before) {
   llvm::DominatorTree dominators(function);
   llvm::LoopInfo loops(dominators);
   llvm::AssumptionCache assumptions(function);
@@ -57,6 +59,10 @@ static void findLoopEntries(llvm::Function &function, std::vector<size_t> &entri
   llvm::TargetLibraryInfo library(libraryInfo);
   llvm::ScalarEvolution evolution(function, library, assumptions, dominators, loops);
   for (llvm::Loop *loop : loops.getLoopsInPreorder()) {
+    auto header = blockNumber(loop->getHeader()->getName());
+    for (llvm::BasicBlock *block : llvm::predecessors(loop->getHeader()))
+      if (auto number = blockNumber(block->getName()); header && number && !loop->contains(block))
+        before[*header].push_back(*number);
     if (!loop->isInnermost() || evolution.getSmallConstantTripCount(loop) != 0)
       continue;
     for (llvm::BasicBlock *block : llvm::predecessors(loop->getHeader()))
@@ -164,7 +170,7 @@ Expected<std::unique_ptr<BlockCounter>> BlockCounter::make(OptimizedProgram prog
   for (llvm::Function &function : module) {
     counter->blockCount += function.size();
     if (!function.isDeclaration())
-      findLoopEntries(function, counter->entries);
+      findLoopEntries(function, counter->entries, counter->before);
   }
   counter->description = description;
   for (const std::string &name : description.levelFunctions)

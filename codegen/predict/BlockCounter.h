@@ -45,12 +45,16 @@ public:
   // time, their end is foreseen badly.
   const std::vector<size_t> &loopEntries() const { return entries; }
 
+  // The blocks from which the loop is entered that begins with a block. None of them goes anywhere else.
+  const std::vector<size_t> &blocksBefore(size_t header) { return before[header]; }
+
 private:
   BlockCounter() = default;
 
   std::unique_ptr<llvm::orc::LLJIT> jit;
   ProgramDescription description;
   std::vector<size_t> entries;
+  std::map<size_t, std::vector<size_t>> before; // By the number of a loop's first block.
   size_t blockCount = 0;
 };
 

@@ -39,7 +39,9 @@ namespace {
 
 // The lines of one block.
 struct Part {
-  size_t number, begin, end; // Of the IR's block; places in the text.
+  size_t number;     // Of the IR's block.
+  bool isPreheader;  // Or that is the first of a loop that this one comes before.
+  size_t begin, end; // Places in the text.
   std::vector<llvm::MCInst> instructions;
   std::string text; // Of the instructions alone: equal blocks take equally long.
 };
@@ -87,8 +89,10 @@ static std::vector<Part> findParts(StringRef assembly, StringRef comment) {
     if (isLabel || isUnlabelled) {
       isOpen = false;
       StringRef name = line.rsplit('%').second.trim();
+      // Code generation makes blocks before loops anew that had become empty.
+      bool isPreheader = name.consume_back(".preheader");
       if (auto number = blockNumber(name)) {
-        parts.push_back({*number, end, assembly.size(), {}, {}});
+        parts.push_back({*number, isPreheader, end, assembly.size(), {}, {}});
         isOpen = true;
       }
     } else if (isOpen && line.starts_with("\t.cfi_endproc")) {
@@ -164,7 +168,7 @@ Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, Str
   if (parser->Run(/*NoInitialTextSection=*/false))
     return llvm::createStringError("LLVM cannot read its own assembly");
   for (const Part &part : machine->parts)
-    machine->blocks.push_back({part.number, int64_t(part.instructions.size())});
+    machine->blocks.push_back({part.number, part.isPreheader, int64_t(part.instructions.size())});
   return std::unique_ptr<BlockCycles>(new BlockCycles(std::move(machine)));
 }
 

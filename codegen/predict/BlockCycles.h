@@ -25,6 +25,7 @@ public:
 
   struct Block {
     size_t number;        // Of the block of IR that it was made of.
+    bool isPreheader;     // It was put before the loop that begins with that one.
     int64_t instructions; // Count.
   };
   const std::vector<Block> &blocks() const;

@@ -39,10 +39,19 @@ Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_cal
   if (!counts)
     return counts.takeError();
   const std::vector<BlockCycles::Block> &blocks = code->blocks();
+  // How often a block runs; `runs` are those of the IR's blocks.
+  auto timesOf = [&](const BlockCycles::Block &block, const std::vector<uint64_t> &runs) {
+    if (!block.isPreheader)
+      return double(runs[block.number]);
+    double times = 0;
+    for (size_t before : counter->blocksBefore(block.number))
+      times += runs[before];
+    return times;
+  };
   std::vector<double> instructions(blocks.size());
   for (auto &[op, runs] : *counts)
     for (size_t b = 0; b < blocks.size(); ++b)
-      instructions[b] += double(runs[blocks[b].number]) * blocks[b].instructions;
+      instructions[b] += timesOf(blocks[b], runs) * blocks[b].instructions;
   std::vector<size_t> order(blocks.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -64,7 +73,7 @@ Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_cal
   for (auto &[op, runs] : *counts) {
     OpCost &cost = costs[op];
     for (size_t b = 0; b < blocks.size(); ++b) {
-      double times = runs[blocks[b].number], size = blocks[b].instructions;
+      double times = timesOf(blocks[b], runs), size = blocks[b].instructions;
       cost.instructions += times * size;
       cost.cycles += times * (perRun[b] >= 0 ? perRun[b] : size * cycles / simulated);
     }

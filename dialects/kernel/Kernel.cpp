@@ -253,11 +253,13 @@ int64_t mlir::rt3::kernel::vectorsPerWord(TileAttr tile, std::optional<Dot> dot)
   return tile.getVectors() * (dot ? wordSize(*dot) / 4 : 1);
 }
 
-int64_t mlir::rt3::kernel::halfTileTokens(StringRef isa, int64_t lanes, size_t patterns) {
+int64_t mlir::rt3::kernel::halfTileTokens(StringRef isa, int64_t lanes, size_t patterns, std::optional<Dot> dot) {
   // Vectors of four lanes have no use for halves, and sixteen registers (AVX2) no room.
   // At the end of each pattern's loop pairs are added to their rows: of several patterns
   // that costs most of what it saves.
-  return isa == "avx512" && patterns <= 1 ? lanes / 2 : 0;
+  // Sums of these two lie otherwise.
+  bool isPossible = dot != Dot::Smmla && dot != Dot::FmlaF16;
+  return isa == "avx512" && patterns <= 1 && isPossible ? lanes / 2 : 0;
 }
 
 LogicalResult QuantizeOp::verify() {

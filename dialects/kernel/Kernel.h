@@ -74,7 +74,7 @@ int64_t vectorsPerWord(TileAttr tile, std::optional<Dot> dot);
 
 // Panels of at most this many tokens have kernels of their own, in which a vector holds
 // two outputs; 0 where there are none for streams of `patterns` patterns (0: dense).
-int64_t halfTileTokens(llvm::StringRef isa, int64_t lanes, size_t patterns);
+int64_t halfTileTokens(llvm::StringRef isa, int64_t lanes, size_t patterns, std::optional<Dot> dot);
 
 } // namespace mlir::rt3::kernel
 

@@ -62,6 +62,14 @@ class CountTest(unittest.TestCase):
     def test_split_blocks_are_joined(self):
         self.assertEqual(max(len(words) for _, words in cycles.read_blocks(SCRATCH / "blocks")), self.LAST_BLOCK)
 
+    def test_parts_are_joined_across_others(self):
+        """The first trip of a loop comes in by another block, whose parts lie between the loop's."""
+        (SCRATCH / "parts").write_text("900 1000 4e22cc20 4e22cc20 4e22cc20\n" "7 1004 4e22cc20 4e22cc20\n" "900 100c 4e22cc20 54ffff81\n"
+                                       "900 1014 4e22cc20\n" "7 100c 4e22cc20\n", encoding="ascii")
+        found = sorted((times, len(words)) for times, words in cycles.read_blocks(SCRATCH / "parts"))
+        # Behind a branch another block begins.
+        self.assertEqual(found, [(7, 3), (900, 1), (900, 5)])
+
     def test_cycles(self):
         """llvm-mca gives dependent multiply-adds 4 cycles each on both models,
         dependent additions 1."""
