@@ -25,7 +25,7 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   const llvm::json::Object *object = value->getAsObject();
   if (!object)
     return createStringError("device: expected a JSON object");
-  Device device;
+  Device device{};
   Error error = Error::success();
   auto missing = [&](StringRef field, const char *kind) {
     error = llvm::joinErrors(std::move(error), createStringError("device: \"" + field + "\" is not " + kind));
