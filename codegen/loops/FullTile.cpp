@@ -156,7 +156,7 @@ private:
       carried.append(sums.begin(), sums.end());
       // A pattern of several has few blocks in a segment, and the end of each loop is a
       // branch that is not foreseen: unrolled, it would be two, the second of what is left.
-      // Processors that issue in order wait for a block's loads, and gain more than that.
+      // A device whose loads a block waits for gains more than that by its unroll.
       int64_t times = patterns.size() == 1 ? kBlockUnroll : tile.getUnroll();
       Value whole = b.mul(b.divide(header.counts[p], times), times);
       carried = b.rolledLoop(b.integer(0), whole, times, carried,

@@ -51,8 +51,8 @@ class PredictTest(unittest.TestCase):
             check=True, capture_output=True, text=True).stdout)
         levels = predict("--levels", self.levels, "--length", "77", "--all-clocks", device="neoverse-n1")["levels"]
         self.assertEqual([len(counted), len(levels)], [4, 4])
-        # Loops of this small model make some four trips; what code generation moves between
-        # them stands in no block of the IR and is not counted: 4 to 7 % here.
+        # Loops of this small model make some four trips; blocks that code
+        # generation makes between them are not counted, perhaps more: 3 to 7 % here.
         for expected, found in zip(counted, levels):
             self.assertAlmostEqual(found["instructions"] / expected["instructions"], 1, delta=0.08, msg=expected["name"])
             self.assertAlmostEqual(found["cycles"] / expected["cycles"]["neoverse-n1"], 1, delta=0.09, msg=expected["name"])
