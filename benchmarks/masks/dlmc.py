@@ -10,19 +10,15 @@ zeros); sparse kernels are forced, and a speed-up of 1 or less means that rt3c w
 dense. Writes dlmc.json (every matrix) and prints a table of means.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 import tarfile
 
 import numpy
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/models"))
-from onnx_writer import Graph  # noqa: E402
+from pruned_layers import ROOT, measure, parser
 
 
 def read_smtx(path):
@@ -37,35 +33,19 @@ def read_smtx(path):
     return mask.T
 
 
-def measure(folder, options, scratch):
-    random, graph, density = numpy.random.default_rng(1), Graph(), {}
+def matrices(folder):
+    random = numpy.random.default_rng(1)
     for path in sorted(folder.glob("*.smtx")):
         mask = read_smtx(path)
-        weights = (random.standard_normal(mask.shape, dtype=numpy.float32) * mask).astype(numpy.float32)
-        x = graph.input(f"x_{path.stem}", "float32", ["tokens", mask.shape[0]])
-        graph.output(graph.op("MatMul", x, graph.constant(f"w_{path.stem}", weights), name=path.stem), "float32", ["tokens", mask.shape[1]])
-        density[path.stem] = float(mask.mean())
-    graph.save(scratch / "masks.onnx")
-    command = [ROOT / "build/release/bin/rt3c", scratch / "masks.onnx", f"--shape=tokens=1..{options.tokens}", "--target", options.target,
-               "--type", options.type, "--keep-sparse", "-o", scratch / "out"]
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        sys.exit(f"dlmc.py: {folder}: {result.stderr}")
-    for layer in json.loads((scratch / "out/masks.report.json").read_text())["levels"][0]["layers"]:
-        yield {"folder": "/".join(folder.parts[-3:]), "name": layer["layer"], "inputs": layer["inputs"], "outputs": layer["outputs"],
-               "density": density[layer["layer"]], "kernel": layer["kernel"].split(",")[0],
-               "stored_per_kept": layer["stored_size"] / (4 * max(1, layer["kept"])), "speedup": layer["predicted_dense_cycles"] / layer["predicted_cycles"]}
+        yield path.stem, (random.standard_normal(mask.shape, dtype=numpy.float32) * mask).astype(numpy.float32)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("masks", type=pathlib.Path)
-    parser.add_argument("--target", default="neoverse-n1")
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--type", default="f32")
-    parser.add_argument("--only", default="transformer", help="folders whose path has this")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/dlmc")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("masks", type=pathlib.Path)
+    arguments.add_argument("--only", default="transformer", help="folders whose path has this")
+    arguments.add_argument("--out", type=pathlib.Path, default=ROOT / "build/dlmc")
+    options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     root = options.masks
     if root.is_file():
@@ -81,11 +61,12 @@ def main():
     print(f"{options.target}, {options.tokens} tokens, {options.type}: means over the matrices of a folder\n")
     print("| masks | matrices | kept | layouts | bytes stored per byte kept | predicted speed-up | faster than dense |\n|---|---|---|---|---|---|---|")
     for folder in folders:
-        own = list(measure(folder, options, options.out))
+        name = "/".join(folder.parts[-3:])
+        own = [{"folder": name} | row for row in measure(matrices(folder), options, options.out)]
         rows += own
         layouts = ", ".join(sorted({row["kernel"].split(" ")[0] for row in own}))
         mean = lambda key: statistics.fmean(row[key] for row in own)  # noqa: E731
-        print(f"| {own[0]['folder']} | {len(own)} | {100 * mean('density'):.1f} % | {layouts} | {mean('stored_per_kept'):.2f} | "
+        print(f"| {name} | {len(own)} | {100 * mean('density'):.1f} % | {layouts} | {mean('stored_per_kept'):.2f} | "
               f"{mean('speedup'):.2f} | {sum(row['speedup'] > 1 for row in own)} |", flush=True)
     (options.out / "dlmc.json").write_text(json.dumps(rows, indent=1))
 
