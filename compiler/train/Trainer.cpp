@@ -97,7 +97,6 @@ public:
 
 private:
   size_t levelCount() const { return masks ? masks->levelCount() : 1; }
-  bool isPruned(size_t level) const { return masks && masks->levels().levels[level].scheme != Scheme::Dense; }
   bool isOver() const { return options.patience && sinceBest >= options.patience; }
 
   //===-- One step --------------------------------------------------------===//
@@ -173,13 +172,13 @@ private:
       double weight = double(part.size()) / examples.size() / levels.size();
       double share = masks ? options.distillation : 0;
       Tensor dense;
-      if (options.isDistilled || (share > 0 && llvm::any_of(levels, [&](size_t level) { return isPruned(level); }))) {
+      if (options.isDistilled || share > 0) {
         torch::NoGradGuard noGradients;
         dense = predict(batch, {}, teacher);
       }
       for (size_t level : levels) {
         Tensor prediction = predict(batch, masks ? masks->of(level) : std::vector<Tensor>(), parameters);
-        double own = options.isDistilled ? 1 : isPruned(level) ? share : 0;
+        double own = options.isDistilled ? 1 : share;
         Tensor sum = own < 1 ? (1 - own) * taskLoss(prediction, batch) : torch::zeros({});
         if (own > 0)
           sum = sum + own * distillationLoss(prediction, dense, batch);

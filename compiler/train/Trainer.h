@@ -22,7 +22,7 @@ struct TrainOptions {
   double weightDecay = 0.01;
   uint64_t seed = 1;
   JointMode joint = JointMode::Alternating;
-  double distillation = 0.5; // Share of the dense model's results in the loss of pruned levels.
+  double distillation = 0.5; // Share of the dense model's results in the loss of levels.
   double temperature = 2;
   double ramp = 0.4;           // Share of the steps over which weights go.
   double groupLasso = 0;       // Strength of the penalty on groups before they go; 0: none.
@@ -44,7 +44,8 @@ public:
 // are best there, in the mean over levels, are what is left. `masks` null: the dense model alone.
 //
 // Each step takes a batch and one level (alternating, in turns) or all (summed). The loss of a
-// level is (1 - d) task + d distillation, d for pruned ones only: cross entropy for
+// level is (1 - d) task + d distillation, if there are pruned ones (a dense level, which shares their
+// weights, would else drift away from what the dense model gave): cross entropy for
 // classification and language models, squared error for numbers (of similarity: of the cosine,
 // against labels over their largest); distillation is temperature^2 times the Kullback-Leibler
 // divergence from the dense model's softened distribution (Hinton et al., 2015), or the squared
