@@ -41,12 +41,16 @@ void mlir::rt3::buildQuantizePipeline(OpPassManager &passManager, StringRef type
   passManager.nest<func::FuncOp>().addPass(createQuantizeLinearPass(options));
 }
 
-void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager, const PipelineOptions &options) {
+void mlir::rt3::buildPredictPipeline(OpPassManager &passManager, const PipelineOptions &options) {
   passManager.addPass(createCloneFunctionPerLevelPass());
   ChooseKernelsPassOptions choose;
   choose.device = options.device;
   choose.keepsSparse = options.keepsSparse;
   passManager.addPass(createChooseKernelsPass(choose));
+}
+
+void mlir::rt3::buildGraphToKernelPipeline(OpPassManager &passManager, const PipelineOptions &options) {
+  buildPredictPipeline(passManager, options);
   // Behind the choice: both functions of a level read the same weights.
   passManager.addPass(createCloneFunctionForTokenPass());
   ConvertGraphToKernelPassOptions convert;

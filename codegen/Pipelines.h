@@ -23,6 +23,10 @@ void buildFuseElementwisePipeline(OpPassManager &passManager);
 // Linear layers to `type`, a precision of rt3_graph, but for those that `keepF32` names.
 void buildQuantizePipeline(OpPassManager &passManager, StringRef type, ArrayRef<std::string> keepF32);
 
+// One function for all levels -> one per level, whose layers say in rt3_graph.report what they are
+// predicted to take.
+void buildPredictPipeline(OpPassManager &passManager, const PipelineOptions &options);
+
 // One function for all levels -> one per level on packed, placed buffers.
 void buildGraphToKernelPipeline(OpPassManager &passManager, const PipelineOptions &options);
 

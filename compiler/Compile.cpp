@@ -4,11 +4,8 @@
 
 #include "codegen/Pipelines.h"
 #include "codegen/emit/EmitObject.h"
+#include "compiler/RunPasses.h"
 #include "compiler/interpreter/FoldPositions.h"
-#include "compiler/prune/HiddenUnits.h"
-#include "compiler/prune/PruneLevels.h"
-#include "compiler/prune/RebuildLevels.h"
-#include "compiler/prune/Sensitivity.h"
 #include "dialects/graph/Graph.h"
 #include "dialects/kernel/Kernel.h"
 #include "rt3/rt3.h"
@@ -57,8 +54,7 @@ std::string mlir::rt3::sanitizeIdentifier(StringRef text) {
   return result;
 }
 
-// Runs a pipeline; what passes report becomes the error.
-static Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
+Error mlir::rt3::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
   // Users know layers by their names, not by pages of IR.
   module.getContext()->printOpOnDiagnostic(false);
   PassManager passManager(module.getContext());
@@ -381,50 +377,6 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
   result->nodeCount = imported->nodeCount;
   result->unfoldedCount = unfoldedCount;
   return result;
-}
-
-// Chooses the masks of all levels by calibration.
-static Error chooseMasks(ModuleOp module, const CompileOptions &options,
-                         const std::vector<CalibrationSample> &samples) {
-  auto function = *module.getOps<func::FuncOp>().begin();
-  auto calibration = calibrate(function, samples);
-  if (!calibration)
-    return calibration.takeError();
-  ImportanceSource importance = secondOrderImportance(*calibration);
-  reorderHiddenUnits(function, options.levels, importance, *calibration);
-  auto sensitivity = measureSensitivity(function, samples, importance, options.levels);
-  if (!sensitivity)
-    return sensitivity.takeError();
-  return pruneLevels(module, options.levels, pruningUnits(options.device), *sensitivity);
-}
-
-Error mlir::rt3::prune(ModuleOp module, const CompileOptions &options, std::vector<RebuiltLayer> *rebuilt,
-                       PruneCheckpoint *checkpoint) {
-  if (options.plan) {
-    StringRef type = options.precision ? graph::stringifyPrecision(*options.precision) : "f32";
-    return applyPlan(module, *options.plan, type == options.plan->precision);
-  }
-  if (!options.readCalibration)
-    return pruneLevels(module, options.levels, pruningUnits(options.device));
-  auto function = *module.getOps<func::FuncOp>().begin();
-  auto samples = options.readCalibration(function);
-  if (!samples)
-    return samples.takeError();
-  RebuildState state;
-  std::optional<Plan> begun = checkpoint ? checkpoint->load(state) : std::nullopt;
-  if (Error error = begun ? applyPlan(module, *begun, /*isSameType=*/true) : chooseMasks(module, options, *samples))
-    return error;
-  auto save = [&](const RebuildState &now) {
-    return checkpoint ? checkpoint->save(planOf(module, options.levels), now) : Error::success();
-  };
-  if (!begun)
-    if (Error error = save(state))
-      return error;
-  if (Error error = rebuildLevels(function, *samples, state, save))
-    return error;
-  if (rebuilt)
-    *rebuilt = std::move(state.layers);
-  return Error::success();
 }
 
 void mlir::rt3::setOrigin(Plan &plan, StringRef path, const CompileOptions &options) {

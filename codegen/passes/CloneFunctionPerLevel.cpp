@@ -53,6 +53,10 @@ struct CloneFunctionPerLevel : rt3::impl::CloneFunctionPerLevelPassBase<CloneFun
             linear.emitOpError("has ") << encodings.size() << " encodings for " << levels.size() << " levels";
             return WalkResult::interrupt();
           }
+          if (ElementsAttr bias = graph::encodingBias(encodings[index])) {
+            OpBuilder before(linear);
+            linear.getBiasMutable().assign(graph::ConstantOp::create(before, linear.getLoc(), bias));
+          }
           linear.setLevelsAttr(levelsUpTo(encodings, index, isNested));
           return WalkResult::advance();
         });

@@ -13,43 +13,6 @@
 using namespace mlir;
 using namespace mlir::rt3;
 
-int64_t HostTensor::count() const {
-  int64_t product = 1;
-  for (int64_t size : shape)
-    product *= size;
-  return product;
-}
-
-HostTensor mlir::rt3::toHostTensor(ElementsAttr elements) {
-  HostTensor tensor{elements.getShapedType().getShape().vec(), {}};
-  Type type = elements.getElementType();
-  int64_t count = elements.getNumElements();
-  tensor.elements.reserve(count);
-  if (type.isInteger(1)) {
-    for (bool element : elements.getValues<bool>())
-      tensor.elements.push_back(element);
-    return tensor;
-  }
-  ArrayRef<char> raw = graph::rawBytes(elements);
-  size_t size = type.getIntOrFloatBitWidth() / 8;
-  bool isSplat = raw.size() == size;
-  auto append = [&]<typename T>(T value) {
-    for (int64_t i = 0; i < count; ++i) {
-      memcpy(&value, raw.data() + (isSplat ? 0 : i * size), size);
-      tensor.elements.push_back(value);
-    }
-  };
-  if (type.isF32())
-    append(float());
-  else if (type.isInteger(64))
-    append(int64_t());
-  else if (type.isInteger(32))
-    append(int32_t());
-  else
-    append(int8_t());
-  return tensor;
-}
-
 static int64_t flatten(ArrayRef<int64_t> index, ArrayRef<int64_t> strides) {
   int64_t offset = 0;
   for (auto [i, stride] : llvm::zip(index, strides))
@@ -420,24 +383,37 @@ private:
           out[row * n + column] += a[row * k + i] * b[i * n + column];
   }
 
+  // What the level says of the layer, if anything.
+  Attribute encodingOf(graph::LinearOp op) {
+    ArrayAttr levels = op.getLevelsAttr();
+    return options.level && levels ? levels[std::min<size_t>(*options.level, levels.size() - 1)] : Attribute();
+  }
+
   // The weights that are kept at the level, others 0.
   std::vector<uint8_t> maskOf(graph::LinearOp op) {
-    ArrayAttr levels = op.getLevelsAttr();
-    if (!options.level || !levels)
-      return {};
-    ElementsAttr mask = graph::encodingMask(levels[std::min<size_t>(*options.level, levels.size() - 1)]);
+    ElementsAttr mask = graph::encodingMask(encodingOf(op));
     return mask ? graph::byteElements(mask) : std::vector<uint8_t>();
   }
 
   // The weights at the level, before its mask.
   std::vector<double> weightsOf(graph::LinearOp op) {
-    if (const std::vector<float> *own = options.weights ? options.weights(op) : nullptr)
-      return std::vector<double>(own->begin(), own->end());
-    ArrayAttr levels = op.getLevelsAttr();
-    if (options.level && levels)
-      if (ElementsAttr own = graph::encodingWeights(levels[std::min<size_t>(*options.level, levels.size() - 1)]))
+    if (const LayerValues *own = options.values ? options.values(op) : nullptr)
+      return std::vector<double>(own->weights.begin(), own->weights.end());
+    if (Attribute encoding = encodingOf(op))
+      if (ElementsAttr own = graph::encodingWeights(encoding))
         return toHostTensor(own).elements;
     return valueOf(op.getWeights()).elements;
+  }
+
+  // The bias at the level; empty: none.
+  std::vector<double> biasOf(graph::LinearOp op) {
+    const LayerValues *own = options.values ? options.values(op) : nullptr;
+    if (own && !own->bias.empty())
+      return std::vector<double>(own->bias.begin(), own->bias.end());
+    if (Attribute encoding = encodingOf(op))
+      if (ElementsAttr bias = graph::encodingBias(encoding))
+        return toHostTensor(bias).elements;
+    return op.getBias() ? valueOf(op.getBias()).elements : std::vector<double>();
   }
 
   // The sums, without bias: in double, or exactly in integers.
@@ -482,12 +458,12 @@ private:
         weights[i] = mask[i] ? weights[i] : 0;
       multiply(result.elements.data(), features.data(), weights.data(), m, n, k);
     }
-    const HostTensor *bias = op.getBias() ? &valueOf(op.getBias()) : nullptr;
+    std::vector<double> bias = biasOf(op);
     const HostTensor *residual = op.getResidual() ? &valueOf(op.getResidual()) : nullptr;
     for (int64_t i = 0; i < m * n; ++i) {
       double &value = result.elements[i];
-      if (bias)
-        value += bias->elements[i % n];
+      if (!bias.empty())
+        value += bias[i % n];
       if (op.getActivation())
         value = apply(*op.getActivation(), value);
       if (residual)

@@ -6,6 +6,7 @@
 #ifndef RT3_COMPILER_INTERPRETER_INTERPRETER_H
 #define RT3_COMPILER_INTERPRETER_INTERPRETER_H
 
+#include "compiler/interpreter/HostTensor.h"
 #include "dialects/graph/Graph.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -16,13 +17,10 @@
 
 namespace mlir::rt3 {
 
-// A tensor of numbers. Floats are computed in double or rounded to float after
-// every operation; integers and booleans are held exactly up to 2^53.
-struct HostTensor {
-  std::vector<int64_t> shape;
-  std::vector<double> elements; // Row-major.
-
-  int64_t count() const;
+// What a layer multiplies and adds instead of its own.
+struct LayerValues {
+  std::vector<float> weights; // [K][N]
+  std::vector<float> bias;    // [N]; empty: its own.
 };
 
 struct InterpreterOptions {
@@ -32,8 +30,8 @@ struct InterpreterOptions {
   int64_t length = 1;
   // The level whose encodings mask the weights; none: all weights.
   std::optional<unsigned> level;
-  // Weights that a layer has instead of its own at the level; null: its own.
-  std::function<const std::vector<float> *(graph::LinearOp)> weights;
+  // What a layer has instead of its own at the level; null: its own.
+  std::function<const LayerValues *(graph::LinearOp)> values;
   // Called before each linear layer with its input.
   std::function<void(graph::LinearOp, const HostTensor &)> onLinear;
 };
@@ -62,9 +60,6 @@ private:
 // faster with an execution of it, of any options, that keeps its constants.
 llvm::Expected<std::vector<HostTensor>> interpret(func::FuncOp function, const std::vector<HostTensor> &inputs,
                                                   const InterpreterOptions &options, Execution *constantsOf = nullptr);
-
-// The elements of a constant.
-HostTensor toHostTensor(ElementsAttr elements);
 
 // The result of one op, with `length` for its free dimension; nothing if the
 // interpreter has no function for it.

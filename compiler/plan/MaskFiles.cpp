@@ -257,7 +257,7 @@ llvm::Expected<Plan> mlir::rt3::planOfMasks(ModuleOp module,
   for (auto [i, layer] : llvm::enumerate(plan.layers)) {
     layers[normalized(layer.name)].push_back(i);
     for (PlannedLevel &level : layer.levels)
-      level = PlannedLevel{Scheme::Dense, "no mask is given", 8, 0, {}, {}};
+      level = PlannedLevel{Scheme::Dense, "no mask is given", 8, 0, {}, {}, {}};
   }
   std::vector<std::string> faults;
   for (auto [index, given] : llvm::enumerate(levels))
@@ -278,7 +278,7 @@ llvm::Expected<Plan> mlir::rt3::planOfMasks(ModuleOp module,
         faults.push_back("layer \"" + layer.name + "\" has two masks of one level");
         continue;
       }
-      level = PlannedLevel{Scheme::Block, "", 1, 0, Mask(mask.kept.size()), {}};
+      level = PlannedLevel{Scheme::Block, "", 1, 0, Mask(mask.kept.size()), {}, {}};
       for (int64_t k = 0; k < mask.inputs; ++k)
         for (int64_t n = 0; n < mask.outputs; ++n)
           level.mask[k * mask.outputs + n] = mask.kept[n * mask.inputs + k];

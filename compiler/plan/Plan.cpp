@@ -61,6 +61,8 @@ static PlannedLevel plannedLevel(Attribute encoding, llvm::StringMap<size_t> &se
   level.mask = graph::byteElements(graph::encodingMask(encoding));
   if (ElementsAttr own = graph::encodingWeights(encoding))
     level.values = graph::floatElements(own);
+  if (ElementsAttr bias = graph::encodingBias(encoding))
+    level.bias = graph::floatElements(bias);
   return level;
 }
 
@@ -212,12 +214,16 @@ private:
       ElementsAttr mask = graph::makeResource(
           type, "mask", ArrayRef(reinterpret_cast<const char *>(level.mask.data()), level.mask.size()));
       ElementsAttr values = valuesOf(op, layer, level.values.empty() ? layer.values : level.values);
+      ElementsAttr bias;
+      if (!level.bias.empty())
+        bias = graph::makeResource(RankedTensorType::get({layer.outputs}, Float32Type::get(context)), "bias",
+                                   ArrayRef(reinterpret_cast<const char *>(level.bias.data()), 4 * level.bias.size()));
       if (level.scheme == Scheme::Block)
-        encodings.push_back(graph::BlockEncodingAttr::get(context, level.rows, mask, values));
+        encodings.push_back(graph::BlockEncodingAttr::get(context, level.rows, mask, values, bias));
       else
         encodings.push_back(graph::PatternEncodingAttr::get(
             context, FlatSymbolRefAttr::get(context, patternsName(plan.patternSets[level.patternSet])),
-            level.scheme == Scheme::BlockPattern, mask, values));
+            level.scheme == Scheme::BlockPattern, mask, values, bias));
     }
     op.setLevelsAttr(ArrayAttr::get(context, encodings));
   }

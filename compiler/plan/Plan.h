@@ -22,6 +22,7 @@ struct PlannedLevel {
   size_t patternSet = 0;     // Of patterns: which.
   Mask mask;                 // [K][N]; empty: dense.
   std::vector<float> values; // [K][N], 0 where the mask is; empty: the layer's values.
+  std::vector<float> bias;   // [N]; empty: the model's.
 };
 
 struct PlannedLayer {

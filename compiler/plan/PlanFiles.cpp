@@ -17,7 +17,7 @@ using namespace mlir::rt3;
 using llvm::StringRef;
 namespace json = llvm::json;
 
-static constexpr int64_t kVersion = 1;
+static constexpr int64_t kVersion = 2;   // 1: without biases, else the same.
 static constexpr int64_t kAlignment = 8; // Of parts of plan.weights.
 
 //===-- Writing -----------------------------------------------------------===//
@@ -93,6 +93,8 @@ private:
         entry["mask_offset"] = appendMask(level.mask);
         if (!level.values.empty())
           entry["values_offset"] = appendValues(level.values, level.mask);
+        if (!level.bias.empty())
+          entry["bias_offset"] = appendValues(level.bias, {});
       }
       levels.push_back(std::move(entry));
     }
@@ -126,8 +128,10 @@ public:
     const json::Object *root = value->getAsObject();
     if (!root || root->getString("format") != StringRef("rt3-plan"))
       return llvm::createStringError("plan.json: \"format\" is not \"rt3-plan\"");
-    if (root->getInteger("version") != kVersion)
-      return llvm::createStringError("plan.json: \"version\" is not 1, the only one that this rt3c knows");
+    int64_t version = root->getInteger("version").value_or(0);
+    if (version < 1 || version > kVersion)
+      return llvm::createStringError(
+          llvm::formatv("plan.json: \"version\" is none from 1 to {0}, which this rt3c knows", kVersion));
     if (root->getInteger("weights_size") != int64_t(weights.size()))
       return llvm::createStringError(
           llvm::formatv("plan.weights: has {0} bytes, \"weights_size\" of plan.json is another", weights.size()));
@@ -220,12 +224,13 @@ private:
     return weights.substr(*offset, count);
   }
 
-  // Values under `mask`, all if it is empty, spread over [K][N].
-  std::vector<float> readValues(const json::Object &object, const std::string &place, size_t size, const Mask &mask) {
+  // Values under `mask`, all if it is empty, spread over [K][N] or [N].
+  std::vector<float> readValues(const json::Object &object, StringRef field, const std::string &place, size_t size,
+                                const Mask &mask) {
     size_t kept = mask.empty() ? size : llvm::count(mask, 1);
     if (kept == 0)
       return {};
-    StringRef bytes = part(object, "values_offset", place, 4 * kept);
+    StringRef bytes = part(object, field, place, 4 * kept);
     std::vector<float> values;
     if (bytes.size() != 4 * kept)
       return values;
@@ -235,7 +240,7 @@ private:
       if (mask.empty() || mask[i]) {
         memcpy(&values[i], bytes.data() + 4 * next++, 4);
         if (!std::isfinite(values[i])) {
-          fault(place + ".values_offset", llvm::formatv("value {0} is NaN or infinite", next - 1));
+          fault(place + "." + field.str(), llvm::formatv("value {0} is NaN or infinite", next - 1));
           return values;
         }
       }
@@ -273,7 +278,9 @@ private:
     for (size_t i = 0; i < size; ++i)
       level.mask[i] = bits[i / 8] >> i % 8 & 1;
     if (object.get("values_offset"))
-      level.values = readValues(object, place, size, level.mask);
+      level.values = readValues(object, "values_offset", place, size, level.mask);
+    if (object.get("bias_offset"))
+      level.bias = readValues(object, "bias_offset", place, layer.outputs, {});
     return level;
   }
 
@@ -321,7 +328,7 @@ private:
           fault(own, "is no object");
       }
       if (object->get("values_offset"))
-        layer.values = readValues(*object, place, layer.inputs * layer.outputs, {});
+        layer.values = readValues(*object, "values_offset", place, layer.inputs * layer.outputs, {});
       if (object->get("order_offset")) {
         StringRef bytes = part(*object, "order_offset", place, 4 * layer.outputs);
         layer.order.resize(bytes.size() / 4);

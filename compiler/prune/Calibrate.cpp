@@ -19,17 +19,20 @@ using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 static constexpr double kDampening = 0.01;
 
-llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples) {
+llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
+                                                 bool isCentred) {
   if (samples.empty())
     return llvm::createStringError("there is no calibration sample");
   Calibration result;
   llvm::DenseMap<mlir::Value, std::shared_ptr<InputMoments>> byInput;
   llvm::DenseMap<mlir::Value, Operation *> first; // The layer that counts a tensor.
+  llvm::DenseMap<mlir::Value, int64_t> counts;    // Of tokens.
   function.walk([&](graph::LinearOp op) {
     std::shared_ptr<InputMoments> &moments = byInput[op.getX()];
     if (!moments) {
       int64_t inputs = cast<RankedTensorType>(op.getX().getType()).getShape().back();
-      moments = std::make_shared<InputMoments>(InputMoments{inputs, std::vector<double>(inputs * inputs, 0)});
+      moments = std::make_shared<InputMoments>(InputMoments{inputs, std::vector<double>(inputs * inputs, 0),
+                                                            std::vector<double>(isCentred ? inputs : 0, 0)});
       first[op.getX()] = op;
     }
     result[op] = moments;
@@ -50,6 +53,9 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
             llvm::formatv("calibration sample {0} makes an input of layer \"{1}\" NaN or infinite", i, op.getLayer());
       Eigen::Map<Matrix> sums(moments.sums.data(), moments.inputs, moments.inputs);
       sums.selfadjointView<Eigen::Upper>().rankUpdate(tokens.transpose());
+      if (isCentred)
+        Eigen::Map<Eigen::RowVectorXd>(moments.means.data(), moments.inputs) += tokens.colwise().sum();
+      counts[op.getX()] += tokens.rows();
     };
     auto outputs = interpret(function, sample.inputs, options, &constants);
     if (!outputs)
@@ -61,6 +67,11 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
   for (auto &[input, moments] : byInput) {
     Eigen::Map<Matrix> sums(moments->sums.data(), moments->inputs, moments->inputs);
     sums.triangularView<Eigen::StrictlyLower>() = sums.transpose();
+    if (isCentred && counts[input] > 0) {
+      Eigen::Map<Eigen::RowVectorXd> means(moments->means.data(), moments->inputs);
+      means /= counts[input];
+      sums.noalias() -= counts[input] * means.transpose() * means;
+    }
   }
   return result;
 }

@@ -19,19 +19,24 @@ struct CalibrationSample {
   std::vector<HostTensor> inputs; // As the function takes them.
 };
 
-// The second moments of a layer's inputs x over all tokens: H = sum of xᵀ x.
+// The second moments of a layer's inputs x over all tokens: H = sum of xᵀ x, or, about
+// their means, of (x - mean)ᵀ (x - mean).
 struct InputMoments {
   int64_t inputs;
-  std::vector<double> sums; // [K][K]
+  std::vector<double> sums;  // [K][K]
+  std::vector<double> means; // [K]; empty: not about them.
 };
 
 // Moments by layer; layers that read the same tensor share theirs.
 using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
 
 // Runs `function`, dense, on all samples. Shows its progress on a terminal.
+// `isCentred`: biases can make up for what inputs are on average, so that the
+// moments are those about it.
 //
 // Errors: no sample, inputs that make a layer's NaN or infinite.
-llvm::Expected<Calibration> calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples);
+llvm::Expected<Calibration> calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
+                                      bool isCentred);
 
 // The inverse of H with its diagonal raised by 1 % of its mean, so that inputs that
 // are always 0 or depend on each other do no harm.

@@ -29,35 +29,66 @@ static std::vector<double> lossCurve(const LayerCost &layer) {
   return losses;
 }
 
-std::vector<double> mlir::rt3::allocateDensities(const std::vector<LayerCost> &layers, double density) {
+double LayerTimes::at(double density) const {
+  auto above = llvm::find_if(points, [&](const std::pair<double, double> &point) { return density <= point.first; });
+  if (above == points.end())
+    return points.back().second;
+  auto [x, y] = *above;
+  auto [left, low] = above == points.begin() ? std::pair(0.0, 0.0) : above[-1];
+  return low + (y - low) * (density - left) / (x - left);
+}
+
+double mlir::rt3::uniformDensity(const std::vector<LayerCost> &layers, double share) {
+  auto spent = [&](double density) {
+    double sum = 0;
+    for (const LayerCost &layer : layers)
+      sum += layer.at(std::min(density, layer.limit));
+    return sum;
+  };
+  double whole = 0;
+  for (const LayerCost &layer : layers)
+    whole += layer.at(1);
+  double low = 0.01, high = 1;
+  for (int i = 0; i < 40; ++i) {
+    double middle = (low + high) / 2;
+    (spent(middle) > share * whole ? high : low) = middle;
+  }
+  return low;
+}
+
+std::vector<double> mlir::rt3::allocateDensities(const std::vector<LayerCost> &layers, double share) {
   struct State {
-    std::vector<double> losses; // By step, over the energy.
-    double size, lowest, width; // Weights; densities of step 0 and between steps.
+    std::vector<double> losses, costs; // By step, over the energy.
+    double lowest, width;              // Densities of step 0 and between steps.
     int step = 0;
   };
   std::vector<State> states;
-  double budget = 0;
+  bool isTime = !layers.empty() && layers.front().times;
+  double budget = 0, density = isTime ? uniformDensity(layers, share) : share;
   for (const LayerCost &layer : layers) {
     State state;
-    state.size = layer.weights;
     double highest = std::min({1.0, layer.limit, kHighest * density});
     state.lowest = std::min(highest, kLowest * density);
     state.width = (highest - state.lowest) / kSteps;
     std::vector<double> curve = lossCurve(layer);
     for (int step = 0; step <= kSteps; ++step) {
-      double share = state.lowest + step * state.width;
-      size_t kept = std::min<size_t>(curve.size() - 1, std::llround(share * (curve.size() - 1)));
-      state.losses.push_back(layer.energy > 0 ? curve[kept] / layer.energy : 0);
+      double kept = state.lowest + step * state.width;
+      size_t parts = std::min<size_t>(curve.size() - 1, std::llround(kept * (curve.size() - 1)));
+      state.losses.push_back(layer.energy > 0 ? curve[parts] / layer.energy : 0);
+      state.costs.push_back(layer.at(kept));
     }
-    budget += state.size * (density - state.lowest);
+    budget += share * layer.at(1) - state.costs.front();
     states.push_back(std::move(state));
   }
   while (true) {
     State *best = nullptr;
     double bestGain = -1;
     for (State &state : states) {
-      double cost = state.size * state.width;
-      if (state.step == kSteps || cost <= 0 || cost > budget)
+      if (state.step == kSteps || state.width <= 0)
+        continue;
+      // Time may stand still, or fall, where a layer is dense from some density on.
+      double cost = std::max(state.costs[state.step + 1] - state.costs[state.step], 1e-9 * state.costs.back());
+      if (cost > budget)
         continue;
       double gain = (state.losses[state.step] - state.losses[state.step + 1]) / cost;
       if (gain > bestGain) {
@@ -67,7 +98,7 @@ std::vector<double> mlir::rt3::allocateDensities(const std::vector<LayerCost> &l
     }
     if (!best)
       break;
-    budget -= best->size * best->width;
+    budget -= best->costs[best->step + 1] - best->costs[best->step];
     ++best->step;
   }
   std::vector<double> result;

@@ -186,9 +186,12 @@ void mlir::rt3::reorderHiddenUnits(func::FuncOp function, const LevelPlan &plan,
       if (found == calibration.end())
         continue;
       auto moved = std::make_shared<InputMoments>(*found->second);
-      for (int64_t i = 0; i < units.count; ++i)
+      for (int64_t i = 0; i < units.count; ++i) {
         for (int64_t j = 0; j < units.count; ++j)
           moved->sums[i * units.count + j] = found->second->sums[int64_t(order[i]) * units.count + order[j]];
+        if (!moved->means.empty())
+          moved->means[i] = found->second->means[order[i]];
+      }
       found->second = moved;
     }
   }

@@ -48,14 +48,25 @@ public:
     out = *number;
   }
 
-  void density(double &out) {
-    known.insert("density");
-    const json::Value *value = object.get("density");
+  void flag(StringRef field, bool &out) {
+    known.insert(field);
+    const json::Value *value = object.get(field);
+    if (!value)
+      return;
+    if (auto found = value->getAsBoolean())
+      out = *found;
+    else
+      fault(field, llvm::formatv("{0} is neither true nor false", *value).str());
+  }
+
+  void share(StringRef field, double &out) {
+    known.insert(field);
+    const json::Value *value = object.get(field);
     if (!value)
       return;
     auto number = value->getAsNumber();
     if (!number || !(*number > 0 && *number <= 1))
-      return fault("density", llvm::formatv("{0} is no number over 0 and up to 1", *value).str());
+      return fault(field, llvm::formatv("{0} is no number over 0 and up to 1", *value).str());
     out = *number;
   }
 
@@ -127,7 +138,11 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   fields.integer("frequency_khz", 0, largest, level.frequencyKhz);
   fields.integer("voltage_uv", 0, largest, level.voltageUv);
   fields.integer("power_mw", 0, largest, level.powerMw);
-  fields.density(level.density);
+  level.isTime = object.get("time");
+  if (level.isTime && object.get("density"))
+    fields.fault("time", "stands beside density: one of them says how much is kept");
+  fields.share("density", level.density);
+  fields.share("time", level.density);
   bool isFound = false;
   // What compiler/prune/README.md's picture of all layouts recommends.
   if (!object.get("scheme")) {
@@ -143,7 +158,7 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
       fields.fault("scheme", "\"" + *scheme + "\" is none of dense, bp, pp, bp+pp");
   }
   if (isFound && level.scheme == Scheme::Dense && level.density != 1)
-    fields.fault("density", "a dense level has density 1");
+    fields.fault(level.isTime ? "time" : "density", "a dense level has 1");
   if (object.get("group_rows") && isFound && level.scheme != Scheme::Block)
     fields.fault("group_rows", "is of scheme bp only");
   fields.integer("group_rows", 8, 64, level.groupRows);
@@ -195,14 +210,9 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     return llvm::createStringError("expected an object with a list \"levels\"");
   Fields fields(*object, "", faults);
   fields.known.insert("levels");
-  fields.known.insert("nested");
   fields.known.insert("dense_layers");
-  if (const json::Value *nested = object->get("nested")) {
-    if (auto isNested = nested->getAsBoolean())
-      plan.isNested = *isNested;
-    else
-      fields.fault("nested", "is neither true nor false");
-  }
+  fields.flag("nested", plan.isNested);
+  fields.flag("own_biases", plan.hasOwnBiases);
   if (const json::Value *names = object->get("dense_layers")) {
     const json::Array *list = names->getAsArray();
     for (const json::Value &name : list ? *list : json::Array()) {
@@ -234,8 +244,9 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
       if (before.frequencyKhz > spec.frequencyKhz && spec.frequencyKhz != 0)
         faults.push_back(place + ".frequency_khz: " + std::to_string(spec.frequencyKhz) + " after " +
                          std::to_string(before.frequencyKhz) + ": levels must rise from the slowest clock");
-      if (plan.isNested && before.density > spec.density)
-        faults.push_back(place + ".density: a nested level keeps at least what slower levels keep");
+      if (plan.isNested && before.isTime == spec.isTime && before.density > spec.density)
+        faults.push_back(place + (spec.isTime ? ".time" : ".density") +
+                         ": a nested level keeps at least what slower levels keep");
     }
     plan.levels.push_back(spec);
   }
@@ -247,7 +258,8 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
 json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
   json::Array levels, denseLayers(plan.denseLayers);
   for (const LevelSpec &level : plan.levels) {
-    json::Object entry{{"name", level.name}, {"scheme", schemeName(level.scheme)}, {"density", level.density}};
+    json::Object entry{
+        {"name", level.name}, {"scheme", schemeName(level.scheme)}, {level.isTime ? "time" : "density", level.density}};
     for (auto [field, number] :
          {std::pair("frequency_khz", level.frequencyKhz), {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw}})
       if (number != 0) // Unknown.
@@ -262,6 +274,8 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
     }
     levels.push_back(std::move(entry));
   }
-  return json::Object{
-      {"nested", plan.isNested}, {"dense_layers", std::move(denseLayers)}, {"levels", std::move(levels)}};
+  return json::Object{{"nested", plan.isNested},
+                      {"own_biases", plan.hasOwnBiases},
+                      {"dense_layers", std::move(denseLayers)},
+                      {"levels", std::move(levels)}};
 }

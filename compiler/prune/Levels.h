@@ -24,6 +24,7 @@ struct LevelSpec {
   int64_t frequencyKhz = 0, voltageUv = 0, powerMw = 0; // 0: unknown.
   Scheme scheme = Scheme::Dense;
   double density = 1;    // Kept linear weights, over 0 up to 1.
+  bool isTime = false;   // The density is a share of the dense layers' predicted time instead.
   int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
   // Blocks of patterns, outputs x inputs, and how many patterns a layer has.
   int64_t rows = 8, columns = 1, patternCount = 16;
@@ -35,6 +36,8 @@ struct LevelSpec {
 struct LevelPlan {
   std::vector<LevelSpec> levels; // Slowest clock first.
   bool isNested = false;
+  // Whether calibration gives each level biases of its own.
+  bool hasOwnBiases = true;
   // Layers with fewer weights take too little time for pruning to matter.
   int64_t minWeights = 4096;
   std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.

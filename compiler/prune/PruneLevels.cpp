@@ -46,8 +46,8 @@ struct Layer {
 class LevelPruner {
 public:
   LevelPruner(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
-              const ImportanceSource &importance)
-      : module(module), plan(plan), units(units), importance(importance), context(module.getContext()),
+              const ImportanceSource &importance, const std::vector<std::vector<LayerTimes>> &times)
+      : module(module), plan(plan), units(units), importance(importance), times(times), context(module.getContext()),
         symbols(OpBuilder::atBlockBegin(module.getBody())) {}
 
   llvm::Error prune() {
@@ -224,14 +224,18 @@ private:
     const LevelSpec &level = plan.levels[index];
     std::vector<LayerCost> costs;
     for (Layer *layer : pruned) {
-      layer->densities[index] = level.density;
       LayerCost cost{&layer->saliency, layer->energy, double(layer->inputs) * layer->saliency.outputs,
                      level.scheme == Scheme::Block ? level.groupRows : 1};
+      if (level.isTime)
+        cost.times = &times[index][layer - layers.data()];
       for (size_t upper = index + 1; plan.isNested && upper < plan.levels.size(); ++upper)
         if (!layer->masks[upper].empty())
           cost.limit = std::min(cost.limit, layer->densities[upper]);
       costs.push_back(cost);
     }
+    double density = level.isTime ? uniformDensity(costs, level.density) : level.density;
+    for (Layer *layer : pruned)
+      layer->densities[index] = density;
     bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.columns == 1);
     if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return layer->isComparable; }))
       return;
@@ -302,16 +306,17 @@ private:
     ElementsAttr elements = graph::makeResource(type, "mask", bytes);
     const LevelSpec &level = plan.levels[index];
     if (level.scheme == Scheme::Dense) // Zeros without structure.
-      return graph::BlockEncodingAttr::get(context, 1, elements, nullptr);
+      return graph::BlockEncodingAttr::get(context, 1, elements, nullptr, nullptr);
     if (level.scheme == Scheme::Block)
-      return graph::BlockEncodingAttr::get(context, 8, elements, nullptr);
-    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements, nullptr);
+      return graph::BlockEncodingAttr::get(context, 8, elements, nullptr, nullptr);
+    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements, nullptr, nullptr);
   }
 
   ModuleOp module;
   const LevelPlan &plan;
   const graph::PruningUnits &units;
   const ImportanceSource &importance;
+  const std::vector<std::vector<LayerTimes>> &times;
   MLIRContext *context;
   OpBuilder symbols;
   std::vector<Layer> layers;
@@ -333,13 +338,23 @@ ImportanceSource mlir::rt3::secondOrderImportance(const Calibration &calibration
     std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights()));
     int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
     return Importance{last->second->saliency(weights, outputs),
-                      last->second->error(weights, std::vector<float>(weights.size(), 0), outputs)};
+                      last->second->error(weights, std::vector<float>(weights.size(), 0), outputs),
+                      found->second->means};
   };
 }
 
 llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
-                                   const ImportanceSource &importance) {
-  return LevelPruner(module, plan, units, importance).prune();
+                                   const ImportanceSource &importance,
+                                   const std::vector<std::vector<LayerTimes>> &times) {
+  return LevelPruner(module, plan, units, importance, times).prune();
+}
+
+void mlir::rt3::clearLevels(ModuleOp module) {
+  for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
+    if (isa<graph::LevelOp, graph::PatternSetOp>(op))
+      op.erase();
+  module->removeAttr(graph::kNestedAttr);
+  module.walk([](graph::LinearOp op) { op.removeLevelsAttr(); });
 }
 
 bool mlir::rt3::isPruned(graph::LinearOp op, const LevelPlan &plan) {

@@ -7,6 +7,7 @@
 #define RT3_COMPILER_PRUNE_PRUNELEVELS_H
 
 #include "compiler/prune/Calibrate.h"
+#include "compiler/prune/Densities.h"
 #include "compiler/prune/Levels.h"
 #include "dialects/graph/Quantize.h"
 
@@ -18,6 +19,8 @@ namespace mlir::rt3 {
 struct Importance {
   Saliency saliency; // Of each weight.
   double energy;     // Of all outputs, in the same unit; 0: layers cannot be compared.
+  // Of the layer's inputs, if levels have biases that make up for them; else empty.
+  std::vector<double> means = {};
 };
 
 // The importance of a layer's weights; nothing: by magnitude.
@@ -37,8 +40,14 @@ bool isPruned(graph::LinearOp op, const LevelPlan &plan);
 // Errors: weights that are NaN or infinite, with layer and place.
 //
 // `units`: what the target wants kept or dropped together; others: single weights.
+// `times`: of levels that are given a share of time, those of all layers with constant
+// weights, in the module's order.
 llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::PruningUnits &units,
-                        const ImportanceSource &importance = nullptr);
+                        const ImportanceSource &importance = nullptr,
+                        const std::vector<std::vector<LayerTimes>> &times = {});
+
+// Undoes it.
+void clearLevels(ModuleOp module);
 
 // One dense level, for a model that is compiled as it is: layers with many
 // zeros are stored without them, all others dense.

@@ -18,9 +18,8 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 namespace {
 
-// The values of a layer at a level, and which they are.
-struct OwnedValues {
-  std::vector<float> values; // [K][N], 0 where the mask is.
+// The values of a layer at a level, weights 0 where the mask is.
+struct OwnedValues : LayerValues {
   Mask mask;
 };
 
@@ -39,8 +38,9 @@ class LevelPass {
 public:
   // `lower`: what the next sparser levels own, by layer, if levels are nested.
   LevelPass(func::FuncOp function, const std::vector<CalibrationSample> &samples, size_t level, StringRef levelName,
-            const std::map<Operation *, OwnedValues> *lower)
-      : function(function), level(level), levelName(levelName), lower(lower), samples(samples) {}
+            const std::map<Operation *, OwnedValues> *lower, bool hasOwnBiases)
+      : function(function), level(level), levelName(levelName), lower(lower), hasOwnBiases(hasOwnBiases),
+        samples(samples) {}
 
   llvm::Expected<std::vector<RebuiltLayer>> run() {
     std::vector<RebuiltLayer> result;
@@ -86,9 +86,9 @@ private:
       options.length = sample.length;
       dense.emplace_back(options, dense.empty() ? nullptr : &dense.front());
       options.level = level;
-      options.weights = [this](graph::LinearOp op) {
+      options.values = [this](graph::LinearOp op) -> const LayerValues * {
         auto found = owned.find(op);
-        return found == owned.end() ? nullptr : &found->second.values;
+        return found == owned.end() ? nullptr : &found->second;
       };
       pruned.emplace_back(options, &dense.front());
       for (auto [argument, input] : llvm::zip_equal(function.getArguments(), sample.inputs)) {
@@ -107,8 +107,9 @@ private:
 
   // What a layer's inputs have in common with those of the dense network.
   struct Inputs {
-    std::unique_ptr<InverseMoments> inverse; // Of the pruned network's x'.
-    std::vector<double> difference;          // x'ᵀ (x - x').
+    std::unique_ptr<InverseMoments> inverse;   // Of the pruned network's x'.
+    std::vector<double> difference;            // x'ᵀ (x - x').
+    Eigen::RowVectorXd means, differenceMeans; // Of x' and x - x'; about which all is, if levels have biases.
   };
 
   llvm::Expected<const Inputs *> inputsOf(graph::LinearOp op) {
@@ -116,8 +117,10 @@ private:
     if (inputs.inverse)
       return &inputs;
     int64_t count = cast<RankedTensorType>(op.getX().getType()).getShape().back();
-    InputMoments own{count, std::vector<double>(count * count, 0)};
+    InputMoments own{count, std::vector<double>(count * count, 0), {}};
     inputs.difference.assign(count * count, 0);
+    inputs.means = inputs.differenceMeans = Eigen::RowVectorXd::Zero(count);
+    double rows = 0;
     Eigen::Map<Matrix> sums(own.sums.data(), count, count), difference(inputs.difference.data(), count, count);
     for (auto [i, execution] : llvm::enumerate(pruned)) {
       auto tokens = [&](const Execution &from) {
@@ -130,6 +133,15 @@ private:
             llvm::formatv("calibration sample {0} makes an input of layer \"{1}\" NaN or infinite", i, op.getLayer()));
       sums.noalias() += x.transpose() * x;
       difference.noalias() += x.transpose() * (wanted - x);
+      inputs.means += x.colwise().sum();
+      inputs.differenceMeans += (wanted - x).colwise().sum();
+      rows += x.rows();
+    }
+    inputs.means /= std::max(1.0, rows);
+    inputs.differenceMeans /= std::max(1.0, rows);
+    if (hasOwnBiases) {
+      sums.noalias() -= rows * inputs.means.transpose() * inputs.means;
+      difference.noalias() -= rows * inputs.means.transpose() * inputs.differenceMeans;
     }
     inputs.inverse = std::make_unique<InverseMoments>(own);
     return &inputs;
@@ -150,7 +162,7 @@ private:
     for (size_t i = 0; i < mask.size(); ++i) {
       masked[i] = mask[i] ? weights[i] : 0;
       if (fixed && fixed->mask[i]) {
-        masked[i] = fixed->values[i];
+        masked[i] = fixed->weights[i];
         mask[i] = 0; // Not free.
       }
     }
@@ -160,10 +172,10 @@ private:
     const InverseMoments &inverse = *(*inputs)->inverse;
     std::vector<float> target = inverse.retarget(weights, outputs, (*inputs)->difference);
     std::vector<float> rebuilt =
-        inverse.rebuild(target, outputs, mask, fixed ? llvm::ArrayRef<float>(fixed->values) : llvm::ArrayRef<float>());
+        inverse.rebuild(target, outputs, mask, fixed ? llvm::ArrayRef<float>(fixed->weights) : llvm::ArrayRef<float>());
     for (size_t i = 0; i < rebuilt.size(); ++i) {
       bool isFixed = fixed && fixed->mask[i];
-      rebuilt[i] = isFixed ? fixed->values[i] : graph::rounded(rebuilt[i], op.getPrecision());
+      rebuilt[i] = isFixed ? fixed->weights[i] : graph::rounded(rebuilt[i], op.getPrecision());
     }
     double whole = inverse.error(std::vector<float>(weights.size(), 0), target, outputs);
     double maskedError = inverse.error(masked, target, outputs), error = inverse.error(rebuilt, target, outputs);
@@ -173,38 +185,67 @@ private:
     }
     result.push_back(
         {op.getLayer().str(), levelName.str(), whole > 0 ? maskedError / whole : 0, whole > 0 ? error / whole : 0});
-    owned[op] = {std::move(rebuilt), std::move(kept)};
+    std::vector<float> bias = hasOwnBiases ? rebuildBias(op, **inputs, weights, rebuilt) : std::vector<float>();
+    owned[op] = {{std::move(rebuilt), std::move(bias)}, std::move(kept)};
     return llvm::Error::success();
+  }
+
+  // The bias by which the layer, on average over all tokens, gives what it gives in the
+  // dense network; with a residual, what both together give, unless a function is in between.
+  std::vector<float> rebuildBias(graph::LinearOp op, const Inputs &inputs, ArrayRef<float> weights,
+                                 ArrayRef<float> rebuilt) {
+    int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
+    auto matrix = [&](ArrayRef<float> values) {
+      using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+      return Eigen::Map<const Floats>(values.data(), values.size() / outputs, outputs).cast<double>();
+    };
+    Eigen::RowVectorXd bias =
+        (inputs.means + inputs.differenceMeans) * matrix(weights) - inputs.means * matrix(rebuilt);
+    if (op.getResidual() && !op.getActivation()) {
+      Eigen::RowVectorXd missing = Eigen::RowVectorXd::Zero(outputs);
+      double rows = 0;
+      for (auto [i, execution] : llvm::enumerate(pruned)) {
+        auto tokens = [&](const Execution &from) {
+          const HostTensor &residual = from.valueOf(op.getResidual());
+          return Eigen::Map<const Matrix>(residual.elements.data(), residual.count() / outputs, outputs);
+        };
+        missing += (tokens(dense[i]) - tokens(execution)).colwise().sum();
+        rows += tokens(execution).rows();
+      }
+      bias += missing / std::max(1.0, rows);
+    }
+    if (ElementsAttr own = graph::constantValue(op.getBias())) {
+      std::vector<float> values = graph::floatElements(own);
+      bias += Eigen::Map<const Eigen::RowVectorXf>(values.data(), outputs).cast<double>();
+    }
+    return std::vector<float>(bias.data(), bias.data() + outputs);
   }
 
   func::FuncOp function;
   size_t level;
   StringRef levelName;
   const std::map<Operation *, OwnedValues> *lower;
+  bool hasOwnBiases;
   const std::vector<CalibrationSample> &samples;
   std::vector<Execution> dense, pruned;
   llvm::DenseMap<mlir::Value, Operation *> lastUse;
   std::map<void *, Inputs> moments; // By layer input.
 };
 
-ElementsAttr valuesAttribute(graph::LinearOp op, ArrayRef<float> values) {
-  auto type = cast<RankedTensorType>(op.getWeights().getType());
+ElementsAttr valuesAttribute(RankedTensorType type, ArrayRef<float> values) {
   return graph::makeResource(type, "rebuilt",
                              ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
 
-// Gives a level other values than the layer's.
-void setValues(graph::LinearOp op, size_t level, ArrayRef<float> values) {
+// Gives a level other values than the layer's: its bias stays if there is none.
+void setValues(graph::LinearOp op, size_t level, ArrayRef<float> weights, ArrayRef<float> bias = {}) {
   SmallVector<Attribute> encodings(op.getLevelsAttr().getValue());
-  Attribute &encoding = encodings[level];
-  MLIRContext *context = op.getContext();
-  ElementsAttr own = valuesAttribute(op, values);
-  if (auto block = dyn_cast<graph::BlockEncodingAttr>(encoding))
-    encoding = graph::BlockEncodingAttr::get(context, block.getRows(), block.getMask(), own);
-  else if (auto pattern = dyn_cast<graph::PatternEncodingAttr>(encoding))
-    encoding =
-        graph::PatternEncodingAttr::get(context, pattern.getSet(), pattern.getGathered(), pattern.getMask(), own);
-  op.setLevelsAttr(ArrayAttr::get(context, encodings));
+  auto type = cast<RankedTensorType>(op.getWeights().getType());
+  ElementsAttr own = valuesAttribute(type, weights), ownBias = graph::encodingBias(encodings[level]);
+  if (!bias.empty())
+    ownBias = valuesAttribute(RankedTensorType::get(bias.size(), type.getElementType()), bias);
+  encodings[level] = graph::withValues(encodings[level], own, ownBias);
+  op.setLevelsAttr(ArrayAttr::get(op.getContext(), encodings));
 }
 
 } // namespace
@@ -253,17 +294,18 @@ static std::map<Operation *, OwnedValues> ownedBelow(func::FuncOp function, size
   function.walk([&](graph::LinearOp op) {
     for (size_t l = 0; l < level; ++l)
       if (ElementsAttr mask = prunedMask(op, l)) {
-        OwnedValues &own = result[op] = {graph::floatElements(graph::encodingWeights(op.getLevelsAttr()[l])),
+        OwnedValues &own = result[op] = {{graph::floatElements(graph::encodingWeights(op.getLevelsAttr()[l])), {}},
                                          graph::byteElements(mask)};
         for (size_t i = 0; i < own.mask.size(); ++i)
-          own.values[i] = own.mask[i] ? own.values[i] : 0;
+          own.weights[i] = own.mask[i] ? own.weights[i] : 0;
       }
   });
   return result;
 }
 
 llvm::Error mlir::rt3::rebuildLevels(func::FuncOp function, const std::vector<CalibrationSample> &samples,
-                                     RebuildState &state, llvm::function_ref<llvm::Error(const RebuildState &)> save) {
+                                     bool hasOwnBiases, RebuildState &state,
+                                     llvm::function_ref<llvm::Error(const RebuildState &)> save) {
   auto module = function->getParentOfType<ModuleOp>();
   bool isNested = module->hasAttr(graph::kNestedAttr);
   std::map<Operation *, OwnedValues> lower;
@@ -272,14 +314,14 @@ llvm::Error mlir::rt3::rebuildLevels(func::FuncOp function, const std::vector<Ca
   for (auto [index, level] : llvm::enumerate(module.getOps<graph::LevelOp>())) {
     if (index < state.levelsDone)
       continue;
-    LevelPass pass(function, samples, index, level.getName(), isNested ? &lower : nullptr);
+    LevelPass pass(function, samples, index, level.getName(), isNested ? &lower : nullptr, hasOwnBiases);
     auto layers = pass.run();
     if (!layers)
       return layers.takeError();
     state.layers.insert(state.layers.end(), layers->begin(), layers->end());
     ++state.levelsDone;
     for (auto &[op, own] : pass.owned) {
-      setValues(cast<graph::LinearOp>(op), index, own.values);
+      setValues(cast<graph::LinearOp>(op), index, own.weights, own.bias);
       if (isNested)
         lower[op] = std::move(own);
     }
@@ -292,7 +334,7 @@ llvm::Error mlir::rt3::rebuildLevels(func::FuncOp function, const std::vector<Ca
     auto op = cast<graph::LinearOp>(operation);
     for (size_t level = 0; level < op.getLevelsAttr().size(); ++level)
       if (prunedMask(op, level))
-        setValues(op, level, own.values);
+        setValues(op, level, own.weights);
   }
   return llvm::Error::success();
 }

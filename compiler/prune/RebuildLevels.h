@@ -36,11 +36,14 @@ struct RebuildState {
 // of their own. Of nested levels the sparsest owns its values, each denser one those it
 // adds, and all are stored once; where a level is dense, the layer keeps the model's.
 //
+// With `hasOwnBiases`, each level's layers get biases of their own, nested or not, by which
+// their outputs are on average those of the dense network; least squares are then about the means.
+//
 // Goes on from `state`; after each level `save`, if there is one, is called with it, the module holding the values.
 //
 // Errors: an op that cannot be interpreted, activations that are NaN or infinite; save's.
-llvm::Error rebuildLevels(func::FuncOp function, const std::vector<CalibrationSample> &samples, RebuildState &state,
-                          llvm::function_ref<llvm::Error(const RebuildState &)> save = nullptr);
+llvm::Error rebuildLevels(func::FuncOp function, const std::vector<CalibrationSample> &samples, bool hasOwnBiases,
+                          RebuildState &state, llvm::function_ref<llvm::Error(const RebuildState &)> save = nullptr);
 
 } // namespace mlir::rt3
 

@@ -38,9 +38,16 @@ struct Spread {
 };
 } // namespace
 
-// The weights without those of the least saliency; `lost` is the sum of that.
-static std::vector<float> withoutLeast(graph::LinearOp op, const Saliency &saliency, double density, double &lost) {
+// The weights without those of the least saliency, and the bias that makes up for what they give on
+// average, if means are known; `lost` is the sum of the saliency.
+static LayerValues withoutLeast(graph::LinearOp op, const Importance &importance, double density, double &lost) {
+  const Saliency &saliency = importance.saliency;
   std::vector<float> weights = graph::floatElements(graph::constantValue(op.getWeights())), sorted = saliency.values;
+  std::vector<float> bias;
+  if (!importance.means.empty()) {
+    ElementsAttr own = graph::constantValue(op.getBias());
+    bias = own ? graph::floatElements(own) : std::vector<float>(saliency.outputs, 0);
+  }
   auto place = sorted.begin() + std::min<int64_t>(sorted.size() - 1, (1 - density) * sorted.size());
   std::nth_element(sorted.begin(), place, sorted.end());
   float threshold = *place;
@@ -48,9 +55,11 @@ static std::vector<float> withoutLeast(graph::LinearOp op, const Saliency &salie
   for (size_t i = 0; i < weights.size(); ++i)
     if (saliency.values[i] < threshold) {
       lost += saliency.values[i];
+      if (!bias.empty())
+        bias[i % saliency.outputs] += importance.means[i / saliency.outputs] * weights[i];
       weights[i] = 0;
     }
-  return weights;
+  return {std::move(weights), std::move(bias)};
 }
 
 llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp function,
@@ -67,10 +76,10 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
       layers.push_back(op);
   });
   Execution constants{InterpreterOptions()};
-  auto run = [&](const CalibrationSample &sample, graph::LinearOp changed, const std::vector<float> &weights) {
+  auto run = [&](const CalibrationSample &sample, graph::LinearOp changed, const LayerValues &values) {
     InterpreterOptions options;
     options.length = sample.length;
-    options.weights = [&](graph::LinearOp op) { return op == changed ? &weights : nullptr; };
+    options.values = [&](graph::LinearOp op) { return op == changed ? &values : nullptr; };
     return interpret(function, sample.inputs, options, &constants);
   };
   Progress progress("measuring sensitivity", layers.size() + 1);
@@ -92,9 +101,9 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
     if (!known)
       continue;
     double lost = 0, error = 0;
-    std::vector<float> weights = withoutLeast(op, known->saliency, meanDensity(plan), lost);
+    LayerValues values = withoutLeast(op, *known, meanDensity(plan), lost);
     for (auto [sample, wanted] : llvm::zip_equal(some, dense)) {
-      auto results = run(*sample, op, weights);
+      auto results = run(*sample, op, values);
       if (!results)
         return results.takeError();
       for (auto [spread, a, b] : llvm::zip_equal(spreads, *results, wanted))

@@ -124,8 +124,10 @@ std::optional<Plan> LevelMasks::current() const {
   // All levels have the model's own values.
   for (PlannedLayer &layer : result.layers) {
     layer.values.clear();
-    for (PlannedLevel &level : layer.levels)
+    for (PlannedLevel &level : layer.levels) {
       level.values.clear();
+      level.bias.clear();
+    }
   }
   return result;
 }

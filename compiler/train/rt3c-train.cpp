@@ -123,6 +123,11 @@ private:
       verb.model.target = "armv8-a";
     if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
       return code;
+    for (const LevelSpec &level : options.levels.levels)
+      if (level.isTime && !options.plan)
+        return fail(kExitBadInput, "--levels: level " + level.name +
+                                       " has \"time\", which is of a target: give it a density, or make a plan with "
+                                       "rt3c prune --target and train that with --plan");
     train.joint = verb.joint == "summed" ? JointMode::Summed : JointMode::Alternating;
     torch::set_num_threads(1); // Of its own: see useThreads.
     return kExitOk;
@@ -454,8 +459,7 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
   app.add_option("--joint", verb.joint, "levels of a step: alternating (one) or summed (all)")
       ->check(CLI::IsMember({"alternating", "summed"}))
       ->capture_default_str();
-  app.add_option("--distillation", train.distillation,
-                 "share of the dense model's results in the loss of pruned levels")
+  app.add_option("--distillation", train.distillation, "share of the dense model's results in the loss of levels")
       ->check(between(0, 1, true))
       ->capture_default_str();
   app.add_option("--temperature", train.temperature, "of distillation")

@@ -82,6 +82,22 @@ ElementsAttr mlir::rt3::graph::encodingWeights(Attribute encoding) {
   return {};
 }
 
+ElementsAttr mlir::rt3::graph::encodingBias(Attribute encoding) {
+  if (auto block = dyn_cast<BlockEncodingAttr>(encoding))
+    return block.getBias();
+  if (auto pattern = dyn_cast<PatternEncodingAttr>(encoding))
+    return pattern.getBias();
+  return {};
+}
+
+Attribute mlir::rt3::graph::withValues(Attribute encoding, ElementsAttr weights, ElementsAttr bias) {
+  MLIRContext *context = encoding.getContext();
+  if (auto block = dyn_cast<BlockEncodingAttr>(encoding))
+    return BlockEncodingAttr::get(context, block.getRows(), block.getMask(), weights, bias);
+  auto pattern = cast<PatternEncodingAttr>(encoding);
+  return PatternEncodingAttr::get(context, pattern.getSet(), pattern.getGathered(), pattern.getMask(), weights, bias);
+}
+
 int64_t mlir::rt3::graph::keyHeads(AttentionOp op) {
   auto features = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); };
   return features(op.getK()) / (features(op.getQ()) / op.getHeads());
@@ -418,6 +434,9 @@ LogicalResult LinearOp::verify() {
     ElementsAttr own = encodingWeights(level);
     if (own && (own.getShapedType().getShape() != w || !own.getElementType().isF32())) // C6
       return emitOpError("weights of a level are ") << own.getShapedType() << " for weights [" << w << "]";
+    ElementsAttr bias = encodingBias(level);
+    if (bias && (bias.getShapedType().getShape() != ArrayRef<int64_t>(w[1]) || !bias.getElementType().isF32())) // C6
+      return emitOpError("bias of a level is ") << bias.getShapedType() << " for " << w[1] << " outputs";
   }
   if (getPrecision() == Precision::Int8 &&
       cast<RankedTensorType>(getWeights().getType()).getDimSize(0) > kMaxInt8Inputs) // C8

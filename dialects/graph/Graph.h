@@ -70,6 +70,10 @@ ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name, llvm::Arr
 // its own, null if they are those of the layer.
 ElementsAttr encodingMask(Attribute encoding);
 ElementsAttr encodingWeights(Attribute encoding);
+ElementsAttr encodingBias(Attribute encoding);
+
+// A weight encoding, not a dense one, with such values of its own.
+Attribute withValues(Attribute encoding, ElementsAttr weights, ElementsAttr bias);
 
 // How many heads k and v of an attention have.
 int64_t keyHeads(AttentionOp op);

@@ -105,12 +105,14 @@ def Graph_BlockEncodingAttr : Graph_Attr<"BlockEncoding", "block"> {
   let description = [{
     Outputs are cut into groups of `rows`; a group keeps whole columns (inputs).
     `mask` is a K x N tensor of i8 with 1 where the weight is kept. `weights` (K x N
-    of f32) are the values at this level; without them those of the layer.
+    of f32) and `bias` (N of f32) are the values at this level; without them those
+    of the layer.
 
     Example: `#rt3_graph.block<rows = 8, mask = dense<1> : tensor<16x8xi8>>`
   }];
   let parameters = (ins "int64_t":$rows, "::mlir::ElementsAttr":$mask,
-                    OptionalParameter<"::mlir::ElementsAttr">:$weights);
+                    OptionalParameter<"::mlir::ElementsAttr">:$weights,
+                    OptionalParameter<"::mlir::ElementsAttr">:$bias);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
@@ -122,15 +124,16 @@ def Graph_PatternEncodingAttr : Graph_Attr<"PatternEncoding", "pattern"> {
     (patterns inside block-pruned columns); without it they are neighbours. The
     set holds the patterns that the level's blocks have, or with nested levels
     those of what they add to the level below.
-    `mask` is a K x N tensor of i8 with 1 where the weight is kept; `weights` as in
-    a block encoding.
+    `mask` is a K x N tensor of i8 with 1 where the weight is kept; `weights` and
+    `bias` as in a block encoding.
 
     Example:
     `#rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<16x8xi8>>`
   }];
   let parameters = (ins "::mlir::FlatSymbolRefAttr":$set, "bool":$gathered,
                     "::mlir::ElementsAttr":$mask,
-                    OptionalParameter<"::mlir::ElementsAttr">:$weights);
+                    OptionalParameter<"::mlir::ElementsAttr">:$weights,
+                    OptionalParameter<"::mlir::ElementsAttr">:$bias);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

@@ -64,7 +64,7 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
 
     `levels` has one weight encoding per level (none: dense everywhere). In a
     function of one level it holds the encodings whose union is the layer at
-    that level, the level's own last.
+    that level, the level's own last; the level's bias is the operand there.
 
     Constraints:
 
@@ -73,7 +73,7 @@ def LinearOp : Graph_Op<"linear", [Pure, AttrSizedOperandSegments,
     - C3: bias has N elements.
     - C4: residual has the type of the result.
     - C5: `levels` holds weight encodings.
-    - C6: a mask is a K x N tensor of i8, weights of a level one of f32.
+    - C6: a mask is a K x N tensor of i8, weights of a level one of f32, its bias N of f32.
     - C7: a pattern encoding names a pattern set.
     - C8: as `int8`, K is at most 65536, so that sums fit 32 bits.
 

@@ -259,10 +259,12 @@ class BadInputTest(unittest.TestCase):
              "levels[0].density: 1.5", "levels[0].depth")
         plan('{"nested": true, "levels": [{"name": "a", "scheme": "bp", "density": 0.5}, {"name": "b", "scheme": "bp", "density": 0.2}]}',
              "levels[1].density", "nested")
-        plan('{"nested": 1, "levels": [{"name": "a", "scheme": "dense"}, {"name": "A", "scheme": "dense"}]}', "nested: is neither",
+        plan('{"nested": 1, "levels": [{"name": "a", "scheme": "dense"}, {"name": "A", "scheme": "dense"}]}', "nested: 1 is neither",
              "capitals do not count")
         plan('{"levels": [{"name": "count", "scheme": "bp", "density": 0.5, "pattern": {"rows": 5}}]}', "number of levels",
              "has no patterns", "5 must be 4 or 8")
+        plan('{"own_biases": "yes", "levels": [{"name": "a", "density": 0.5, "time": 0.5}, {"name": "b", "scheme": "bp", "time": 0}]}',
+             'own_biases: "yes" is neither', "levels[0].time: stands beside density", "levels[1].time: 0 is no number over 0")
         self.refuse(4, MODEL, "--shape", "ids=1x16", "--levels", "/nonexistent.json", says=["/nonexistent.json"])
 
     def test_weights_that_are_not_numbers(self):

@@ -122,6 +122,22 @@ class PlanTest(unittest.TestCase):
         rt3c(*self.model, "--levels", SCRATCH / "plan-magnitude-levels/levels.json", "--name", "lm", "-o", outs[1])
         self.assertEqual(*((out / "lm.rt3").read_bytes() for out in outs))
 
+    def test_levels_take_the_time_that_they_are_given(self):
+        wanted = {"bp": 0.4, "pp": 0.7, "nested": 0.8}
+        levels = {"levels": [{"name": name, "scheme": "pp" if name == "pp" else "bp", "time": time} for name, time in wanted.items()]}
+        # On a target whose times do not depend on the machine that tests.
+        target = ["--target", "x86-64-v3"]
+        plan, _ = self.prune("plan-time", levels, "--calib", self.samples, *target)
+        report = json.loads(rt3c(*self.model, "--plan", plan, *target, "--json", "-o", folder("plan-time-out")).stdout)
+        for level in report["levels"]:
+            layers = [layer for layer in level["layers"] if layer["inputs"] * layer["outputs"] >= 4096]
+            taken = sum(layer["predicted_cycles"] for layer in layers) / sum(layer["predicted_dense_cycles"] for layer in layers)
+            self.assertAlmostEqual(taken, wanted[level["name"]], delta=0.02, msg=level["name"])
+        refused = rt3c("train", *self.model, "--levels", SCRATCH / "plan-time-levels/levels.json", "--task", "outputs", "--tokenizer", "bytes",
+                       "--data", ROOT / "tests/models/byte-lm/held-out.txt", "--validation", ROOT / "tests/models/byte-lm/held-out.txt",
+                       "-o", SCRATCH / "time-trained", code=4)
+        self.assertIn("rt3c prune --target", refused.stderr)
+
     def test_same_samples_give_the_same_plan(self):
         plans = [self.prune(name, NESTED, "--calib", self.samples)[0] for name in ("plan-1", "plan-2")]
         for name in ("plan.json", "plan.weights"):

@@ -23,12 +23,14 @@ Plan makePlan(bool isNested) {
                         {.name = "high", .frequencyKhz = 1200000, .scheme = Scheme::Dense}};
   plan.patternSets = {{"patterns_low", 8, 1, {0x0f, 0xf0}}};
   PlannedLayer layer{"a \"layer\"", 3, 8, "1f", {}, {}, {}};
-  PlannedLevel patterns{Scheme::Pattern, "", 8, 0, Mask(24, 0), {}}, block{Scheme::Block, "", 8, 0, Mask(24, 1), {}};
+  PlannedLevel patterns{Scheme::Pattern, "", 8, 0, Mask(24, 0), {}, {}},
+      block{Scheme::Block, "", 8, 0, Mask(24, 1), {}, {}};
   for (size_t i = 0; i < 24; ++i)
     patterns.mask[i] = i % 8 < 4;
   for (size_t i = 0; i < 24; ++i)
     (isNested ? layer.values : block.values).push_back(0.25f * i - 3);
-  layer.levels = {patterns, block, {Scheme::Dense, "the level is dense", 8, 0, {}, {}}};
+  block.bias = {0.5f, -1, 0, 2, 0.25f, 1, 3, -0.5f};
+  layer.levels = {patterns, block, {Scheme::Dense, "the level is dense", 8, 0, {}, {}, {}}};
   plan.layers.push_back(layer);
   return plan;
 }
@@ -55,6 +57,8 @@ TEST(Plan, IsReadAsItWasWritten) {
     EXPECT_EQ(plan->layers[0].levels[0].mask, makePlan(isNested).layers[0].levels[0].mask);
     EXPECT_EQ(plan->layers[0].levels[1].values, makePlan(isNested).layers[0].levels[1].values);
     EXPECT_EQ(plan->layers[0].values, makePlan(isNested).layers[0].values);
+    EXPECT_TRUE(plan->layers[0].levels[0].bias.empty());
+    EXPECT_EQ(plan->layers[0].levels[1].bias, makePlan(isNested).layers[0].levels[1].bias);
     EXPECT_EQ(plan->levels.levels[1].frequencyKhz, 900000);
   }
 }
@@ -66,7 +70,7 @@ TEST(Plan, SaysWhatIsWrong) {
   };
   for (const Case &c : std::initializer_list<Case>{
            {"\"rt3-plan\"", "\"other\"", "format"},
-           {"\"version\": 1", "\"version\": 2", "version"},
+           {"\"version\": 2", "\"version\": 3", "version"},
            {"\"inputs\": 3", "\"inputs\": 0", "layers[0].inputs"},
            {"\"inputs\": 3", "\"inputs\": 16777216", "larger than plan.weights"},
            {"\"outputs\": 8", "\"outputs\": 4000", "larger than plan.weights"},
@@ -93,6 +97,10 @@ TEST(Plan, RefusesValuesThatAreNoNumbers) {
   plan.layers[0].levels[1].values[5] = NAN;
   auto [json, weights] = writePlan(plan);
   EXPECT_NE(errorOf(json, weights).find("value 5 is NaN"), std::string::npos);
+  plan = makePlan(false);
+  plan.layers[0].levels[1].bias[7] = INFINITY;
+  std::tie(json, weights) = writePlan(plan);
+  EXPECT_NE(errorOf(json, weights).find("levels[1].bias_offset: value 7 is NaN or infinite"), std::string::npos);
 }
 
 TEST(Plan, RefusesNestedLevelsThatAreNot) {

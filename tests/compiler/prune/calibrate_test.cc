@@ -27,7 +27,7 @@ double outputError(const InputMoments &moments, const std::vector<float> &a, con
 // Tokens whose inputs depend on each other, as activations do.
 InputMoments makeMoments(int64_t inputs, int64_t tokens, std::mt19937 &random) {
   std::normal_distribution<double> normal;
-  InputMoments moments{inputs, std::vector<double>(inputs * inputs, 0)};
+  InputMoments moments{inputs, std::vector<double>(inputs * inputs, 0), {}};
   for (int64_t t = 0; t < tokens; ++t) {
     std::vector<double> x(inputs);
     double common = normal(random);
@@ -111,7 +111,7 @@ TEST(Rebuild, StandsInputsThatSayNothing) {
 
 // Against the least squares solution: the weight that goes is made up for exactly.
 TEST(Rebuild, OfTwoInputsIsLeastSquares) {
-  InputMoments moments{2, {4, 2, 2, 3}};
+  InputMoments moments{2, {4, 2, 2, 3}, {}};
   std::vector<float> rebuilt = InverseMoments(moments).rebuild({1, 1}, 1, {0, 1});
   // min over w of H11 + 2 H12 (1 - w) + H22 (1 - w)^2: w = 1 + H12 / H22, H22 dampened
   // by 1 % of the mean diagonal.
@@ -121,7 +121,7 @@ TEST(Rebuild, OfTwoInputsIsLeastSquares) {
 
 // Fixed weights stay, and free ones make up for them.
 TEST(Rebuild, WorksAroundFixedWeights) {
-  InputMoments moments{2, {4, 2, 2, 3}};
+  InputMoments moments{2, {4, 2, 2, 3}, {}};
   std::vector<float> rebuilt = InverseMoments(moments).rebuild({1, 1}, 1, {0, 1}, {0.5f, 0});
   EXPECT_EQ(rebuilt[0], 0.5f);
   EXPECT_NEAR(rebuilt[1], 1 + 0.5 * 2 / (3 + 0.035), 1e-5);
@@ -129,7 +129,7 @@ TEST(Rebuild, WorksAroundFixedWeights) {
 
 // Inputs that the pruned network has only half of are made up for by doubled weights.
 TEST(Retarget, GivesTheDenseOutputs) {
-  InputMoments moments{2, {4, 0, 0, 4}};
+  InputMoments moments{2, {4, 0, 0, 4}, {}};
   InverseMoments inverse(moments);
   // x = x' leaves the weights as they are.
   EXPECT_EQ(inverse.retarget({3, -2}, 1, {0, 0, 0, 0}), (std::vector<float>{3, -2}));
@@ -167,6 +167,31 @@ TEST(Densities, GiveMoreWhereMoreIsLost) {
         EXPECT_GT(found[0], found[1]);
     }
   EXPECT_LE(allocateDensities({{&even, energy, 1024, 1, 0.2}, {&even, energy, 1024, 1}}, 0.4)[0], 0.2 + 1e-9);
+}
+
+// A layer whose weights cost more time gets fewer of them, and all of the time is spent.
+TEST(Densities, SpendTime) {
+  std::mt19937 random(12);
+  std::normal_distribution<float> normal;
+  Saliency saliency{16, 64, {}};
+  for (int i = 0; i < 16 * 64; ++i)
+    saliency.values.push_back(std::abs(normal(random)));
+  LayerTimes cheap{{{0.1, 10}, {1, 100}}}, dear{{{0.1, 40}, {1, 400}}};
+  std::vector<LayerCost> layers{{&saliency, 1000, 1024, 1, 1, &cheap}, {&saliency, 1000, 1024, 1, 1, &dear}};
+  for (double share : {0.2, 0.4, 0.7}) {
+    std::vector<double> found = allocateDensities(layers, share);
+    EXPECT_GT(found[0], found[1]) << share;
+    double taken = cheap.at(found[0]) + dear.at(found[1]);
+    EXPECT_LE(taken, share * 500 + 1e-9);
+    EXPECT_GE(taken, share * 500 - 400 * 1.6 * share / 24);
+  }
+  // As fast as dense from 60 % on.
+  LayerTimes bent{{{0.1, 20}, {0.6, 100}, {1, 100}}};
+  EXPECT_NEAR(bent.at(0.05), 10, 1e-9);
+  EXPECT_NEAR(bent.at(0.35), 60, 1e-9);
+  EXPECT_NEAR(bent.at(0.8), 100, 1e-9);
+  EXPECT_NEAR(uniformDensity({{&saliency, 1000, 1024, 1, 1, &bent}}, 0.6), 0.35, 1e-6);
+  EXPECT_NEAR(uniformDensity({{&saliency, 1000, 1024, 1}}, 0.6), 0.6, 1e-6);
 }
 
 } // namespace

@@ -296,6 +296,14 @@ func.func @mask_of_another_shape(%x: tensor<3x4xf32>, %w: tensor<4x2xf32>) {
   return
 }
 // -----
+// linear C6
+func.func @bias_of_a_level_of_another_shape(%x: tensor<3x4xf32>, %w: tensor<4x2xf32>) {
+  // expected-error@+1 {{bias of a level is 'tensor<4xf32>' for 2 outputs}}
+  %y = rt3_graph.linear "l" %x, %w levels [#rt3_graph.block<rows = 8, mask = dense<1> : tensor<4x2xi8>, bias = dense<1.0> : tensor<4xf32>>]
+      : (tensor<3x4xf32>, tensor<4x2xf32>) -> tensor<3x2xf32>
+  return
+}
+// -----
 // linear C7
 func.func @pattern_set_that_is_not_there(%x: tensor<3x4xf32>, %w: tensor<4x2xf32>) {
   // expected-error@+1 {{names @p, which is no pattern set}}

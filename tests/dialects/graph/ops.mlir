@@ -56,10 +56,10 @@ func.func @layers(%x: tensor<1x?x8xf32>, %m: tensor<1x1x1x?xf32>) -> tensor<1x?x
   // CHECK: rt3_graph.linear "q" %{{.*}}, %{{.*}} bias %{{.*}} residual %{{.*}} activation gelu levels
   // CHECK-SAME: #rt3_graph.dense<"small">
   // CHECK-SAME: #rt3_graph.block<rows = 8, mask = dense<1> : tensor<8x8xi8>>
-  // CHECK-SAME: #rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<8x8xi8>>
+  // CHECK-SAME: #rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<8x8xi8>, bias = dense<2.000000e+00> : tensor<8xf32>>
   %l = rt3_graph.linear "q" %p, %w bias %v residual %x activation gelu levels [
       #rt3_graph.dense<"small">, #rt3_graph.block<rows = 8, mask = dense<1> : tensor<8x8xi8>>,
-      #rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<8x8xi8>>]
+      #rt3_graph.pattern<set = @p, gathered = false, mask = dense<1> : tensor<8x8xi8>, bias = dense<2.0> : tensor<8xf32>>]
       : (tensor<1x?x8xf32>, tensor<8x8xf32>, tensor<8xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
   // CHECK: rt3_graph.linear "q8" %{{.*}}, %{{.*}} activation gelu as int8 levels [#rt3_graph.dense<"small">]
   %l8 = rt3_graph.linear "q8" %p, %w activation gelu as int8 levels [#rt3_graph.dense<"small">]

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Weights and biases of levels, rebuilt on samples.
+
+#include "compiler/prune/PruneLevels.h"
+#include "compiler/prune/RebuildLevels.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+
+#include "llvm/ADT/StringExtras.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+using namespace mlir;
+using namespace mlir::rt3;
+
+namespace {
+
+constexpr int64_t kSize = 32, kTokens = 60, kSamples = 5;
+
+// Two layers, the second with a bias, and a residual around both.
+constexpr const char *kModel = R"(
+module attributes {rt3_graph.max_length = 60 : i64} {
+func.func @main(%x: tensor<1x?x32xf32> {rt3_graph.name = "x"}) -> tensor<1x?x32xf32> {
+  %h = rt3_graph.linear "first" %x, %W activation relu : (tensor<1x?x32xf32>, tensor<32x32xf32>) -> tensor<1x?x32xf32>
+  %y = rt3_graph.linear "second" %h, %V bias %b residual %x : (tensor<1x?x32xf32>, tensor<32x32xf32>, tensor<32xf32>, tensor<1x?x32xf32>) -> tensor<1x?x32xf32>
+  return %y : tensor<1x?x32xf32>
+}
+}
+)";
+
+std::string constant(const char *name, const char *shape, int64_t count, std::mt19937 &random) {
+  std::normal_distribution<float> normal(0, 0.2f);
+  std::string bytes = "0x";
+  for (int64_t i = 0; i < count; ++i) {
+    float value = normal(random);
+    for (int b = 0; b < 4; ++b)
+      bytes += llvm::utohexstr(reinterpret_cast<uint8_t *>(&value)[b], false, 2);
+  }
+  return "  " + std::string(name) + " = rt3_graph.constant dense<\"" + bytes + "\"> : tensor<" + shape + "xf32>\n";
+}
+
+class RebuildLevelsTest : public testing::Test {
+protected:
+  RebuildLevelsTest() {
+    context.loadDialect<func::FuncDialect, graph::GraphDialect>();
+    std::mt19937 random(5);
+    std::normal_distribution<double> normal(0.7, 1); // Far from 0 on average.
+    for (int64_t i = 0; i < kSamples; ++i) {
+      HostTensor x{{1, kTokens, kSize}, {}};
+      for (int64_t e = 0; e < kTokens * kSize; ++e)
+        x.elements.push_back(normal(random));
+      samples.push_back({kTokens, {x}});
+    }
+  }
+
+  OwningOpRef<ModuleOp> rebuilt(bool isNested, bool hasOwnBiases) {
+    std::mt19937 random(6);
+    std::string text = kModel;
+    text.insert(text.find("  %h ="), constant("%W", "32x32", kSize * kSize, random) +
+                                         constant("%V", "32x32", kSize * kSize, random) +
+                                         constant("%b", "32", kSize, random));
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
+    EXPECT_TRUE(module);
+    LevelPlan plan;
+    plan.minWeights = 0;
+    plan.isNested = isNested;
+    plan.levels = {{.name = "low", .scheme = Scheme::Block, .density = 0.3},
+                   {.name = "high", .scheme = Scheme::Block, .density = 0.6}};
+    EXPECT_FALSE(pruneLevels(*module, plan, {}));
+    RebuildState state;
+    EXPECT_FALSE(rebuildLevels(*module->getOps<func::FuncOp>().begin(), samples, hasOwnBiases, state));
+    EXPECT_EQ(state.layers.size(), 4u);
+    return module;
+  }
+
+  // Of the difference between a level and the dense model: the largest mean of an output over
+  // all tokens, and the mean square.
+  std::pair<double, double> difference(ModuleOp module, unsigned level) {
+    auto function = *module.getOps<func::FuncOp>().begin();
+    std::vector<double> means(kSize, 0);
+    double squares = 0, count = kSamples * kTokens;
+    for (const CalibrationSample &sample : samples) {
+      InterpreterOptions options;
+      options.length = sample.length;
+      auto dense = interpret(function, sample.inputs, options);
+      options.level = level;
+      auto pruned = interpret(function, sample.inputs, options);
+      EXPECT_TRUE(dense && pruned);
+      for (size_t i = 0; i < (*dense)[0].elements.size(); ++i) {
+        double own = (*pruned)[0].elements[i] - (*dense)[0].elements[i];
+        means[i % kSize] += own / count;
+        squares += own * own / count / kSize;
+      }
+    }
+    double largest = 0;
+    for (double mean : means)
+      largest = std::max(largest, std::abs(mean));
+    return {largest, squares};
+  }
+
+  MLIRContext context;
+  std::vector<CalibrationSample> samples;
+};
+
+TEST_F(RebuildLevelsTest, OwnBiasesGiveTheDenseMeans) {
+  for (bool isNested : {false, true}) {
+    OwningOpRef<ModuleOp> with = rebuilt(isNested, true), without = rebuilt(isNested, false);
+    for (unsigned level : {0, 1}) {
+      auto [mean, square] = difference(*with, level);
+      auto [meanWithout, squareWithout] = difference(*without, level);
+      // Biases are kept as f32.
+      EXPECT_LT(mean, 1e-6) << "nested " << isNested << ", level " << level;
+      EXPECT_GT(meanWithout, 1e-3);
+      EXPECT_LT(square, squareWithout);
+    }
+  }
+}
+
+TEST_F(RebuildLevelsTest, NestedLevelsShareTheirWeightsOnly) {
+  OwningOpRef<ModuleOp> module = rebuilt(/*isNested=*/true, /*hasOwnBiases=*/true);
+  module->walk([](graph::LinearOp op) {
+    Attribute low = op.getLevelsAttr()[0], high = op.getLevelsAttr()[1];
+    EXPECT_EQ(graph::floatElements(graph::encodingWeights(low)), graph::floatElements(graph::encodingWeights(high)));
+    EXPECT_NE(graph::floatElements(graph::encodingBias(low)), graph::floatElements(graph::encodingBias(high)));
+  });
+}
+
+TEST_F(RebuildLevelsTest, ClearedLevelsCanBeChosenAnew) {
+  OwningOpRef<ModuleOp> module = rebuilt(/*isNested=*/true, /*hasOwnBiases=*/true);
+  clearLevels(*module);
+  EXPECT_TRUE(module->getOps<graph::LevelOp>().empty());
+  module->walk([](graph::LinearOp op) { EXPECT_FALSE(op.getLevelsAttr()); });
+  LevelPlan plan;
+  plan.levels = {{.name = "low", .scheme = Scheme::Pattern, .density = 0.3}};
+  EXPECT_FALSE(pruneLevels(*module, plan, {}));
+}
+
+} // namespace
