@@ -5,7 +5,7 @@
   startup.py MODEL [--shape NAME=1x1..384] [--length 128] [--levels LEVELS.json] [--type f32] [--runs 7]
 
 Every run is a process of its own, taken in turns, with all files in the page cache.
-Of ours, the bundle is mapped, checked and run at the densest level. Prints the median of
+Of ours, the bundle is mapped, checked, its pages let go meanwhile, and run at the densest level. Prints the median of
 the times, the largest peak of resident memory, and what of it at the end is the process's
 own: pages of the mapped bundle can be dropped and read again.
 """

@@ -24,10 +24,11 @@ static uint16_t read_u16(const uint8_t *bytes) {
 
 // Walks the segments of a stream as the kernels will, and reads each index.
 static int stream_is_sound(const rt3_stream_t *stream, const uint8_t *weights,
-                           uint64_t weights_size) {
+                           uint64_t weights_size,
+                           const rt3_release_t *release) {
   if (!fits(stream->offset, stream->length, weights_size))
     return 0;
-  const uint8_t *next = weights + stream->offset;
+  const uint8_t *next = weights + stream->offset, *held = next;
   uint64_t left = stream->length;
   for (uint32_t range = 0; range < stream->range_count; ++range) {
     uint32_t limit = range + 1 == stream->range_count ? stream->last_index_limit
@@ -60,6 +61,11 @@ static int stream_is_sound(const rt3_stream_t *stream, const uint8_t *weights,
           return 0;
       next += segment_size;
       left -= segment_size;
+      if (release != NULL &&
+          (left == 0 || (uint64_t)(next - held) >= RT3_RELEASE_SIZE)) {
+        release->release(release->context, held, (size_t)(next - held));
+        held = next;
+      }
     }
   }
   return left == 0;
@@ -113,7 +119,8 @@ static int levels_are_sound(const rt3_bundle_level_t *levels, uint32_t count) {
 }
 
 rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data,
-                             size_t size, rt3_bundle_t *out_bundle) {
+                             size_t size, const rt3_release_t *release,
+                             rt3_bundle_t *out_bundle) {
   if (program == NULL || data == NULL || out_bundle == NULL ||
       program->struct_size != sizeof *program)
     return RT3_INVALID_ARGUMENT;
@@ -133,7 +140,9 @@ rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data,
       header.section_count > RT3_BUNDLE_MAX_SECTION_COUNT ||
       !is_zero((const uint8_t *)header.reserved, sizeof header.reserved))
     return RT3_CORRUPT_BUNDLE;
-  if (header.content_hash != rt3_hash(bytes + sizeof header, size - sizeof header))
+  if (header.content_hash != rt3_hash_and_release(bytes + sizeof header,
+                                                  size - sizeof header,
+                                                  release))
     return RT3_CORRUPT_BUNDLE;
   if (memcmp(header.model_id, program->model_id, sizeof header.model_id) != 0 ||
       header.level_count != program->level_count)
@@ -152,8 +161,11 @@ rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data,
     return RT3_CORRUPT_BUNDLE;
   for (uint32_t i = 0; i < program->stream_count; ++i)
     if (!stream_is_sound(&program->streams[i], bytes + weights.offset,
-                         weights.length))
+                         weights.length, release))
       return RT3_CORRUPT_BUNDLE;
+  // What systems map around what is read, too.
+  if (release != NULL)
+    release->release(release->context, bytes, size);
   out_bundle->levels = level_table;
   out_bundle->weights = bytes + weights.offset;
   return RT3_OK;
@@ -162,5 +174,5 @@ rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data,
 rt3_status_t rt3_bundle_check(const rt3_program_t *program, const void *bundle,
                               size_t bundle_size) {
   rt3_bundle_t ignored;
-  return rt3_bundle_open(program, bundle, bundle_size, &ignored);
+  return rt3_bundle_open(program, bundle, bundle_size, NULL, &ignored);
 }

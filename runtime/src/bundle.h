@@ -13,8 +13,14 @@ typedef struct rt3_bundle_t {
   const uint8_t *weights;
 } rt3_bundle_t;
 
-// Checks all of `data` for `program` and finds its sections.
+// Checks all of `data` for `program` and finds its sections; tells `release`, if it is not NULL.
 RT3_API rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data, size_t size,
-                                     rt3_bundle_t *out_bundle);
+                                     const rt3_release_t *release, rt3_bundle_t *out_bundle);
+
+// rt3_hash, and tells `release`, if it is not NULL, what it has read.
+uint64_t rt3_hash_and_release(const void *data, uint64_t length, const rt3_release_t *release);
+
+// What `release` is told of at a time, in bytes.
+#define RT3_RELEASE_SIZE ((uint64_t)1 << 20)
 
 #endif // RT3_RUNTIME_BUNDLE_H

@@ -3,7 +3,7 @@
 // XXH64, after the specification of Yann Collet (xxHash, doc/xxhash_spec.md).
 // Chosen over XXH3 because it is forty lines without vector code.
 
-#include "rt3/rt3_bundle.h"
+#include "bundle.h"
 
 #include <string.h>
 
@@ -28,13 +28,26 @@ static uint64_t mix(uint64_t lane, uint64_t input) {
 }
 
 uint64_t rt3_hash(const void *data, uint64_t length) {
+  return rt3_hash_and_release(data, length, NULL);
+}
+
+uint64_t rt3_hash_and_release(const void *data, uint64_t length,
+                              const rt3_release_t *release) {
   const uint8_t *next = data, *end = next + length;
   uint64_t hash = kPrime5;
   if (length >= 32) {
     uint64_t lanes[4] = {kPrime1 + kPrime2, kPrime2, 0, 0 - kPrime1};
-    for (; end - next >= 32; next += 32)
+    const uint8_t *held = next;
+    for (; end - next >= 32; next += 32) {
       for (int i = 0; i < 4; ++i)
         lanes[i] = mix(lanes[i], read_u64(next + 8 * i));
+      if (release != NULL && (uint64_t)(next - held) >= RT3_RELEASE_SIZE) {
+        release->release(release->context, held, (size_t)(next - held));
+        held = next;
+      }
+    }
+    if (release != NULL) // But for the last bytes, of a page or two.
+      release->release(release->context, held, (size_t)(next - held));
     hash = rotate(lanes[0], 1) + rotate(lanes[1], 7) + rotate(lanes[2], 12) +
            rotate(lanes[3], 18);
     for (int i = 0; i < 4; ++i)

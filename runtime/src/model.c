@@ -25,10 +25,20 @@ size_t rt3_model_memory_size(void) { return sizeof(rt3_model_t); }
 rt3_status_t rt3_model_init(const rt3_program_t *program, const void *bundle,
                             size_t bundle_size, void *memory,
                             size_t memory_size, rt3_model_t **out_model) {
+  return rt3_model_init_mapped(program, bundle, bundle_size, NULL, memory,
+                               memory_size, out_model);
+}
+
+rt3_status_t rt3_model_init_mapped(const rt3_program_t *program,
+                                   const void *bundle, size_t bundle_size,
+                                   const rt3_release_t *release, void *memory,
+                                   size_t memory_size,
+                                   rt3_model_t **out_model) {
   if (out_model == NULL)
     return RT3_INVALID_ARGUMENT;
   *out_model = NULL;
-  if (program == NULL || bundle == NULL || memory == NULL)
+  if (program == NULL || bundle == NULL || memory == NULL ||
+      (release != NULL && release->release == NULL))
     return RT3_INVALID_ARGUMENT;
   if ((uintptr_t)memory % RT3_MEMORY_ALIGNMENT != 0)
     return RT3_MISALIGNED;
@@ -39,7 +49,7 @@ rt3_status_t rt3_model_init(const rt3_program_t *program, const void *bundle,
   if ((program->required_features & ~rt3_cpu_features()) != 0)
     return RT3_UNSUPPORTED_CPU;
   rt3_bundle_t checked;
-  rt3_status_t status = rt3_bundle_open(program, bundle, bundle_size, &checked);
+  rt3_status_t status = rt3_bundle_open(program, bundle, bundle_size, release, &checked);
   if (status != RT3_OK)
     return status;
   rt3_model_t *model = memory;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <fstream>
@@ -111,6 +112,38 @@ TEST_F(ModelTest, RefusesBadArguments) {
   EXPECT_EQ(rt3_model_run(model, nullptr), RT3_INVALID_ARGUMENT);
   EXPECT_EQ(rt3_model_init(nullptr, bundle.get(), size, memory.get(), 1024, &model), RT3_INVALID_ARGUMENT);
   EXPECT_EQ(rt3_model_init(&kSmallProgram, bundle.get(), size, memory.get(), 1024, nullptr), RT3_INVALID_ARGUMENT);
+}
+
+// Whoever maps a bundle hears of every byte behind the header, first of the hash and then of all, and
+// what is refused is refused as before.
+TEST_F(ModelTest, SaysWhatItHasRead) {
+  struct Heard {
+    const char *begin;
+    std::vector<int> times;
+  } heard{bundle.get(), std::vector<int>(size)};
+  rt3_release_t release = {[](void *context, const void *data, size_t count) {
+                             auto *own = static_cast<Heard *>(context);
+                             size_t first = static_cast<const char *>(data) - own->begin;
+                             ASSERT_LE(first + count, own->times.size());
+                             for (size_t i = 0; i < count; ++i)
+                               ++own->times[first + i];
+                           },
+                           &heard};
+  auto init = [&](const rt3_release_t *told) {
+    return rt3_model_init_mapped(&kSmallProgram, bundle.get(), size, told, memory.get(), rt3_model_memory_size(),
+                                 &model);
+  };
+  EXPECT_EQ(init(&release), RT3_OK);
+  // The hash leaves up to 31 bytes at the end.
+  for (size_t i = sizeof(rt3_bundle_header_t); i + 31 < size; ++i)
+    EXPECT_GE(heard.times[i], 2) << "byte " << i;
+  EXPECT_GE(*std::min_element(heard.times.begin(), heard.times.end()), 1);
+  EXPECT_EQ(init(nullptr), RT3_OK);
+  rt3_release_t none = {nullptr, nullptr};
+  EXPECT_EQ(init(&none), RT3_INVALID_ARGUMENT);
+  bundle.get()[size - 1] ^= 1;
+  EXPECT_EQ(init(&release), RT3_CORRUPT_BUNDLE);
+  EXPECT_EQ(model, nullptr);
 }
 
 TEST_F(ModelTest, EveryStatusHasASentence) {
