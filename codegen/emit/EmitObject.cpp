@@ -77,25 +77,30 @@ static llvm::Error write(llvm::Module &module, llvm::TargetMachine &machine, llv
   return llvm::Error::success();
 }
 
-// Turns the scheduler off for code whose loops use the stack less without it.
-static llvm::Expected<LoopCounts> chooseSchedule(const llvm::Module &module, llvm::TargetMachine &machine) {
-  LoopCounts best;
-  bool isScheduled = true;
+// The scheduler is turned off for code whose loops use the stack less without it.
+static llvm::Expected<Schedule> findSchedule(const OptimizedProgram &program) {
+  Schedule best;
   for (bool isOn : {true, false}) {
     setMachineScheduler(isOn);
     llvm::SmallVector<char, 0> text;
-    if (llvm::Error error = write(*llvm::CloneModule(module), machine, llvm::CodeGenFileType::AssemblyFile, text))
+    if (llvm::Error error =
+            write(*llvm::CloneModule(*program.module), *program.machine, llvm::CodeGenFileType::AssemblyFile, text))
       return std::move(error);
     LoopCounts found = countLoops(StringRef(text.data(), text.size()));
-    if (isOn || found.stackAccesses < best.stackAccesses) {
-      best = found;
-      isScheduled = isOn;
-    }
-    if (best.stackAccesses == 0)
+    if (isOn || found.stackAccesses < best.loops.stackAccesses)
+      best = {isOn, found};
+    if (best.loops.stackAccesses == 0)
       break;
   }
-  setMachineScheduler(isScheduled);
   return best;
+}
+
+llvm::Error mlir::rt3::chooseSchedule(OptimizedProgram &program) {
+  auto found = findSchedule(program);
+  if (!found)
+    return found.takeError();
+  program.schedule = *found;
+  return llvm::Error::success();
 }
 
 LoopCounts mlir::rt3::countLoops(StringRef assembly) {
@@ -196,15 +201,22 @@ llvm::Expected<std::string> mlir::rt3::emit(const OptimizedProgram &program, Emi
     stream << *program.module;
     return std::string(buffer.begin(), buffer.end());
   }
-  auto loops = chooseSchedule(*program.module, *program.machine);
-  if (!loops)
-    return loops.takeError();
+  Schedule schedule;
+  if (program.schedule) {
+    schedule = *program.schedule;
+  } else {
+    auto found = findSchedule(program);
+    if (!found)
+      return found.takeError();
+    schedule = *found;
+  }
+  setMachineScheduler(schedule.isMachineScheduled);
   program.machine->Options.MCOptions.AsmVerbose = isVerbose;
   auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
   // Writing uses a module up.
   if (llvm::Error error = write(*llvm::CloneModule(*program.module), *program.machine, fileType, buffer))
     return std::move(error);
   if (counts)
-    *counts = *loops;
+    *counts = schedule.loops;
   return std::string(buffer.begin(), buffer.end());
 }

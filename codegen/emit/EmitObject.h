@@ -27,19 +27,30 @@ struct LoopCounts {
 // Of assembly text, as LLVM writes it for AArch64 and x86-64.
 LoopCounts countLoops(llvm::StringRef assembly);
 
+// Of LLVM's two orders of machine code, the one in which loops use the stack least.
+struct Schedule {
+  bool isMachineScheduled = true;
+  LoopCounts loops;
+};
+
 // A program as optimised LLVM IR, and what makes machine code of it.
 struct OptimizedProgram {
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module;
   std::unique_ptr<llvm::TargetMachine> machine;
+  std::optional<Schedule> schedule; // Nothing: not chosen yet.
 };
 
 // Translates `module`, adds the program's description and optimises.
 llvm::Expected<OptimizedProgram> optimizeProgram(ModuleOp module, const Device &device,
                                                  const ProgramDescription &program);
 
-// Text or an object file. Machine code is in the order, of two, in which loops use the
-// stack least; `counts`, if not null, gets what was found. `isVerbose`: assembly names
+// Chooses the program's order of machine code, which takes as long as emitting it twice. Whoever changes
+// the program and wants the code that it would have had chooses before.
+llvm::Error chooseSchedule(OptimizedProgram &program);
+
+// Text or an object file, in the program's order of machine code or, if it has none, the one
+// that would be chosen; `counts`, if not null, gets what was found. `isVerbose`: assembly names
 // the IR's block beside each of its own.
 llvm::Expected<std::string> emit(const OptimizedProgram &program, EmitKind kind, LoopCounts *counts = nullptr,
                                  bool isVerbose = false);

@@ -19,6 +19,9 @@ Expected<std::shared_ptr<CodeProfile>> CodeProfile::make(OptimizedProgram progra
                                                          const ProgramDescription &description,
                                                          llvm::StringRef schedulerModel) {
   auto profile = std::make_shared<CodeProfile>();
+  // Naming changes the code a little, which must not decide how all of it is scheduled.
+  if (Error error = chooseSchedule(program))
+    return std::move(error);
   nameBlocks(*program.module);
   auto assembly = emit(program, EmitKind::Assembly, nullptr, /*isVerbose=*/true);
   if (!assembly)

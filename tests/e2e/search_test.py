@@ -77,7 +77,7 @@ class SearchTest(unittest.TestCase):
 
     def test_killed_at_any_time_it_ends_the_same(self):
         out, generator = folder("killed"), random.Random(1)
-        for _ in range(12):
+        for _ in range(20):
             process = subprocess.Popen([RT3C, *map(str, command(out, "--processes", "2"))], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(0.05 + 1.5 * generator.random())
             process.kill()
