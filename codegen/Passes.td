@@ -79,7 +79,8 @@ def CloneFunctionPerLevelPass
   let description = [{
     Each public function is copied for each `rt3_graph.level`, in their order,
     and the original goes. A linear layer keeps the encodings of its own level,
-    and for nested levels of those below, whose union it is.
+    and for nested levels of those below, whose union it is; a bias of its level's
+    own becomes its operand.
 
     ```mlir
     rt3_graph.level @low ...

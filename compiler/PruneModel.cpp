@@ -12,7 +12,10 @@
 #include "dialects/graph/Graph.h"
 
 #include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -20,19 +23,29 @@ using namespace mlir::rt3;
 using llvm::Error;
 using llvm::Expected;
 
-// Predicted cycles of the linear layers of a pruned module, which is used up: by level, in the module's order.
-static Expected<std::vector<std::vector<double>>> predictCycles(OwningOpRef<ModuleOp> pruned,
-                                                                const CompileOptions &options) {
+// Share of a level's time by which it may miss that without a word.
+static constexpr double kWorthAWarning = 0.03;
+
+// What a linear layer is predicted to take.
+struct LayerCycles {
+  double cycles, dense;
+};
+
+// Those of a pruned module, which is used up: by level, in the module's order.
+static Expected<std::vector<std::vector<LayerCycles>>> predictCycles(OwningOpRef<ModuleOp> pruned,
+                                                                     const CompileOptions &options) {
   PipelineOptions pipeline{options.device.name, options.keepsSparse};
   if (Error error = runPasses(*pruned, [&](OpPassManager &pm) { buildPredictPipeline(pm, pipeline); }))
     return std::move(error);
-  std::vector<std::vector<double>> result;
+  std::vector<std::vector<LayerCycles>> result;
   for (auto function : pruned->getOps<func::FuncOp>()) {
     result.emplace_back();
     function.walk([&](graph::LinearOp op) {
+      if (!graph::constantValue(op.getWeights()))
+        return;
       auto facts = op->getAttrOfType<DictionaryAttr>(graph::kReportAttr);
-      if (graph::constantValue(op.getWeights()))
-        result.back().push_back(cast<FloatAttr>(facts.get("cycles")).getValueAsDouble());
+      auto real = [&](StringRef name) { return cast<FloatAttr>(facts.get(name)).getValueAsDouble(); };
+      result.back().push_back({real("cycles"), real("dense_cycles")});
     });
   }
   return result;
@@ -42,7 +55,7 @@ static Expected<std::vector<std::vector<double>>> predictCycles(OwningOpRef<Modu
 // seconds, each layer keeping as much.
 static Expected<std::vector<LayerTimes>> predictTimes(ModuleOp module, const LevelSpec &level,
                                                       const CompileOptions &options) {
-  constexpr double kDensities[] = {0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1};
+  constexpr double kDensities[] = {0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85};
   LevelPlan plan = options.levels;
   plan.isNested = false;
   plan.levels.assign(std::size(kDensities), level);
@@ -54,20 +67,23 @@ static Expected<std::vector<LayerTimes>> predictTimes(ModuleOp module, const Lev
   OwningOpRef<ModuleOp> copy = module.clone();
   if (Error error = pruneLevels(*copy, plan, pruningUnits(options.device)))
     return std::move(error);
-  auto cycles = predictCycles(std::move(copy), options);
+  auto cycles = predictCycles(copy->clone(), options);
+  clearLevels(*copy);
   if (!cycles)
     return cycles.takeError();
   std::vector<LayerTimes> result(cycles->front().size());
   for (auto [density, row] : llvm::zip_equal(kDensities, *cycles))
-    for (auto [times, time] : llvm::zip_equal(result, row))
-      times.points.emplace_back(density, time);
+    for (auto [times, layer] : llvm::zip_equal(result, row))
+      times.points.emplace_back(density, layer.cycles);
+  for (auto [times, layer] : llvm::zip_equal(result, cycles->back()))
+    times.points.emplace_back(1, layer.dense);
   return result;
 }
 
 // Prunes to levels of which some are given a share of time: again, with what came out
 // corrected, until that is close.
 static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const ImportanceSource &importance) {
-  constexpr int kRounds = 4;
+  constexpr int kRounds = 5;
   constexpr double kClose = 0.01;
   LevelPlan plan = options.levels;
   std::vector<std::vector<LayerTimes>> times(plan.levels.size());
@@ -78,37 +94,62 @@ static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const 
         return predicted.takeError();
       own = std::move(*predicted);
     }
+  auto prune = [&](const LevelPlan &levels) {
+    return pruneLevels(module, levels, pruningUnits(options.device), importance, times);
+  };
+  if (llvm::none_of(plan.levels, [](const LevelSpec &level) { return level.isTime; }))
+    return prune(plan);
   std::vector<bool> isCounted; // Layers that any level prunes.
   module.walk([&](graph::LinearOp op) {
     if (graph::constantValue(op.getWeights()))
       isCounted.push_back(isPruned(op, plan));
   });
-  for (int round = 0;; ++round) {
-    if (Error error = pruneLevels(module, plan, pruningUnits(options.device), importance, times))
+  // Patterns come in steps, so that a correction may also make it worse.
+  LevelPlan closest = plan;
+  std::vector<double> shares(plan.levels.size(), 0); // Of the closest.
+  auto miss = [&](size_t level, double share) {
+    double wanted = options.levels.levels[level].density;
+    return std::abs(share - wanted) / wanted;
+  };
+  for (int round = 0; round < kRounds; ++round) {
+    if (Error error = prune(plan))
       return error;
-    if (round == kRounds || llvm::none_of(plan.levels, [](const LevelSpec &level) { return level.isTime; }))
-      return Error::success();
     auto cycles = predictCycles(module.clone(), options);
     if (!cycles)
       return cycles.takeError();
-    bool isClose = true;
-    for (auto [i, level] : llvm::enumerate(plan.levels)) {
-      double taken = 0, dense = 0;
-      for (size_t layer = 0; level.isTime && layer < isCounted.size(); ++layer)
-        if (isCounted[layer]) {
-          taken += (*cycles)[i][layer];
-          dense += times[i][layer].at(1);
-        }
-      double wanted = options.levels.levels[i].density * dense;
-      if (std::abs(taken - wanted) <= kClose * wanted)
-        continue;
-      isClose = false;
-      level.density = std::clamp(level.density * wanted / taken, 0.01, 1.0);
-    }
-    if (isClose)
-      return Error::success();
     clearLevels(module);
+    for (auto [i, level] : llvm::enumerate(plan.levels)) {
+      if (!level.isTime)
+        continue;
+      double taken = 0, dense = 0;
+      for (auto [layer, counts] : llvm::zip_equal((*cycles)[i], isCounted))
+        if (counts) {
+          taken += layer.cycles;
+          dense += layer.dense;
+        }
+      double share = dense > 0 ? taken / dense : 1, wanted = options.levels.levels[i].density;
+      if (shares[i] == 0 || miss(i, share) < miss(i, shares[i])) {
+        shares[i] = share;
+        closest.levels[i].density = level.density;
+      }
+      // A density of 1 would be no pruning at all.
+      if (miss(i, shares[i]) > kClose && dense > 0)
+        level.density = std::clamp(level.density * wanted / share, 0.01, wanted < 1 ? 0.99 : 1.0);
+      else
+        level.density = closest.levels[i].density;
+    }
+    bool isClose = true;
+    for (auto [i, level] : llvm::enumerate(plan.levels))
+      isClose &= !level.isTime || miss(i, shares[i]) <= kClose;
+    if (isClose)
+      break;
   }
+  for (auto [i, level] : llvm::enumerate(options.levels.levels))
+    if (level.isTime && miss(i, shares[i]) > kWorthAWarning)
+      llvm::errs() << llvm::formatv("rt3c: warning: level {0} was given {1:f2} of the dense layers' time and is "
+                                    "predicted to take {2:f2}, which is as close as its scheme comes\n",
+                                    level.name, level.density, shares[i]);
+  return prune(closest);
 }
 
 // Chooses the masks of all levels by calibration.

@@ -50,6 +50,9 @@ struct Plan {
   std::vector<PlannedLayer> layers;
 };
 
+// Of the format that is written; 1, without biases, is read too.
+inline constexpr int64_t kPlanVersion = 2;
+
 // The files of a plan's folder.
 inline constexpr llvm::StringLiteral kPlanJson = "plan.json", kPlanWeights = "plan.weights";
 

@@ -17,7 +17,6 @@ using namespace mlir::rt3;
 using llvm::StringRef;
 namespace json = llvm::json;
 
-static constexpr int64_t kVersion = 2;   // 1: without biases, else the same.
 static constexpr int64_t kAlignment = 8; // Of parts of plan.weights.
 
 //===-- Writing -----------------------------------------------------------===//
@@ -40,7 +39,7 @@ public:
           {"name", set.name}, {"rows", set.rows}, {"columns", set.columns}, {"patterns", std::move(patterns)}});
     }
     json::Object root{{"format", "rt3-plan"},
-                      {"version", kVersion},
+                      {"version", kPlanVersion},
                       {"model", json::fixUTF8(plan.model)},
                       {"type", plan.precision},
                       {"unit_inputs", plan.unit.inputs},
@@ -129,9 +128,9 @@ public:
     if (!root || root->getString("format") != StringRef("rt3-plan"))
       return llvm::createStringError("plan.json: \"format\" is not \"rt3-plan\"");
     int64_t version = root->getInteger("version").value_or(0);
-    if (version < 1 || version > kVersion)
+    if (version < 1 || version > kPlanVersion)
       return llvm::createStringError(
-          llvm::formatv("plan.json: \"version\" is none from 1 to {0}, which this rt3c knows", kVersion));
+          llvm::formatv("plan.json: \"version\" is {0}; this rt3c knows 1 to {1}", version, kPlanVersion));
     if (root->getInteger("weights_size") != int64_t(weights.size()))
       return llvm::createStringError(
           llvm::formatv("plan.weights: has {0} bytes, \"weights_size\" of plan.json is another", weights.size()));

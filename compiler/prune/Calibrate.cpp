@@ -19,6 +19,20 @@ using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 static constexpr double kDampening = 0.01;
 
+void mlir::rt3::centre(InputMoments &moments, std::vector<double> means, double count) {
+  constexpr double kRounding = 1e-12; // Of sums of squares, in double.
+  moments.means = std::move(means);
+  Eigen::Map<Matrix> sums(moments.sums.data(), moments.inputs, moments.inputs);
+  Eigen::Map<const Eigen::RowVectorXd> mean(moments.means.data(), moments.inputs);
+  Eigen::VectorXd before = sums.diagonal();
+  sums.noalias() -= count * mean.transpose() * mean;
+  for (int64_t k = 0; k < moments.inputs; ++k)
+    if (sums(k, k) <= kRounding * before[k]) {
+      sums.row(k).setZero();
+      sums.col(k).setZero();
+    }
+}
+
 llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
                                                  bool isCentred) {
   if (samples.empty())
@@ -67,11 +81,13 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
   for (auto &[input, moments] : byInput) {
     Eigen::Map<Matrix> sums(moments->sums.data(), moments->inputs, moments->inputs);
     sums.triangularView<Eigen::StrictlyLower>() = sums.transpose();
-    if (isCentred && counts[input] > 0) {
-      Eigen::Map<Eigen::RowVectorXd> means(moments->means.data(), moments->inputs);
-      means /= counts[input];
-      sums.noalias() -= counts[input] * means.transpose() * means;
-    }
+    if (!isCentred)
+      continue;
+    double count = std::max<int64_t>(1, counts[input]);
+    std::vector<double> means = std::move(moments->means);
+    for (double &mean : means)
+      mean /= count;
+    centre(*moments, std::move(means), count);
   }
   return result;
 }

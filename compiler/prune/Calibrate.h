@@ -27,6 +27,10 @@ struct InputMoments {
   std::vector<double> means; // [K]; empty: not about them.
 };
 
+// Makes moments of `count` tokens, about 0, those about `means`. Inputs that are the same in
+// all tokens get zeros, not what rounding leaves.
+void centre(InputMoments &moments, std::vector<double> means, double count);
+
 // Moments by layer; layers that read the same tensor share theirs.
 using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
 

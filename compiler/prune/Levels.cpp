@@ -158,7 +158,7 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
       fields.fault("scheme", "\"" + *scheme + "\" is none of dense, bp, pp, bp+pp");
   }
   if (isFound && level.scheme == Scheme::Dense && level.density != 1)
-    fields.fault(level.isTime ? "time" : "density", "a dense level has 1");
+    fields.fault(level.isTime ? "time" : "density", llvm::formatv("{0}: a dense level has 1", level.density).str());
   if (object.get("group_rows") && isFound && level.scheme != Scheme::Block)
     fields.fault("group_rows", "is of scheme bp only");
   fields.integer("group_rows", 8, 64, level.groupRows);
@@ -244,7 +244,10 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
       if (before.frequencyKhz > spec.frequencyKhz && spec.frequencyKhz != 0)
         faults.push_back(place + ".frequency_khz: " + std::to_string(spec.frequencyKhz) + " after " +
                          std::to_string(before.frequencyKhz) + ": levels must rise from the slowest clock");
-      if (plan.isNested && before.isTime == spec.isTime && before.density > spec.density)
+      bool isPruned = before.scheme != Scheme::Dense && spec.scheme != Scheme::Dense;
+      if (plan.isNested && isPruned && before.isTime != spec.isTime)
+        faults.push_back(place + ": nested levels that are pruned all have a density, or all a time");
+      if (plan.isNested && before.density > spec.density)
         faults.push_back(place + (spec.isTime ? ".time" : ".density") +
                          ": a nested level keeps at least what slower levels keep");
     }

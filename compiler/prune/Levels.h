@@ -23,8 +23,10 @@ struct LevelSpec {
   std::string name;
   int64_t frequencyKhz = 0, voltageUv = 0, powerMw = 0; // 0: unknown.
   Scheme scheme = Scheme::Dense;
-  double density = 1;    // Kept linear weights, over 0 up to 1.
-  bool isTime = false;   // The density is a share of the dense layers' predicted time instead.
+  double density = 1; // Kept linear weights, over 0 up to 1.
+  // The density is a share of the dense layers' predicted time instead: somewhat more than that of weights,
+  // in whose place it stands where that need not be exact (order of hidden units, sensitivity).
+  bool isTime = false;
   int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
   // Blocks of patterns, outputs x inputs, and how many patterns a layer has.
   int64_t rows = 8, columns = 1, patternCount = 16;

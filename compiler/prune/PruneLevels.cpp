@@ -226,6 +226,7 @@ private:
     for (Layer *layer : pruned) {
       LayerCost cost{&layer->saliency, layer->energy, double(layer->inputs) * layer->saliency.outputs,
                      level.scheme == Scheme::Block ? level.groupRows : 1};
+      assert((!level.isTime || !times[index].empty()) && "a level of time needs the layers' times");
       if (level.isTime)
         cost.times = &times[index][layer - layers.data()];
       for (size_t upper = index + 1; plan.isNested && upper < plan.levels.size(); ++upper)
@@ -354,7 +355,11 @@ void mlir::rt3::clearLevels(ModuleOp module) {
     if (isa<graph::LevelOp, graph::PatternSetOp>(op))
       op.erase();
   module->removeAttr(graph::kNestedAttr);
-  module.walk([](graph::LinearOp op) { op.removeLevelsAttr(); });
+  module.walk([](graph::LinearOp op) {
+    for (Attribute encoding : op.getLevels().value_or(ArrayAttr::get(op.getContext(), {})))
+      graph::releaseResource(graph::encodingMask(encoding));
+    op.removeLevelsAttr();
+  });
 }
 
 bool mlir::rt3::isPruned(graph::LinearOp op, const LevelPlan &plan) {

@@ -46,7 +46,7 @@ llvm::Error pruneLevels(ModuleOp module, const LevelPlan &plan, const graph::Pru
                         const ImportanceSource &importance = nullptr,
                         const std::vector<std::vector<LayerTimes>> &times = {});
 
-// Undoes it.
+// Undoes it, and frees the masks, which no copy of the module may read then.
 void clearLevels(ModuleOp module);
 
 // One dense level, for a model that is compiled as it is: layers with many

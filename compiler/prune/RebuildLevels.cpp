@@ -140,7 +140,7 @@ private:
     inputs.means /= std::max(1.0, rows);
     inputs.differenceMeans /= std::max(1.0, rows);
     if (hasOwnBiases) {
-      sums.noalias() -= rows * inputs.means.transpose() * inputs.means;
+      centre(own, std::vector<double>(inputs.means.begin(), inputs.means.end()), rows);
       difference.noalias() -= rows * inputs.means.transpose() * inputs.differenceMeans;
     }
     inputs.inverse = std::make_unique<InverseMoments>(own);

@@ -36,8 +36,9 @@ struct RebuildState {
 // of their own. Of nested levels the sparsest owns its values, each denser one those it
 // adds, and all are stored once; where a level is dense, the layer keeps the model's.
 //
-// With `hasOwnBiases`, each level's layers get biases of their own, nested or not, by which
-// their outputs are on average those of the dense network; least squares are then about the means.
+// With `hasOwnBiases`, layers that a level prunes get biases of its own, nested or not, by which what they
+// compute, before a function and in f32, is on average what the dense network has there (see
+// rebuildBias for residuals); least squares are then about the means.
 //
 // Goes on from `state`; after each level `save`, if there is one, is called with it, the module holding the values.
 //

@@ -44,7 +44,7 @@ public:
 // are best there, in the mean over levels, are what is left. `masks` null: the dense model alone.
 //
 // Each step takes a batch and one level (alternating, in turns) or all (summed). The loss of a
-// level is (1 - d) task + d distillation, if there are pruned ones (a dense level, which shares their
+// level is (1 - d) task + d distillation, if there are levels (a dense one, which shares the others'
 // weights, would else drift away from what the dense model gave): cross entropy for
 // classification and language models, squared error for numbers (of similarity: of the cosine,
 // against labels over their largest); distillation is temperature^2 times the Kullback-Leibler

@@ -167,7 +167,8 @@ static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &op
       hash.update(text + "\n");
     hash.update(llvm::StringRef("\0", 1));
   }
-  for (int64_t number : {model.calibrationSamples, model.calibrationMemory, model.kvCache, model.foldBudget})
+  for (int64_t number :
+       {kPlanVersion, model.calibrationSamples, model.calibrationMemory, model.kvCache, model.foldBudget})
     hash.update(std::to_string(number) + " ");
   return llvm::toHex(hash.final(), /*LowerCase=*/true);
 }

@@ -66,6 +66,12 @@ ElementsAttr mlir::rt3::graph::makeResource(RankedTensorType type, StringRef nam
   return DenseResourceElementsAttr::get(type, name, HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64));
 }
 
+void mlir::rt3::graph::releaseResource(ElementsAttr elements) {
+  if (auto resource = dyn_cast_or_null<DenseResourceElementsAttr>(elements))
+    if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())
+      *blob = AsmResourceBlob();
+}
+
 ElementsAttr mlir::rt3::graph::encodingMask(Attribute encoding) {
   if (auto block = dyn_cast_or_null<BlockEncodingAttr>(encoding))
     return block.getMask();

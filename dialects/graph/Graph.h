@@ -66,6 +66,9 @@ std::vector<uint8_t> byteElements(ElementsAttr elements);
 // the context.
 ElementsAttr makeResource(RankedTensorType type, llvm::StringRef name, llvm::ArrayRef<char> bytes);
 
+// Frees the bytes of such a constant, which must not be read again, in copies of its op either.
+void releaseResource(ElementsAttr elements);
+
 // The mask of a weight encoding, null for a dense one; and the values that it has of
 // its own, null if they are those of the layer.
 ElementsAttr encodingMask(Attribute encoding);

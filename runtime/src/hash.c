@@ -46,7 +46,7 @@ uint64_t rt3_hash_and_release(const void *data, uint64_t length,
         held = next;
       }
     }
-    if (release != NULL) // But for the last bytes, of a page or two.
+    if (release != NULL) // All but up to 31 bytes at the end.
       release->release(release->context, held, (size_t)(next - held));
     hash = rotate(lanes[0], 1) + rotate(lanes[1], 7) + rotate(lanes[2], 12) +
            rotate(lanes[3], 18);

@@ -39,6 +39,23 @@ func.func @main(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
 }
 }
 // -----
+// A layer that had none gets one; its level alone.
+// CHECK-LABEL: func.func @main__low
+// CHECK: rt3_graph.linear "l" %{{.*}}, %{{.*}} levels [#rt3_graph.block
+// CHECK-LABEL: func.func @main__high
+// CHECK: %[[HIGH:.*]] = rt3_graph.constant dense<3.000000e+00> : tensor<8xf32>
+// CHECK: rt3_graph.linear "l" %{{.*}}, %{{.*}} bias %[[HIGH]] levels [#rt3_graph.block<{{.*}}>, #rt3_graph.block<{{.*}}>]
+module attributes {rt3_graph.nested} {
+rt3_graph.level @low frequency_khz = 1 voltage_uv = 0 power_mw = 0
+rt3_graph.level @high frequency_khz = 2 voltage_uv = 0 power_mw = 0
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %w = rt3_graph.constant dense<0.5> : tensor<8x8xf32>
+  %y = rt3_graph.linear "l" %x, %w levels [#rt3_graph.block<rows = 8, mask = dense<0> : tensor<8x8xi8>>,
+      #rt3_graph.block<rows = 8, mask = dense<1> : tensor<8x8xi8>, bias = dense<3.0> : tensor<8xf32>>] : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}
+}
+// -----
 // expected-error@+1 {{no level given; add rt3_graph.level ops}}
 module {
   func.func @main() { return }

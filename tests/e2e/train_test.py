@@ -125,6 +125,13 @@ class LanguageModelTest(unittest.TestCase):
         report = lines(rt3c(*options))
         self.assertLess(report[-1]["low"], 0.7 * report[0]["low"])
 
+    def test_levels_of_time_need_a_plan(self):
+        levels = folder("time-levels") / "levels.json"
+        levels.write_text(json.dumps({"levels": [{"name": "low", "scheme": "bp", "time": 0.5}]}))
+        refused = rt3c("train", MODEL, *SHAPE, "--levels", levels, "--task", "outputs", "--tokenizer", "bytes", "--data", HELD_OUT,
+                       "--validation", HELD_OUT, "-o", SCRATCH / "time-trained", code=4)
+        self.assertIn("rt3c prune --target", refused.stderr)
+
     def test_bad_input(self):
         out = SCRATCH / "bad-training"
         table = self.texts / "labels.tsv"

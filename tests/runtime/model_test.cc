@@ -138,6 +138,7 @@ TEST_F(ModelTest, SaysWhatItHasRead) {
   for (size_t i = sizeof(rt3_bundle_header_t); i + 31 < size; ++i)
     EXPECT_GE(heard.times[i], 2) << "byte " << i;
   EXPECT_GE(*std::min_element(heard.times.begin(), heard.times.end()), 1);
+  EXPECT_GE(*std::max_element(heard.times.begin(), heard.times.end()), 3); // The stream.
   EXPECT_EQ(init(nullptr), RT3_OK);
   rt3_release_t none = {nullptr, nullptr};
   EXPECT_EQ(init(&none), RT3_INVALID_ARGUMENT);

@@ -132,10 +132,10 @@ RT3_API rt3_status_t rt3_file_read(const char *path, void *memory, size_t memory
 // Bytes of memory that rt3_model_init needs.
 size_t rt3_model_memory_size(void);
 
-// Whom a check of a bundle tells what it has read, in parts of about 1 MiB, and at its end
-// of all: whoever has mapped a file can let go the pages within (madvise, MADV_DONTNEED), so that not all of the
-// file is resident because all of it was checked. All must stay readable: parts are read again
-// by later checks and by runs.
+// Whom a check of a bundle tells what it has read, in parts of about 1 MiB, and, if it finds nothing
+// wrong, at its end of all: whoever has mapped a file can let go the pages within (madvise, MADV_DONTNEED),
+// so that not all of the file is resident because all of it was checked. All must stay readable and
+// the same, as pages of a file do and others do not: parts are read again by the check and by runs.
 typedef struct rt3_release_t {
   void (*release)(void *context, const void *data, size_t size);
   void *context;
@@ -149,10 +149,10 @@ typedef struct rt3_release_t {
 RT3_API rt3_status_t rt3_model_init(const rt3_program_t *program, const void *bundle, size_t bundle_size, void *memory,
                                     size_t memory_size, rt3_model_t **out_model);
 
-// The same for a bundle that is mapped; `release` may be NULL.
+// The same for a bundle that is mapped; `release` may be NULL, its function not (RT3_INVALID_ARGUMENT).
 //
-// A mapped file that somebody cuts short kills the process: map only what nobody else can
-// write, and else read it (rt3_file_read).
+// A mapped file that somebody cuts short kills the process, and one that is written to is no longer
+// what was checked: map only what nobody else can write, and else read it (rt3_file_read).
 RT3_API rt3_status_t rt3_model_init_mapped(const rt3_program_t *program, const void *bundle, size_t bundle_size,
                                            const rt3_release_t *release, void *memory, size_t memory_size,
                                            rt3_model_t **out_model);

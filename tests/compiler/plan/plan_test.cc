@@ -63,6 +63,16 @@ TEST(Plan, IsReadAsItWasWritten) {
   }
 }
 
+// As rt3c wrote them before levels had biases.
+TEST(Plan, OfVersionOneIsRead) {
+  Plan plan = makePlan(false);
+  plan.layers[0].levels[1].bias.clear();
+  auto [json, weights] = writePlan(plan);
+  auto read = readPlan(replaced(json, "\"version\": 2", "\"version\": 1"), weights);
+  ASSERT_TRUE(bool(read)) << llvm::toString(read.takeError());
+  EXPECT_EQ(read->layers[0].levels[1].values, plan.layers[0].levels[1].values);
+}
+
 TEST(Plan, SaysWhatIsWrong) {
   auto [json, weights] = writePlan(makePlan(false));
   struct Case {
@@ -76,6 +86,7 @@ TEST(Plan, SaysWhatIsWrong) {
            {"\"outputs\": 8", "\"outputs\": 4000", "larger than plan.weights"},
            {"\"mask_offset\": 0", "\"mask_offset\": 4", "do not lie in plan.weights"},
            {"\"mask_offset\": 0", "\"mask_offset\": -8", "mask_offset"},
+           {"\"bias_offset\": ", "\"bias_offset\": 8000", "bias_offset"},
            {"\"scheme\": \"bp\"", "\"scheme\": \"other\"", "none of dense"},
            {"\"pattern_set\": \"patterns_low\"", "\"pattern_set\": \"none\"", "names no pattern set"},
            {"\"0xf0\"", "\"0x1f0\"", "hexadecimal"},

@@ -6,6 +6,7 @@
 #include "compiler/prune/RebuildLevels.h"
 
 #include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -131,12 +132,58 @@ TEST_F(RebuildLevelsTest, NestedLevelsShareTheirWeightsOnly) {
 
 TEST_F(RebuildLevelsTest, ClearedLevelsCanBeChosenAnew) {
   OwningOpRef<ModuleOp> module = rebuilt(/*isNested=*/true, /*hasOwnBiases=*/true);
-  clearLevels(*module);
-  EXPECT_TRUE(module->getOps<graph::LevelOp>().empty());
-  module->walk([](graph::LinearOp op) { EXPECT_FALSE(op.getLevelsAttr()); });
   LevelPlan plan;
+  plan.minWeights = 0;
   plan.levels = {{.name = "low", .scheme = Scheme::Pattern, .density = 0.3}};
-  EXPECT_FALSE(pruneLevels(*module, plan, {}));
+  for (int i = 0; i < 2; ++i) {
+    clearLevels(*module);
+    EXPECT_TRUE(module->getOps<graph::LevelOp>().empty());
+    EXPECT_TRUE(module->getOps<graph::PatternSetOp>().empty());
+    EXPECT_FALSE((*module)->hasAttr(graph::kNestedAttr));
+    EXPECT_FALSE(pruneLevels(*module, plan, {}));
+    EXPECT_TRUE(succeeded(verify(*module))); // A symbol that is there twice would be an error.
+    int64_t kept = 0;
+    module->walk([&](graph::LinearOp op) {
+      kept += llvm::count(graph::byteElements(graph::encodingMask(op.getLevelsAttr()[0])), 1);
+    });
+    EXPECT_NEAR(kept, 0.3 * 2 * kSize * kSize, 8); // A block of either layer.
+  }
+}
+
+// Tokens of two inputs, by hand; then one that is the same in all of them.
+TEST(Moments, AreAboutTheMeans) {
+  InputMoments moments{2, {1 + 9, 2 + 3 * 6, 2 + 3 * 6, 4 + 36}, {}};
+  centre(moments, {2, 4}, 2);
+  EXPECT_EQ(moments.sums, (std::vector<double>{2, 4, 4, 8}));
+  EXPECT_EQ(moments.means, (std::vector<double>{2, 4}));
+  double third = 1.0 / 3;
+  InputMoments constant{2, {2 * third * third, third * 8, third * 8, 4 + 36}, {}};
+  centre(constant, {third, 4}, 2);
+  EXPECT_EQ(constant.sums, (std::vector<double>{0, 0, 0, 8}));
+  for (float value : InverseMoments(constant).saliency({1, 1}, 1).values)
+    EXPECT_TRUE(std::isfinite(value) && value >= 0);
+}
+
+// What calibrate() gives, against sums over the samples.
+TEST_F(RebuildLevelsTest, CalibrationIsAboutTheMeans) {
+  OwningOpRef<ModuleOp> module = rebuilt(/*isNested=*/false, /*hasOwnBiases=*/false);
+  auto calibration = calibrate(*module->getOps<func::FuncOp>().begin(), samples, /*isCentred=*/true);
+  ASSERT_TRUE(bool(calibration));
+  std::vector<double> means(kSize, 0);
+  for (const CalibrationSample &sample : samples)
+    for (int64_t i = 0; i < kTokens * kSize; ++i)
+      means[i % kSize] += sample.inputs[0].elements[i] / (kSamples * kTokens);
+  double moment = 0;
+  for (const CalibrationSample &sample : samples)
+    for (int64_t t = 0; t < kTokens; ++t)
+      moment +=
+          (sample.inputs[0].elements[t * kSize + 3] - means[3]) * (sample.inputs[0].elements[t * kSize + 5] - means[5]);
+  module->walk([&](graph::LinearOp op) {
+    if (op.getLayer() != "first")
+      return;
+    EXPECT_NEAR((*calibration)[op]->means[3], means[3], 1e-12);
+    EXPECT_NEAR((*calibration)[op]->sums[3 * kSize + 5], moment, 1e-9);
+  });
 }
 
 } // namespace
