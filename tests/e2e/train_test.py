@@ -125,6 +125,17 @@ class LanguageModelTest(unittest.TestCase):
         report = lines(rt3c(*options))
         self.assertLess(report[-1]["low"], 0.7 * report[0]["low"])
 
+    def test_distillation_keeps_the_dense_level_what_it_was(self):
+        """Of a text backwards, labels alone teach something else."""
+        backwards = self.texts / "backwards.txt"
+        backwards.write_bytes(self.train.read_bytes()[::-1])
+        options = [*self.options, "--levels", self.levels, "--epochs", "2"]
+        options[options.index("--data") + 1] = backwards
+        dense = json.loads(rt3c("eval", MODEL, *SHAPE, *self.eval, "--json").stdout)["levels"][0]["metrics"]["bits per token"]["value"]
+        drift = {share: lines(rt3c(*options, "--distillation", share, "-o", folder(f"trained-{share}")))[-1]["high"] - dense for share in (0, 1)}
+        self.assertGreater(drift[0], 0.5)
+        self.assertLess(drift[1], 0.5 * drift[0])
+
     def test_levels_of_time_need_a_plan(self):
         levels = folder("time-levels") / "levels.json"
         levels.write_text(json.dumps({"levels": [{"name": "low", "scheme": "bp", "time": 0.5}]}))
