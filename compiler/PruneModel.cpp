@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -104,51 +105,50 @@ static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const 
     if (graph::constantValue(op.getWeights()))
       isCounted.push_back(isPruned(op, plan));
   });
-  // Patterns come in steps, so that a correction may also make it worse.
+  // Patterns come in steps, so that a correction may also make it worse, and nested levels
+  // depend on each other: the round whose worst level is closest is kept as a whole.
   LevelPlan closest = plan;
-  std::vector<double> shares(plan.levels.size(), 0); // Of the closest.
-  auto miss = [&](size_t level, double share) {
-    double wanted = options.levels.levels[level].density;
-    return std::abs(share - wanted) / wanted;
-  };
-  for (int round = 0; round < kRounds; ++round) {
+  std::vector<double> shares(plan.levels.size(), 1); // Of the closest.
+  double worst = std::numeric_limits<double>::infinity();
+  for (int round = 0; round < kRounds && worst > kClose; ++round) {
     if (Error error = prune(plan))
       return error;
     auto cycles = predictCycles(module.clone(), options);
     if (!cycles)
       return cycles.takeError();
     clearLevels(module);
-    for (auto [i, level] : llvm::enumerate(plan.levels)) {
+    LevelPlan next = plan;
+    std::vector<double> found(plan.levels.size(), 1);
+    double miss = 0;
+    for (auto [i, level] : llvm::enumerate(next.levels)) {
       if (!level.isTime)
         continue;
-      double taken = 0, dense = 0;
+      double taken = 0, dense = 0, wanted = options.levels.levels[i].density;
       for (auto [layer, counts] : llvm::zip_equal((*cycles)[i], isCounted))
         if (counts) {
           taken += layer.cycles;
           dense += layer.dense;
         }
-      double share = dense > 0 ? taken / dense : 1, wanted = options.levels.levels[i].density;
-      if (shares[i] == 0 || miss(i, share) < miss(i, shares[i])) {
-        shares[i] = share;
-        closest.levels[i].density = level.density;
-      }
-      // A density of 1 would be no pruning at all.
-      if (miss(i, shares[i]) > kClose && dense > 0)
-        level.density = std::clamp(level.density * wanted / share, 0.01, wanted < 1 ? 0.99 : 1.0);
-      else
-        level.density = closest.levels[i].density;
+      if (dense == 0) // Nothing is pruned, as dense_layers says.
+        continue;
+      found[i] = taken / dense;
+      double own = std::abs(found[i] - wanted) / wanted;
+      miss = std::max(miss, own);
+      if (own > kClose) // A density of 1 would be no pruning at all.
+        level.density = std::clamp(level.density * wanted / found[i], 0.01, wanted < 1 ? 0.99 : 1.0);
     }
-    bool isClose = true;
-    for (auto [i, level] : llvm::enumerate(plan.levels))
-      isClose &= !level.isTime || miss(i, shares[i]) <= kClose;
-    if (isClose)
-      break;
+    if (miss < worst) {
+      worst = miss;
+      closest = plan;
+      shares = found;
+    }
+    plan = next;
   }
   for (auto [i, level] : llvm::enumerate(options.levels.levels))
-    if (level.isTime && miss(i, shares[i]) > kWorthAWarning)
-      llvm::errs() << llvm::formatv("rt3c: warning: level {0} was given {1:f2} of the dense layers' time and is "
-                                    "predicted to take {2:f2}, which is as close as its scheme comes\n",
-                                    level.name, level.density, shares[i]);
+    if (level.isTime && worst > kWorthAWarning && std::abs(shares[i] - level.density) > kWorthAWarning * level.density)
+      llvm::errs() << llvm::formatv("rt3c: warning: level {0} was given {1:f1} % of the dense layers' time and is "
+                                    "predicted to take {2:f1} %, the closest of {3} tries\n",
+                                    level.name, 100 * level.density, 100 * shares[i], kRounds);
   return prune(closest);
 }
 

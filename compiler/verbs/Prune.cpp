@@ -37,7 +37,7 @@ static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebui
                                     100 * before / count, 100 * after / count);
     llvm::outs() << "\n";
     // Of nested levels, the sparsest owns its values.
-    if (count != 0 && after > lastError)
+    if (plan.levels.isNested && count != 0 && after > lastError)
       llvm::errs() << "rt3c: warning: level " << level.name
                    << " keeps more than the level before, but its layers' outputs "
                    << "are further from the dense ones; levels that are not nested have values of their own\n";

@@ -139,7 +139,18 @@ class PlanTest(unittest.TestCase):
         far = [{"name": "low", "scheme": "pp", "time": 0.02, "pattern": {"rows": 8, "columns": 8, "count": 8}}]
         (folder("time-far") / "levels.json").write_text(json.dumps({"levels": far}))
         result = rt3c("prune", *self.model, "--levels", SCRATCH / "time-far/levels.json", "--target", "neoverse-n1", "-o", folder("plan-far"))
-        self.assertIn("level low was given 0.02 of the dense layers' time", result.stderr)
+        self.assertIn("level low was given 2.0 % of the dense layers' time", result.stderr)
+        # A level between two that leave it no room; what is said is what is compiled.
+        near = [{"name": f"l{i}", "scheme": "bp+pp", "time": time} for i, time in enumerate((0.4, 0.45, 0.9))]
+        (folder("time-near") / "levels.json").write_text(json.dumps({"nested": True, "levels": near}))
+        options = [*self.model, "--levels", SCRATCH / "time-near/levels.json", "--target", "neoverse-n1"]
+        result = rt3c(*options, "--json", "-o", folder("near-out"))
+        for level, found in zip(near, json.loads(result.stdout)["levels"], strict=True):
+            layers = [layer for layer in found["layers"] if layer["inputs"] * layer["outputs"] >= 4096]
+            taken = 100 * sum(layer["predicted_cycles"] for layer in layers) / sum(layer["predicted_dense_cycles"] for layer in layers)
+            if abs(taken / (100 * level["time"]) - 1) > 0.031:
+                self.assertIn(f"level {level['name']} was given {100 * level['time']:.1f} % of the dense layers' time and is predicted to take {taken:.1f} %",
+                              result.stderr)
 
     def test_same_samples_give_the_same_plan(self):
         plans = [self.prune(name, NESTED, "--calib", self.samples)[0] for name in ("plan-1", "plan-2")]
