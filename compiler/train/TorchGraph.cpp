@@ -324,7 +324,7 @@ llvm::Expected<std::unique_ptr<TorchGraph>> TorchGraph::make(func::FuncOp functi
 }
 
 std::vector<Tensor> TorchGraph::run(const std::vector<Tensor> &inputs, int64_t length, const std::vector<Tensor> &masks,
-                                    const Parameters &parameters) const {
+                                    const Parameters &parameters, std::vector<Tensor> *hidden) const {
   Block &entry = const_cast<func::FuncOp &>(function).getBody().front();
   TorchExecution execution(*this, length, masks, parameters);
   for (auto [argument, input] : llvm::zip_equal(entry.getArguments(), inputs))
@@ -337,8 +337,11 @@ std::vector<Tensor> TorchGraph::run(const std::vector<Tensor> &inputs, int64_t l
       break;
     }
     mlir::Value value = op.getResult(0);
-    if (!parameterNames.contains(value) && !known.contains(value))
-      execution.run(op);
+    if (parameterNames.contains(value) || known.contains(value))
+      continue;
+    execution.run(op);
+    if (hidden && isa<graph::LayerNormOp>(op))
+      hidden->push_back(execution.valueOf(value));
   }
   return results;
 }

@@ -38,9 +38,11 @@ public:
 
   // The results for `inputs`, of which the free axis has `length`. `masks` has a K x N tensor
   // for each layer that is multiplied by one; others are not defined. `parameters` must have
-  // the names and shapes of those of this graph.
+  // the names and shapes of those of this graph. `hidden`, if not null, gets what the normalisations
+  // of layers give, in their order.
   std::vector<torch::Tensor> run(const std::vector<torch::Tensor> &inputs, int64_t length,
-                                 const std::vector<torch::Tensor> &masks, const Parameters &parameters) const;
+                                 const std::vector<torch::Tensor> &masks, const Parameters &parameters,
+                                 std::vector<torch::Tensor> *hidden = nullptr) const;
 
   // The weights of a layer, K x N.
   torch::Tensor weightsOf(const TorchLayer &layer, const Parameters &parameters) const;

@@ -101,15 +101,16 @@ private:
 
   //===-- One step --------------------------------------------------------===//
 
-  std::vector<Tensor> forward(const Texts &texts, const std::vector<Tensor> &levelMasks, const Parameters &values) {
-    return graph.run(texts.inputs, texts.length, levelMasks, values);
-  }
+  using Hidden = std::vector<std::vector<Tensor>>; // [side][normalisation]
 
   // What the task looks at: logits, numbers, cosines, or of a distillation alone the results.
-  Tensor predict(const Batch &batch, const std::vector<Tensor> &levelMasks, const Parameters &values) {
+  Tensor predict(const Batch &batch, const std::vector<Tensor> &levelMasks, const Parameters &values,
+                 Hidden *hidden = nullptr) {
     std::vector<Tensor> sides;
     for (const Texts &texts : batch.sides) {
-      Tensor result = forward(texts, levelMasks, values)[0];
+      if (hidden)
+        hidden->emplace_back();
+      Tensor result = graph.run(texts.inputs, texts.length, levelMasks, values, hidden ? &hidden->back() : nullptr)[0];
       if (options.task == Task::Similarity && result.dim() == 3) {
         Tensor mask = texts.mask.unsqueeze(2);
         result = (result * mask).sum(1) / mask.sum(1);
@@ -154,6 +155,25 @@ private:
     return torch::mse_loss(own, wanted);
   }
 
+  // Squared errors over squares, so that no layer counts for more because its numbers are larger.
+  static Tensor hiddenLoss(const Hidden &own, const Hidden &dense, const Batch &batch) {
+    Tensor sum = torch::zeros({});
+    int64_t count = 0;
+    for (auto [texts, ownSide, denseSide] : llvm::zip_equal(batch.sides, own, dense))
+      for (auto [a, b] : llvm::zip_equal(ownSide, denseSide)) {
+        Tensor x = a, y = b;
+        bool isPerToken = x.dim() == 3 && x.size(0) == texts.mask.size(0) && x.size(1) == texts.mask.size(1);
+        if (isPerToken) { // What stands where no text is does not matter.
+          Tensor mask = keptRows(texts.mask, batch).unsqueeze(2);
+          x = keptRows(x, batch) * mask;
+          y = keptRows(y, batch) * mask;
+        }
+        sum = sum + (x - y).square().sum() / y.square().sum().clamp_min(1e-12);
+        ++count;
+      }
+    return sum / std::max<int64_t>(1, count);
+  }
+
   llvm::Error takeStep(llvm::ArrayRef<size_t> examples) {
     double warmupSteps = std::max(1.0, options.warmup * stepCount);
     double rate = options.learningRate *
@@ -171,17 +191,23 @@ private:
       Batch batch = training.batch(part, rows);
       double weight = double(part.size()) / examples.size() / levels.size();
       double share = masks ? options.distillation : 0;
+      double own = options.isDistilled ? 1 : share;
+      bool hasHidden = own > 0 && options.hidden > 0;
       Tensor dense;
-      if (options.isDistilled || share > 0) {
+      Hidden denseHidden;
+      if (own > 0) {
         torch::NoGradGuard noGradients;
-        dense = predict(batch, {}, teacher);
+        dense = predict(batch, {}, teacher, hasHidden ? &denseHidden : nullptr);
       }
       for (size_t level : levels) {
-        Tensor prediction = predict(batch, masks ? masks->of(level) : std::vector<Tensor>(), parameters);
-        double own = options.isDistilled ? 1 : share;
+        Hidden hidden;
+        Tensor prediction =
+            predict(batch, masks ? masks->of(level) : std::vector<Tensor>(), parameters, hasHidden ? &hidden : nullptr);
         Tensor sum = own < 1 ? (1 - own) * taskLoss(prediction, batch) : torch::zeros({});
         if (own > 0)
           sum = sum + own * distillationLoss(prediction, dense, batch);
+        if (hasHidden)
+          sum = sum + own * options.hidden * hiddenLoss(hidden, denseHidden, batch);
         sum = weight * sum;
         loss += sum.item<double>();
         sum.backward();

@@ -24,6 +24,7 @@ struct TrainOptions {
   JointMode joint = JointMode::Alternating;
   double distillation = 0.5; // Share of the dense model's results in the loss of levels.
   double temperature = 2;
+  double hidden = 1;           // Weight of the hidden states in what is distilled.
   double ramp = 0.4;           // Share of the steps over which weights go.
   double groupLasso = 0;       // Strength of the penalty on groups before they go; 0: none.
   int64_t validationSteps = 0; // 0: once an epoch.
@@ -49,7 +50,9 @@ public:
 // classification and language models, squared error for numbers (of similarity: of the cosine,
 // against labels over their largest); distillation is temperature^2 times the Kullback-Leibler
 // divergence from the dense model's softened distribution (Hinton et al., 2015), or the squared
-// error against its results. AdamW (Loshchilov and Hutter, 2019); weight decay for matrices.
+// error against its results, plus `hidden` times the mean over all normalisations of layers of the squared
+// error of what they give over its square in the dense model (hidden states as in Jiao et al., TinyBERT,
+// 2020, between layers of one width). AdamW (Loshchilov and Hutter, 2019); weight decay for matrices.
 //
 // On the ramp, the share of weights that has gone is 1 - (1 - t)^3 (Zhu and Gupta, 2017), and
 // masks are chosen anew from time to time, except those of a plan. With a group lasso, before

@@ -20,7 +20,8 @@ using namespace mlir;
 using namespace mlir::rt3;
 
 static constexpr int64_t kMaxClasses = 65536;
-static constexpr llvm::StringLiteral kCheckpoint = "checkpoint.pt", kModel = "model.onnx";
+static constexpr llvm::StringLiteral kCheckpoint = "checkpoint.pt", kModel = "model.onnx",
+                                     kCheckpointMagic = "rt3-checkpoint 1 ";
 
 namespace {
 
@@ -50,14 +51,20 @@ public:
     auto [hash, payload] = rest.split('\n');
     return hash == hashOf(payload) ? payload.str() : std::string();
   }
-  // Whether there is a checkpoint of something else.
-  bool isForeign() const {
+  // Why the file there cannot be gone on from or written over; empty if it can.
+  std::string fault() const {
     auto bytes = readFile(path());
     if (!bytes) {
       llvm::consumeError(bytes.takeError());
-      return false;
+      return "";
     }
-    return !llvm::StringRef(*bytes).starts_with(key);
+    if (llvm::StringRef(*bytes).starts_with(key))
+      return "";
+    if (!llvm::StringRef(*bytes).starts_with(kCheckpointMagic))
+      return path() + " is damaged, or no checkpoint: remove it to begin anew, or name another folder with -o";
+    return path() +
+           " belongs to another model, other data or other options: go on with those, remove it, or name another "
+           "folder with -o";
   }
   std::string path() const { return folder + "/" + kCheckpoint.str(); }
   void remove() { llvm::sys::fs::remove(path()); }
@@ -84,9 +91,8 @@ public:
     if (llvm::Error error = readInputs())
       return fail(std::move(error));
     FolderStore store(verb.out, key());
-    if (store.isForeign())
-      return fail(kExitUsage, store.path() + " belongs to another model, other data or other options: go on with "
-                                             "those, remove it, or name another folder with -o");
+    if (std::string fault = store.fault(); !fault.empty())
+      return fail(kExitUsage, fault);
     // Now, not when hours have gone.
     if (llvm::Error error = checkFolder())
       return fail(std::move(error));
@@ -150,11 +156,11 @@ private:
       add(text);
     for (const std::vector<std::string> *list : {&m.shapes, &m.texts.columns.texts})
       add(llvm::join(*list, "\n"));
-    for (double number : {t.epochs, t.learningRate, t.warmup, t.weightDecay, t.distillation, t.temperature, t.ramp,
-                          t.groupLasso, double(verb.classes), double(verb.threads), double(t.batch), double(t.seed),
-                          double(t.validationSteps), double(t.patience), double(maxLength)})
+    for (double number : {t.epochs, t.learningRate, t.warmup, t.weightDecay, t.distillation, t.temperature, t.hidden,
+                          t.ramp, t.groupLasso, double(verb.classes), double(verb.threads), double(t.batch),
+                          double(t.seed), double(t.validationSteps), double(t.patience), double(maxLength)})
       add(llvm::StringRef(reinterpret_cast<const char *>(&number), sizeof number));
-    return "rt3-checkpoint 1 " + llvm::toHex(hash.final(), /*LowerCase=*/true) + "\n";
+    return kCheckpointMagic.str() + llvm::toHex(hash.final(), /*LowerCase=*/true) + "\n";
   }
 
   llvm::Error readInputs() {
@@ -464,6 +470,9 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
       ->capture_default_str();
   app.add_option("--temperature", train.temperature, "of distillation")
       ->check(between(0.01, 1000, true))
+      ->capture_default_str();
+  app.add_option("--hidden", train.hidden, "weight of the hidden states in what is distilled")
+      ->check(between(0, 1e6, true))
       ->capture_default_str();
   app.add_option("--ramp", train.ramp, "share of the steps over which weights go")
       ->check(between(0, 1, true))

@@ -97,6 +97,8 @@ class LanguageModelTest(unittest.TestCase):
             self.assertIn("belongs to another", rt3c(*changed, *other, "-o", killed, code=2).stderr)
         self.assertEqual((killed / "checkpoint.pt").read_bytes(), before)
         # A broken one says so.
+        (killed / "checkpoint.pt").write_bytes(before[4:])
+        self.assertIn("is damaged", rt3c(*options, "-o", killed, code=2).stderr)
         (killed / "checkpoint.pt").write_bytes(before[: len(before) // 2])
         self.assertIn("checkpoint", rt3c(*options, "-o", killed, code=4).stderr)
         (killed / "checkpoint.pt").write_bytes(before)
