@@ -17,7 +17,9 @@ using namespace mlir::rt3;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-static constexpr double kDampening = 0.01;
+// Of each input's own moment, and of the mean of all: the first suits layers of which a few inputs are
+// hundreds of times larger than the rest, beside which a share of the mean would drown those.
+static constexpr double kOwnDampening = 0.1, kMeanDampening = 0.03;
 
 void mlir::rt3::centre(InputMoments &moments, std::vector<double> means, double count) {
   constexpr double kRounding = 1e-12; // Of sums of squares, in double.
@@ -97,7 +99,8 @@ InverseMoments::InverseMoments(const InputMoments &given)
   Eigen::Map<Matrix> h(moments.data(), inputs, inputs);
   double mean = h.diagonal().mean();
   // Inputs that are all 0: any weights are as good.
-  h.diagonal().array() += mean > 0 ? kDampening * mean : 1;
+  h.diagonal().array() *= 1 + kOwnDampening;
+  h.diagonal().array() += mean > 0 ? kMeanDampening * mean : 1;
   Matrix inverse = h.llt().solve(Matrix::Identity(inputs, inputs));
   Eigen::Map<Eigen::VectorXd>(diagonal.data(), inputs) = inverse.diagonal();
   // inverse = L Lᵀ, and U = Lᵀ.

@@ -42,8 +42,8 @@ using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
 llvm::Expected<Calibration> calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
                                       bool isCentred);
 
-// The inverse of H with its diagonal raised by 1 % of its mean, so that inputs that
-// are always 0 or depend on each other do no harm.
+// The inverse of H with its diagonal raised by a tenth and by 3 % of its mean, so that inputs that
+// are always 0 or depend on each other do no harm, and what few samples happen to say counts less.
 class InverseMoments {
 public:
   explicit InverseMoments(const InputMoments &moments);

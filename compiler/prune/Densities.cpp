@@ -42,7 +42,7 @@ double mlir::rt3::uniformDensity(const std::vector<LayerCost> &layers, double sh
   auto spent = [&](double density) {
     double sum = 0;
     for (const LayerCost &layer : layers)
-      sum += layer.at(std::min(density, layer.limit));
+      sum += layer.at(std::clamp(density, layer.least, layer.limit));
     return sum;
   };
   double whole = 0;
@@ -67,8 +67,8 @@ std::vector<double> mlir::rt3::allocateDensities(const std::vector<LayerCost> &l
   double budget = 0, density = isTime ? uniformDensity(layers, share) : share;
   for (const LayerCost &layer : layers) {
     State state;
-    double highest = std::min({1.0, layer.limit, kHighest * density});
-    state.lowest = std::min(highest, kLowest * density);
+    double highest = std::max(layer.least, std::min({1.0, layer.limit, kHighest * density}));
+    state.lowest = std::max(layer.least, std::min(highest, kLowest * density));
     state.width = (highest - state.lowest) / kSteps;
     std::vector<double> curve = lossCurve(layer);
     for (int step = 0; step <= kSteps; ++step) {

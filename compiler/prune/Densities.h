@@ -25,6 +25,7 @@ struct LayerCost {
   double limit = 1;         // The density may not be over this.
   // What is spent; null, for all layers: weights.
   const LayerTimes *times = nullptr;
+  double least = 0; // The density may not be under this.
 
   // Weights, or time, at a density.
   double at(double density) const { return times ? times->at(density) : weights * density; }

@@ -247,7 +247,7 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
       bool isPruned = before.scheme != Scheme::Dense && spec.scheme != Scheme::Dense;
       if (plan.isNested && isPruned && before.isTime != spec.isTime)
         faults.push_back(place + ": nested levels that are pruned all have a density, or all a time");
-      if (plan.isNested && before.density > spec.density)
+      else if (plan.isNested && before.density > spec.density)
         faults.push_back(place + (spec.isTime ? ".time" : ".density") +
                          ": a nested level keeps at least what slower levels keep");
     }

@@ -35,7 +35,8 @@ Mask pruneBlocks(const Saliency &saliency, int64_t rows, double density);
 struct PatternLayer {
   const Saliency *saliency;
   // The weights that may be kept: those of the denser level that this one is
-  // nested in, or the columns that block pruning has kept. Null: all.
+  // nested in, those that the sparser one that it adds to does not keep, or the columns that block
+  // pruning has kept. Null: all.
   const Mask *upper = nullptr;
   // Of one-column patterns, whose blocks keep any number: the layer's own density.
   std::optional<double> density;

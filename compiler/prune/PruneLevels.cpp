@@ -57,9 +57,8 @@ public:
       module->setAttr(graph::kNestedAttr, symbols.getUnitAttr());
     if (llvm::Error error = findLayers())
       return error;
-    // From the densest level, within whose masks sparser ones stay if nested.
-    for (size_t level = plan.levels.size(); level-- > 0;)
-      pruneLevel(level);
+    for (size_t i = 0; i < plan.levels.size(); ++i)
+      pruneLevel(growsUpwards() ? i : plan.levels.size() - 1 - i);
     for (size_t level = 0; level < plan.levels.size(); ++level)
       sets.push_back(choosePatternSet(level));
     for (Layer &layer : layers) {
@@ -162,18 +161,33 @@ private:
     return level.density == 1 && !hasZeros ? "the density is 1" : "";
   }
 
+  // Nested levels are chosen from the densest on, within whose masks sparser ones stay: their patterns go
+  // inside the columns of a block-pruned level. Where all have patterns of one column, the sparsest is chosen
+  // first, as if it were alone, and each denser one adds blocks with patterns of its own: hardly any of a few
+  // patterns lies within another, and what the sparsest level loses counts most.
+  bool growsUpwards() const {
+    return plan.isNested && llvm::all_of(plan.levels, [](const LevelSpec &level) {
+             return level.scheme == Scheme::Dense || (level.scheme == Scheme::Pattern && level.columns == 1);
+           });
+  }
+
   // The mask of the next denser level that has one, if levels are nested.
   const Mask *upperOf(const Layer &layer, size_t level) {
-    for (size_t i = level + 1; plan.isNested && i < plan.levels.size(); ++i)
+    for (size_t i = level + 1; plan.isNested && !growsUpwards() && i < plan.levels.size(); ++i)
       if (!layer.masks[i].empty())
         return &layer.masks[i];
     return nullptr;
   }
 
+  // The mask of the next sparser level, which this one adds to, if levels grow.
+  const Mask *grownFrom(const Layer &layer, size_t level) const {
+    return growsUpwards() ? lowerOf(layer, level) : nullptr;
+  }
+
   void pruneLevel(size_t index) {
     const LevelSpec &level = plan.levels[index];
     std::vector<Layer *> pruned;
-    std::vector<Saliency> within; // Zero outside the denser level.
+    std::vector<Saliency> within; // Zero outside the denser level, and where a sparser one keeps all already.
     for (Layer &layer : layers) {
       layer.reasons[index] = denseReason(layer, level);
       if (!layer.reasons[index].empty())
@@ -187,6 +201,9 @@ private:
       if (const Mask *upper = upperOf(layer, index))
         for (size_t i = 0; i < upper->size(); ++i)
           within.back().values[i] *= (*upper)[i];
+      if (const Mask *lower = grownFrom(layer, index))
+        for (size_t i = 0; i < lower->size(); ++i)
+          within.back().values[i] *= !(*lower)[i];
     }
     allocate(index, pruned);
     std::vector<Mask> uppers(pruned.size()), masks;
@@ -202,7 +219,15 @@ private:
         intersect(uppers[i], upper);
         upper = &uppers[i];
       }
-      inputs.push_back({&within[i], upper, layer->densities[index]});
+      double added = layer->densities[index];
+      if (const Mask *lower = grownFrom(*layer, index)) {
+        uppers[i] = *lower;
+        for (uint8_t &isKept : uppers[i])
+          isKept = !isKept;
+        upper = &uppers[i];
+        added = std::max(0.0, added - double(llvm::count(*lower, 1)) / lower->size());
+      }
+      inputs.push_back({&within[i], upper, added});
     }
     if (pruned.empty())
       return;
@@ -211,6 +236,9 @@ private:
     else
       masks = prunePatterns(inputs, level, isGathered(level));
     for (auto [layer, mask] : llvm::zip(pruned, masks)) {
+      if (const Mask *lower = grownFrom(*layer, index))
+        for (size_t i = 0; i < mask.size(); ++i)
+          mask[i] |= (*lower)[i];
       if (layer->zeroShare >= kMinZeroShare) // Zeros that were there stay so.
         intersect(mask, nonZeros(*layer));
       completeUnits(mask, layer->saliency.outputs, layer->unit.outputs);
@@ -232,6 +260,8 @@ private:
       for (size_t upper = index + 1; plan.isNested && upper < plan.levels.size(); ++upper)
         if (!layer->masks[upper].empty())
           cost.limit = std::min(cost.limit, layer->densities[upper]);
+      if (grownFrom(*layer, index))
+        cost.least = layer->densities[index - 1];
       costs.push_back(cost);
     }
     double density = level.isTime ? uniformDensity(costs, level.density) : level.density;
@@ -263,7 +293,7 @@ private:
   static bool isGathered(const LevelSpec &level) { return level.scheme == Scheme::BlockPattern && level.columns > 1; }
 
   // The next sparser level whose weights this one contains.
-  const Mask *lowerOf(const Layer &layer, size_t level) {
+  const Mask *lowerOf(const Layer &layer, size_t level) const {
     return plan.isNested && level > 0 && !layer.masks[level - 1].empty() ? &layer.masks[level - 1] : nullptr;
   }
 

@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -58,7 +59,7 @@ protected:
     }
   }
 
-  OwningOpRef<ModuleOp> rebuilt(bool isNested, bool hasOwnBiases) {
+  OwningOpRef<ModuleOp> parsed() {
     std::mt19937 random(6);
     std::string text = kModel;
     text.insert(text.find("  %h ="), constant("%W", "32x32", kSize * kSize, random) +
@@ -66,6 +67,11 @@ protected:
                                          constant("%b", "32", kSize, random));
     OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
     EXPECT_TRUE(module);
+    return module;
+  }
+
+  OwningOpRef<ModuleOp> rebuilt(bool isNested, bool hasOwnBiases) {
+    OwningOpRef<ModuleOp> module = parsed();
     LevelPlan plan;
     plan.minWeights = 0;
     plan.isNested = isNested;
@@ -128,6 +134,52 @@ TEST_F(RebuildLevelsTest, NestedLevelsShareTheirWeightsOnly) {
     EXPECT_EQ(graph::floatElements(graph::encodingWeights(low)), graph::floatElements(graph::encodingWeights(high)));
     EXPECT_NE(graph::floatElements(graph::encodingBias(low)), graph::floatElements(graph::encodingBias(high)));
   });
+}
+
+// The sparsest of levels of one-column patterns keeps what it would alone; a denser one all of that and
+// what it was asked for, the rest in no more patterns than a level has.
+TEST_F(RebuildLevelsTest, NestedPatternsGrowFromTheSparsest) {
+  LevelPlan plan;
+  plan.minWeights = 0;
+  for (auto [name, density] : {std::pair("low", 0.2), {"mid", 0.45}, {"high", 0.7}})
+    plan.levels.push_back({.name = name, .scheme = Scheme::Pattern, .density = density, .patternCount = 4});
+  plan.isNested = true;
+  OwningOpRef<ModuleOp> nested = parsed(), alone = parsed();
+  ASSERT_FALSE(pruneLevels(*nested, plan, {}));
+  plan.levels.resize(1);
+  ASSERT_FALSE(pruneLevels(*alone, plan, {}));
+  std::vector<int64_t> kept(3, 0);
+  std::vector<std::set<uint64_t>> added(3);
+  SmallVector<Mask> lowest;
+  alone->walk(
+      [&](graph::LinearOp op) { lowest.push_back(graph::byteElements(graph::encodingMask(op.getLevelsAttr()[0]))); });
+  size_t layer = 0;
+  nested->walk([&](graph::LinearOp op) {
+    Mask below(kSize * kSize, 0);
+    for (size_t level = 0; level < 3; ++level) {
+      Mask mask = graph::byteElements(graph::encodingMask(op.getLevelsAttr()[level]));
+      if (level == 0)
+        EXPECT_EQ(mask, lowest[layer]);
+      for (int64_t k = 0; k < kSize; ++k)
+        for (int64_t group = 0; group < kSize; group += 8) {
+          uint64_t rest = 0;
+          for (int64_t row = 0; row < 8; ++row) {
+            int64_t i = k * kSize + group + row;
+            ASSERT_LE(below[i], mask[i]);
+            rest |= uint64_t(mask[i] && !below[i]) << row;
+          }
+          if (rest != 0)
+            added[level].insert(rest);
+        }
+      kept[level] += llvm::count(mask, 1);
+      below = mask;
+    }
+    ++layer;
+  });
+  for (size_t level = 0; level < 3; ++level) {
+    EXPECT_LE(added[level].size(), 4u);
+    EXPECT_NEAR(kept[level], (level == 0 ? 0.2 : level == 1 ? 0.45 : 0.7) * 2 * kSize * kSize, 60) << level;
+  }
 }
 
 TEST_F(RebuildLevelsTest, ClearedLevelsCanBeChosenAnew) {
