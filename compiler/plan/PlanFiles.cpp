@@ -127,10 +127,14 @@ public:
     const json::Object *root = value->getAsObject();
     if (!root || root->getString("format") != StringRef("rt3-plan"))
       return llvm::createStringError("plan.json: \"format\" is not \"rt3-plan\"");
-    int64_t version = root->getInteger("version").value_or(0);
+    const json::Value *given = root->get("version");
+    version = given ? given->getAsInteger().value_or(0) : 0;
     if (version < 1 || version > kPlanVersion)
-      return llvm::createStringError(
-          llvm::formatv("plan.json: \"version\" is {0}; this rt3c knows 1 to {1}", version, kPlanVersion));
+      return llvm::createStringError(llvm::formatv("plan.json: \"version\" is {0}; this rt3c knows 1 to {1}",
+                                                   given ? *given : json::Value("missing"), kPlanVersion));
+    knowOnly(*root, "",
+             {"format", "version", "model", "type", "unit_inputs", "unit_outputs", "weights_size", "weights_hash",
+              "plan", "pattern_sets", "layers"});
     if (root->getInteger("weights_size") != int64_t(weights.size()))
       return llvm::createStringError(
           llvm::formatv("plan.weights: has {0} bytes, \"weights_size\" of plan.json is another", weights.size()));
@@ -164,6 +168,13 @@ private:
       faults.push_back((place + ": " + what).str());
   }
 
+  // Faults all other fields: what is not read could not be kept either.
+  void knowOnly(const json::Object &object, const std::string &place, llvm::ArrayRef<StringRef> fields) {
+    for (auto &entry : object)
+      if (!llvm::is_contained(fields, StringRef(entry.first)))
+        fault(place + (place.empty() ? "" : ".") + entry.first.str(), "is no field that belongs here");
+  }
+
   std::optional<int64_t> integer(const json::Object &object, StringRef field, const std::string &place, int64_t low,
                                  int64_t high) {
     auto number = object.getInteger(field);
@@ -183,6 +194,7 @@ private:
         fault(place, "is no object");
         continue;
       }
+      knowOnly(*object, place, {"name", "rows", "columns", "patterns"});
       PlannedPatterns set;
       set.name = object->getString("name").value_or("").str();
       bool isName = !set.name.empty() && llvm::all_of(set.name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
@@ -216,7 +228,11 @@ private:
       return {};
     // Parts do not overlap: what all of them take is bounded by the file.
     used += count;
-    if (*offset % kAlignment != 0 || count > weights.size() - *offset || used > weights.size()) {
+    if (*offset % kAlignment != 0) {
+      fault(place + "." + field.str(), llvm::formatv("{0} is no multiple of {1}", *offset, kAlignment));
+      return {};
+    }
+    if (count > weights.size() - *offset || used > weights.size()) {
       fault(place + "." + field.str(), llvm::formatv("{0} bytes at {1} do not lie in plan.weights", count, *offset));
       return {};
     }
@@ -251,6 +267,7 @@ private:
     StringRef scheme = object.getString("scheme").value_or("");
     size_t size = layer.inputs * layer.outputs;
     if (scheme == "dense") {
+      knowOnly(object, place, {"scheme", "reason"});
       level.reason = object.getString("reason").value_or("").str();
       return level;
     }
@@ -270,6 +287,11 @@ private:
       fault(place + ".scheme", "is none of dense, bp, pp, bp+pp");
       return level;
     }
+    llvm::SmallVector<StringRef> fields = {"scheme", scheme == "bp" ? "rows" : "pattern_set", "mask_offset",
+                                           "values_offset"};
+    if (version > 1)
+      fields.push_back("bias_offset");
+    knowOnly(object, place, fields);
     StringRef bits = part(object, "mask_offset", place, llvm::divideCeil(size, 8));
     if (bits.empty())
       return level;
@@ -294,6 +316,8 @@ private:
         fault(place, "is no object");
         continue;
       }
+      knowOnly(*object, place,
+               {"name", "inputs", "outputs", "weights_hash", "levels", "values_offset", "order_offset"});
       PlannedLayer layer;
       layer.name = object->getString("name").value_or("").str();
       if (layer.name.empty() || !names.insert(layer.name).second)
@@ -356,6 +380,7 @@ private:
   }
 
   StringRef weights;
+  int64_t version = 0;
   uint64_t used = 0; // Bytes of `weights` so far.
   std::vector<std::string> faults;
   std::map<std::string, size_t> setNames;

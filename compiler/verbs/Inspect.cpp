@@ -39,21 +39,27 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
                                   printable(plan->precision), plan->layers.size(),
                                   plan->levels.isNested ? "nested" : "levels with values of their own");
   for (auto [i, level] : llvm::enumerate(plan->levels.levels)) {
-    int64_t dense = 0, rebuilt = 0;
+    int64_t dense = 0, rebuilt = 0, biases = 0;
     for (const PlannedLayer &layer : plan->layers) {
       dense += layer.levels[i].mask.empty();
       rebuilt += !layer.levels[i].mask.empty() && (!layer.levels[i].values.empty() || !layer.values.empty());
+      biases += !layer.levels[i].bias.empty();
     }
     double density = keptShare(*plan, i);
+    llvm::StringRef asked = level.isTime ? "asked_time" : "asked_density";
     list.push_back(llvm::json::Object{{"name", level.name},
                                       {"scheme", schemeName(level.scheme)},
+                                      {asked, level.density},
                                       {"density", density},
                                       {"dense_layers", dense},
-                                      {"rebuilt_layers", rebuilt}});
+                                      {"rebuilt_layers", rebuilt},
+                                      {"layers_with_own_bias", biases}});
     if (!verb.asJson)
       llvm::outs() << llvm::formatv(
-          "  level {0} {1,-12} {2,-6} {3:f1} % of weights, {4} layers dense, {5} with new values\n", i, level.name,
-          schemeName(level.scheme), 100 * density, dense, rebuilt);
+          "  level {0} {1,-12} {2,-6} {3:f1} % of weights (asked: {4:f1} % of {5}), {6} layers "
+          "dense, {7} with new values, {8} with a bias of their own\n",
+          i, level.name, schemeName(level.scheme), 100 * density, 100 * level.density,
+          level.isTime ? "the dense layers' time" : "pruned layers' weights", dense, rebuilt, biases);
   }
   if (verb.asJson)
     llvm::outs() << llvm::formatv("{0:2}\n",

@@ -210,7 +210,7 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
                                         {"voltage_uv", level.voltageUv},
                                         {"power_mw", level.powerMw},
                                         {"scheme", schemeName(level.scheme)},
-                                        {"density", level.density},
+                                        {level.isTime ? "time" : "density", level.density},
                                         {"layers", std::move(layers)}});
   }
   return llvm::json::Object{{"name", result.program.name},
