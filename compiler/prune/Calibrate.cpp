@@ -17,10 +17,6 @@ using namespace mlir::rt3;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Weights = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// Of each input's own moment, and of the mean of all: the first suits layers of which a few inputs are
-// hundreds of times larger than the rest, beside which a share of the mean would drown those.
-static constexpr double kOwnDampening = 0.1, kMeanDampening = 0.03;
-
 void mlir::rt3::centre(InputMoments &moments, std::vector<double> means, double count) {
   constexpr double kRounding = 1e-12; // Of sums of squares, in double.
   moments.means = std::move(means);

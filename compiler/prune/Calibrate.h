@@ -42,8 +42,13 @@ using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
 llvm::Expected<Calibration> calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
                                       bool isCentred);
 
-// The inverse of H with its diagonal raised by a tenth and by 3 % of its mean, so that inputs that
-// are always 0 or depend on each other do no harm, and what few samples happen to say counts less.
+// What H's diagonal is raised by, so that inputs that are always 0 or depend on each other do no harm, and
+// what few samples happen to say counts less: shares of each input's own moment and of the mean of
+// all. The first suits layers of which a few inputs are hundreds of times larger than the rest, beside which a
+// share of the mean would drown those.
+inline constexpr double kOwnDampening = 0.1, kMeanDampening = 0.03;
+
+// The inverse of H, dampened.
 class InverseMoments {
 public:
   explicit InverseMoments(const InputMoments &moments);

@@ -42,7 +42,7 @@ double mlir::rt3::uniformDensity(const std::vector<LayerCost> &layers, double sh
   auto spent = [&](double density) {
     double sum = 0;
     for (const LayerCost &layer : layers)
-      sum += layer.at(std::clamp(density, layer.least, layer.limit));
+      sum += layer.at(std::max(layer.least, std::min(density, layer.limit)));
     return sum;
   };
   double whole = 0;

@@ -35,7 +35,7 @@ struct LayerCost {
 // make the sum over layers of error / energy small: step by step, more is given to the layer
 // whose error falls most per weight, or per time. The error at a density is that of the weights with
 // the least saliency gone, were each alone. A layer gets from 0.4 times to twice the density
-// that would spend as much in all of them.
+// that would spend as much in all of them, but never less than its `least`.
 std::vector<double> allocateDensities(const std::vector<LayerCost> &layers, double share);
 
 // The one density at which all layers, within their limits, spend `share` of what they take dense; the

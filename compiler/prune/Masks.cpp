@@ -17,6 +17,7 @@ using namespace mlir::rt3;
 
 static constexpr int kTurns = 8, kPriceSteps = 20;
 static constexpr size_t kSampleSize = 4096; // Blocks.
+static constexpr double kEnough = 0.99;     // Of a layer's budget.
 
 Mask mlir::rt3::pruneBlocks(const Saliency &saliency, int64_t rows, double density) {
   int64_t k = saliency.inputs, n = saliency.outputs;
@@ -157,16 +158,17 @@ private:
   }
 
   // What each of `some` blocks gains with each pattern, prices left out; a
-  // pattern that the denser level does not allow gains nothing.
-  void measure(const std::vector<size_t> &some) {
+  // pattern that `upper` does not allow gains nothing, but with `fillsUp` the one of all weights
+  // stands for all that it allows.
+  void measure(const std::vector<size_t> &some, bool fillsUp = false) {
     gains.assign(some.size() * patterns.size(), {0, 0});
     for (auto [i, index] : llvm::enumerate(some)) {
       const Block &block = blocks[index];
-      // Only subsets of what the denser level keeps, so that levels nest.
+      // Only subsets of what may be kept, so that levels nest and blocks share few patterns.
       uint64_t forbidden = ~block.upper & allOf(index);
       Positions saliency = saliencyOf(index);
       for (auto [p, pattern] : llvm::enumerate(patterns))
-        if (!(pattern & forbidden))
+        if (!(pattern & forbidden) || (fillsUp && pattern == fullPattern()))
           gains[i * patterns.size() + p] = {float(sumOf(saliency, pattern)), llvm::popcount(pattern & block.upper)};
     }
   }
@@ -179,7 +181,7 @@ private:
       double best = 0; // The empty pattern, always there.
       uint64_t choice = 0;
       int64_t count = 0;
-      const Gain *row = &gains[i * patterns.size()];
+      const Gain *row = gains.data() + i * patterns.size();
       for (size_t p = 0; p < patterns.size(); ++p)
         if (double gain = row[p].saliency - price * row[p].count; gain > best) {
           best = gain;
@@ -191,6 +193,8 @@ private:
     }
     return kept;
   }
+
+  uint64_t fullPattern() const { return positions == 64 ? ~uint64_t(0) : (uint64_t(1) << positions) - 1; }
 
   uint64_t allOf(size_t block) const {
     uint64_t all = 0;
@@ -213,7 +217,7 @@ private:
   // Without the pattern of all weights, which is a column of block pruning, dense layers
   // could not have what their budget allows: it takes the place of the one that is used least.
   void keepFullPattern(const std::vector<size_t> &some) {
-    uint64_t full = positions == 64 ? ~uint64_t(0) : (uint64_t(1) << positions) - 1;
+    uint64_t full = fullPattern();
     if (llvm::is_contained(patterns, full) || patterns.empty())
       return;
     std::map<uint64_t, int64_t> uses;
@@ -282,6 +286,10 @@ private:
       std::vector<size_t> own(firstBlock[layer + 1] - firstBlock[layer]);
       std::iota(own.begin(), own.end(), firstBlock[layer]);
       measure(own);
+      // Of blocks that a sparser level keeps a part of, what is left fits few patterns: where those are not
+      // enough, a block may be filled up, which makes a pattern more.
+      if (assign(own, 0) < kEnough * budgets[layer])
+        measure(own, /*fillsUp=*/true);
       assign(own, findPrice(budgets[layer], [&](double candidate) { return assign(own, candidate); }));
     }
   }

@@ -38,7 +38,8 @@ struct PatternLayer {
   // nested in, those that the sparser one that it adds to does not keep, or the columns that block
   // pruning has kept. Null: all.
   const Mask *upper = nullptr;
-  // Of one-column patterns, whose blocks keep any number: the layer's own density.
+  // Of one-column patterns, whose blocks keep any number: the layer's own density, without what a sparser
+  // level keeps.
   std::optional<double> density;
 };
 

@@ -163,7 +163,7 @@ private:
       for (auto [a, b] : llvm::zip_equal(ownSide, denseSide)) {
         Tensor x = a, y = b;
         bool isPerToken = x.dim() == 3 && x.size(0) == texts.mask.size(0) && x.size(1) == texts.mask.size(1);
-        if (isPerToken) { // What stands where no text is does not matter.
+        if (isPerToken) { // What stands where no text is does not matter; in other shapes it counts, too.
           Tensor mask = keptRows(texts.mask, batch).unsqueeze(2);
           x = keptRows(x, batch) * mask;
           y = keptRows(y, batch) * mask;

@@ -59,7 +59,7 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
           "  level {0} {1,-12} {2,-6} {3:f1} % of weights (asked: {4:f1} % of {5}), {6} layers "
           "dense, {7} with new values, {8} with a bias of their own\n",
           i, level.name, schemeName(level.scheme), 100 * density, 100 * level.density,
-          level.isTime ? "the dense layers' time" : "pruned layers' weights", dense, rebuilt, biases);
+          level.isTime ? "the dense layers' time" : "weights", dense, rebuilt, biases);
   }
   if (verb.asJson)
     llvm::outs() << llvm::formatv("{0:2}\n",

@@ -43,6 +43,13 @@ static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebui
                    << "are further from the dense ones; levels that are not nested have values of their own\n";
     lastError = count != 0 ? after : lastError;
   }
+  if (rebuilt.empty())
+    return;
+  llvm::outs() << llvm::formatv("input moments were dampened by {0:f0} % of each and {1:f0} % of their mean\n",
+                                100 * kOwnDampening, 100 * kMeanDampening);
+  auto pruned = llvm::find_if(plan.levels.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; });
+  if (plan.levels.isNested && pruned != plan.levels.levels.end())
+    llvm::outs() << "levels are nested: " << pruned->name << " owns its values, each denser level those that it adds\n";
 }
 
 static llvm::json::Array rebuiltJson(const std::vector<RebuiltLayer> &rebuilt) {
@@ -140,6 +147,9 @@ private:
 
 } // namespace
 
+// Of masks and values: another one where the same inputs give others.
+static constexpr int64_t kMethod = 2;
+
 // What pruning depends on.
 static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &options) {
   llvm::SHA256 hash;
@@ -168,7 +178,7 @@ static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &op
     hash.update(llvm::StringRef("\0", 1));
   }
   for (int64_t number :
-       {kPlanVersion, model.calibrationSamples, model.calibrationMemory, model.kvCache, model.foldBudget})
+       {kPlanVersion, kMethod, model.calibrationSamples, model.calibrationMemory, model.kvCache, model.foldBudget})
     hash.update(std::to_string(number) + " ");
   return llvm::toHex(hash.final(), /*LowerCase=*/true);
 }
@@ -241,8 +251,11 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   if (!checkpoint.isForeign())
     checkpoint.remove();
   if (verb.model.asJson) {
-    llvm::outs() << llvm::formatv(
-        "{0:2}\n", llvm::json::Value(llvm::json::Object{{"plan", verb.out}, {"rebuilt", rebuiltJson(rebuilt)}}));
+    llvm::outs() << llvm::formatv("{0:2}\n",
+                                  llvm::json::Value(llvm::json::Object{{"plan", verb.out},
+                                                                       {"dampening_of_own_moment", kOwnDampening},
+                                                                       {"dampening_of_mean_moment", kMeanDampening},
+                                                                       {"rebuilt", rebuiltJson(rebuilt)}}));
     return kExitOk;
   }
   printLevels(plan, rebuilt);

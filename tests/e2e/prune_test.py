@@ -113,7 +113,17 @@ class PlanTest(unittest.TestCase):
             errors = [sum(layer[key] for layer in report["rebuilt"]) for key in ("error", "masked_error")]
             self.assertLess(errors[0], 0.7 * errors[1])
             inspected = json.loads(rt3c("inspect", plan, "--json").stdout)
-            self.assertEqual([level["name"] for level in inspected["levels"]], [level["name"] for level in levels["levels"]])
+            for asked, found in zip(levels["levels"], inspected["levels"], strict=True):
+                self.assertEqual((found["name"], found["asked_density"]), (asked["name"], asked.get("density", 1)))
+                pruned = asked["scheme"] != "dense"
+                self.assertEqual(bool(found["layers_with_own_bias"]), pruned)
+
+    def test_it_says_which_level_owns_the_values(self):
+        levels = folder("owner-levels") / "levels.json"
+        levels.write_text(json.dumps(NESTED))
+        result = rt3c("prune", *self.model, "--levels", levels, "--calib", self.samples, "-o", folder("plan-owner"))
+        self.assertIn(f"levels are nested: {NESTED['levels'][0]['name']} owns its values", result.stdout)
+        self.assertIn("were dampened by 10 % of each and 3 % of their mean", result.stdout)
 
     def test_by_magnitude_it_gives_what_levels_give(self):
         plan, _ = self.prune("plan-magnitude", NESTED)

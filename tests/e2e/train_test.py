@@ -92,7 +92,7 @@ class LanguageModelTest(unittest.TestCase):
         self.assertEqual([each.name for each in killed.iterdir()], ["checkpoint.pt"])
         # Another run's checkpoint is neither taken nor lost.
         before = (killed / "checkpoint.pt").read_bytes()
-        for other in (["--seed", "2"], ["--weight-decay", "0.011"], ["--shape", "ids=1x1..31"]):
+        for other in (["--seed", "2"], ["--weight-decay", "0.011"], ["--hidden", "0.5"], ["--shape", "ids=1x1..31"]):
             changed = [each for i, each in enumerate(options) if other[0] not in options[max(0, i - 1) : i + 1]]
             self.assertIn("belongs to another", rt3c(*changed, *other, "-o", killed, code=2).stderr)
         self.assertEqual((killed / "checkpoint.pt").read_bytes(), before)
@@ -137,6 +137,14 @@ class LanguageModelTest(unittest.TestCase):
         drift = {share: lines(rt3c(*options, "--distillation", share, "-o", folder(f"trained-{share}")))[-1]["high"] - dense for share in (0, 1)}
         self.assertGreater(drift[0], 0.5)
         self.assertLess(drift[1], 0.5 * drift[0])
+
+    def test_hidden_states_teach_more_than_results_alone(self):
+        reports = [
+            lines(rt3c(*self.options, "--levels", self.levels, "--epochs", "2", "--hidden", share, "-o", folder(f"trained-hidden-{share}")))[-1]
+            for share in (0, 1)
+        ]
+        for level in ("low", "mid", "high"):
+            self.assertLess(reports[1][level], reports[0][level], level)
 
     def test_levels_of_time_need_a_plan(self):
         levels = folder("time-levels") / "levels.json"

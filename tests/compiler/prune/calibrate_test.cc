@@ -74,7 +74,7 @@ TEST(Rebuild, NeverRaisesTheOutputError) {
         double before = outputError(dampened, layer.weights, layer.masked, outputs);
         double after = outputError(dampened, layer.weights, rebuilt, outputs);
         EXPECT_LE(after, before * (1 + 1e-5) + 1e-9) << inputs << " x " << outputs << " at " << density;
-        // Beside it, of what is kept as f32, the plain one falls too.
+        // Weights are kept as f32. The plain error could rise by no more than what dampening adds, and does not here.
         EXPECT_LE(outputError(moments, layer.weights, rebuilt, outputs),
                   1.02 * outputError(moments, layer.weights, layer.masked, outputs) + 1e-9);
         for (size_t i = 0; i < rebuilt.size(); ++i)
