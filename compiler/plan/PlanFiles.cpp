@@ -135,13 +135,16 @@ public:
     knowOnly(*root, "",
              {"format", "version", "model", "type", "unit_inputs", "unit_outputs", "weights_size", "weights_hash",
               "plan", "pattern_sets", "layers"});
-    if (root->getInteger("weights_size") != int64_t(weights.size()))
-      return llvm::createStringError(
-          llvm::formatv("plan.weights: has {0} bytes, \"weights_size\" of plan.json is another", weights.size()));
+    const json::Value *size = root->get("weights_size");
+    if (!size || size->getAsInteger() != int64_t(weights.size()))
+      return llvm::createStringError(llvm::formatv(
+          "plan.weights: has {0} bytes, \"weights_size\" of plan.json is {1}: one of them is damaged or of "
+          "another plan; make the plan anew",
+          weights.size(), size ? *size : json::Value("missing")));
     std::string hash = llvm::utohexstr(rt3_hash(weights.data(), weights.size()), /*LowerCase=*/true);
     if (root->getString("weights_hash") != StringRef(hash))
       return llvm::createStringError("plan.weights: is not the file that plan.json was written with (its hash is " +
-                                     hash + ")");
+                                     hash + "); make the plan anew");
     Plan plan;
     plan.model = root->getString("model").value_or("").str();
     plan.precision = root->getString("type").value_or("").str();

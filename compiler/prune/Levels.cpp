@@ -248,8 +248,9 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
       if (plan.isNested && isPruned && before.isTime != spec.isTime)
         faults.push_back(place + ": nested levels that are pruned all have a density, or all a time");
       else if (plan.isNested && before.density > spec.density)
-        faults.push_back(place + (spec.isTime ? ".time" : ".density") +
-                         ": a nested level keeps at least what slower levels keep");
+        faults.push_back(llvm::formatv("{0}.{1}: {2} after {3}: a nested level keeps at least what slower levels keep",
+                                       place, spec.isTime ? "time" : "density", json::Value(spec.density),
+                                       json::Value(before.density)));
     }
     plan.levels.push_back(spec);
   }

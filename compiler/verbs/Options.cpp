@@ -77,6 +77,8 @@ static llvm::Expected<Device> chooseDevice(const ModelOptions &options) {
 }
 
 llvm::Expected<Plan> mlir::rt3::readPlanFolder(const std::string &folder) {
+  if (llvm::sys::fs::exists(folder) && !llvm::sys::fs::is_directory(folder))
+    return llvm::createStringError(folder + ": is a file; name the folder that rt3c prune or train wrote");
   auto json = readFile(folder + "/" + kPlanJson.str()), weights = readFile(folder + "/" + kPlanWeights.str());
   if (!json || !weights)
     return llvm::joinErrors(json.takeError(), weights.takeError());

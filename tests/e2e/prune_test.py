@@ -209,6 +209,7 @@ class PlanTest(unittest.TestCase):
             self.assertIn(says, rt3c(*(model or self.model), "--plan", plan, *options, "-o", out, code=code).stderr)
             self.assertFalse(out.exists())
 
+        self.assertIn("name the folder", rt3c(*self.model, "--plan", plan / "plan.json", "-o", out, code=4).stderr)
         refused("exclude each other", "--levels", SCRATCH / "plan-wrong-levels/levels.json", code=2)
         text = (plan / "plan.json").read_text()
         (plan / "plan.json").write_text(text.replace("head", "other"))
@@ -221,7 +222,7 @@ class PlanTest(unittest.TestCase):
         (plan / "plan.json").write_text(text)
         weights = (plan / "plan.weights").read_bytes()
         (plan / "plan.weights").write_bytes(weights[:-1])
-        refused("weights_size")
+        refused("\"weights_size\" of plan.json is " + str(len(weights)))
         (plan / "plan.weights").unlink()
         refused("plan.weights")
         rt3c("prune", *self.model, "-o", out, code=2)
