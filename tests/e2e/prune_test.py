@@ -118,6 +118,16 @@ class PlanTest(unittest.TestCase):
                 pruned = asked["scheme"] != "dense"
                 self.assertEqual(bool(found["layers_with_own_bias"]), pruned)
 
+    def test_levels_that_grow_are_compiled_as_they_were_made(self):
+        """All of one-column patterns: the third fills blocks up."""
+        levels = [{"name": f"l{i}", "scheme": "pp", "density": density} for i, density in enumerate((0.3, 0.5, 0.9))]
+        plan, _ = self.prune("plan-grown", {"nested": True, "levels": levels})
+        for asked, found in zip(levels, json.loads(rt3c("inspect", plan, "--json").stdout)["levels"], strict=True):
+            self.assertAlmostEqual(found["density"], asked["density"], 2)
+        out = folder("plan-grown-out")
+        rt3c(*self.model, "--plan", plan, "--keep-sparse", "-o", out)
+        rt3c("compare", *self.model, "--plan", plan, "--keep-sparse", "--with", out, "--length", "41")
+
     def test_it_says_which_level_owns_the_values(self):
         levels = folder("owner-levels") / "levels.json"
         levels.write_text(json.dumps(NESTED))
