@@ -2,7 +2,17 @@
 
 #include "compiler/CommandLine.h"
 
+#include "llvm/ADT/StringExtras.h"
+
 using namespace mlir::rt3;
+
+std::string mlir::rt3::faultOf(const CLI::App &app, const CLI::ParseError &error) {
+  if (!dynamic_cast<const CLI::ExtrasError *>(&error))
+    return error.what();
+  // CLI11 names them from the last one on.
+  std::vector<std::string> words = app.remaining(/*recurse=*/true);
+  return "not expected: " + llvm::join(words, " ");
+}
 
 void mlir::rt3::addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded) {
   app->add_option("model", options.model, "ONNX file")->required(isNeeded);
@@ -60,11 +70,11 @@ void mlir::rt3::addCalibrationOptions(CLI::App *app, ModelOptions &options) {
                   "inputs to prune by: folder with a folder per sample and NAME.npy of each input in it; or texts, a "
                   ".tsv with a header or a text per line; none: by magnitude");
   app->add_option("--calib-samples", options.calibrationSamples, "texts to take from a file, spread over it")
-      ->check(CLI::PositiveNumber)
+      ->check(kOneOrMore)
       ->capture_default_str();
   app->add_option("--calib-memory", options.calibrationMemory,
                   "MiB that calibration may take; of samples that need more, some are left out")
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
+      ->check(kOneOrMore)
       ->capture_default_str();
   addTextOptions(app, options.texts);
 }

@@ -11,6 +11,12 @@
 
 namespace mlir::rt3 {
 
+// Of an option that is a number of things.
+inline const CLI::Range kOneOrMore(int64_t(1), int64_t(1) << 30);
+
+// What is wrong with the words that `app` was given.
+std::string faultOf(const CLI::App &app, const CLI::ParseError &error);
+
 // The model, its shapes and how it is imported.
 void addModelOptions(CLI::App *app, ModelOptions &options, bool isNeeded = true);
 

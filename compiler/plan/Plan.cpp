@@ -146,7 +146,7 @@ public:
     }
     std::vector<std::pair<HiddenUnits, const std::vector<int32_t> *>> orders = findOrders(layers, faults);
     if (!faults.empty())
-      return llvm::createStringError("the plan is not for this model: " + llvm::join(faults, "; "));
+      return llvm::createStringError("the plan is not for this model:\n  " + llvm::join(faults, "\n  "));
     addSymbols();
     for (auto &[units, order] : orders)
       permute(units, *order);

@@ -229,6 +229,8 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
   fields.rejectOthers();
   if (levels->empty() || levels->size() > 64)
     faults.push_back("levels: has " + std::to_string(levels->size()) + " entries, expected 1 to 64");
+  std::vector<bool> wasRead; // Of plan.levels.
+  bool hasMixed = false;
   for (size_t i = 0; i < levels->size() && i < 64; ++i) {
     std::string place = "levels[" + std::to_string(i) + "]";
     const json::Object *level = (*levels)[i].getAsObject();
@@ -236,8 +238,10 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
       faults.push_back(place + ": is no object");
       continue;
     }
+    size_t faultCount = faults.size();
     LevelSpec spec = parseLevel(*level, place, faults);
-    for (const LevelSpec &before : plan.levels) {
+    bool isRead = faults.size() == faultCount;
+    for (auto [j, before] : llvm::enumerate(plan.levels)) {
       // Names become macros, in capitals.
       if (StringRef(before.name).equals_insensitive(spec.name))
         faults.push_back(place + ".name: \"" + spec.name + "\" is there twice (capitals do not count)");
@@ -245,14 +249,19 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
         faults.push_back(place + ".frequency_khz: " + std::to_string(spec.frequencyKhz) + " after " +
                          std::to_string(before.frequencyKhz) + ": levels must rise from the slowest clock");
       bool isPruned = before.scheme != Scheme::Dense && spec.scheme != Scheme::Dense;
-      if (plan.isNested && isPruned && before.isTime != spec.isTime)
-        faults.push_back(place + ": nested levels that are pruned all have a density, or all a time");
-      else if (plan.isNested && before.density > spec.density)
+      if (!plan.isNested || !isRead || !wasRead[j]) // What could not be read is not compared.
+        continue;
+      if (isPruned && before.isTime != spec.isTime) {
+        if (!hasMixed)
+          faults.push_back(place + ": nested levels that are pruned all have a density, or all a time");
+        hasMixed = true;
+      } else if (before.density > spec.density)
         faults.push_back(llvm::formatv("{0}.{1}: {2} after {3}: a nested level keeps at least what slower levels keep",
-                                       place, spec.isTime ? "time" : "density", json::Value(spec.density),
-                                       json::Value(before.density)));
+                                       place, spec.isTime ? "time" : "density", llvm::format("%g", spec.density),
+                                       llvm::format("%g", before.density)));
     }
     plan.levels.push_back(spec);
+    wasRead.push_back(isRead);
   }
   if (faults.empty())
     return plan;

@@ -112,7 +112,7 @@ private:
     }
     for (const std::string &pattern : plan.denseLayers)
       if (llvm::none_of(layers, [&](const Layer &layer) { return isNamed(layer.name, {pattern}); }))
-        return llvm::createStringError("dense_layers of levels.json: no layer is named \"" + pattern +
+        return llvm::createStringError("dense_layers of the levels: no layer is named \"" + pattern +
                                        "\" (* stands at the end only); the report of a compilation lists all names");
     return llvm::Error::success();
   }

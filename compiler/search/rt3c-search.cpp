@@ -427,7 +427,7 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
       ->expected(0, 2);
   app.add_option("--label", verb.evaluator.columns.label, "column of labels; none: label or score");
   app.add_option("--samples", verb.evaluator.samples, "rows of the table, from its beginning; none: all")
-      ->check(CLI::PositiveNumber);
+      ->check(kOneOrMore);
   app.add_option("--length", verb.evaluator.length, "free dimension to predict for; none: its maximum");
   app.add_option("--clocks", verb.clocks, "of the levels, in kHz; none: chosen")->delimiter(',');
   app.add_option("--level-count", verb.levels, "levels, where no clocks are given")
@@ -466,7 +466,7 @@ int main(int argc, char **argv) {
     app.exit(asked);
     return kExitOk;
   } catch (const CLI::ParseError &error) {
-    return fail(kExitUsage, llvm::Twine(error.what()) + "; see rt3c search --help");
+    return fail(kExitUsage, faultOf(app, error) + "; see rt3c search --help");
   }
   return SearchRun(verb).run();
 }

@@ -54,7 +54,7 @@ llvm::Expected<LevelMasks> LevelMasks::make(OwningOpRef<ModuleOp> fused, const L
   }
   if (!missing.empty())
     return llvm::createStringError("layers that cannot be trained under a mask, because their weights are computed: " +
-                                   llvm::join(missing, ", ") + "; name them in dense_layers of levels.json");
+                                   llvm::join(missing, ", ") + "; name them in dense_layers of the levels");
   result.layerCount = graph.layers().size();
   result.fused = std::move(fused);
   result.plan = plan;

@@ -481,11 +481,11 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
       ->check(between(0, 1e6, true))
       ->capture_default_str();
   app.add_option("--validation-steps", train.validationSteps, "steps between validations; none: an epoch")
-      ->check(CLI::PositiveNumber);
+      ->check(kOneOrMore);
   app.add_option("--patience", train.patience, "validations without a better one before it ends; none: never")
-      ->check(CLI::PositiveNumber);
+      ->check(kOneOrMore);
   app.add_option("--checkpoint-steps", train.checkpointSteps, "steps between checkpoints; none: five minutes")
-      ->check(CLI::PositiveNumber);
+      ->check(kOneOrMore);
   app.add_option("--threads", verb.threads)->check(CLI::Range(1, 256))->capture_default_str();
 }
 
@@ -513,7 +513,7 @@ int main(int argc, char **argv) {
     app.exit(asked);
     return kExitOk;
   } catch (const CLI::ParseError &error) {
-    return fail(kExitUsage, llvm::Twine(error.what()) + "; see rt3c train --help");
+    return fail(kExitUsage, faultOf(app, error) + "; see rt3c train --help");
   }
   useThreads(verb.threads, argv);
   try {

@@ -28,6 +28,40 @@ static llvm::StringRef kindName(uint32_t kind) {
   }
 }
 
+// Of a layer's weights, 0 to 1.
+static double keptShare(const PlannedLayer &layer, size_t level) {
+  const Mask &mask = layer.levels[level].mask;
+  return mask.empty() ? 1 : double(llvm::count(mask, 1)) / mask.size();
+}
+
+// What each layer keeps at each level.
+static llvm::json::Array layersJson(const Plan &plan) {
+  llvm::json::Array list;
+  for (const PlannedLayer &layer : plan.layers) {
+    llvm::json::Array densities;
+    for (size_t i = 0; i < layer.levels.size(); ++i)
+      densities.push_back(keptShare(layer, i));
+    list.push_back(llvm::json::Object{{"name", llvm::json::fixUTF8(layer.name)},
+                                      {"inputs", layer.inputs},
+                                      {"outputs", layer.outputs},
+                                      {"densities", std::move(densities)}});
+  }
+  return list;
+}
+
+static void printLayers(const Plan &plan) {
+  llvm::outs() << "  weights that each layer keeps, level by level:\n";
+  for (const PlannedLayer &layer : plan.layers) {
+    llvm::outs() << "   ";
+    for (size_t i = 0; i < layer.levels.size(); ++i) {
+      std::string share =
+          layer.levels[i].mask.empty() ? "dense" : llvm::formatv("{0:f1} %", 100 * keptShare(layer, i)).str();
+      llvm::outs() << llvm::formatv(" {0,8}", share);
+    }
+    llvm::outs() << llvm::formatv("  {0} ({1} x {2})\n", printable(layer.name), layer.inputs, layer.outputs);
+  }
+}
+
 // What a plan says of each level: layers by scheme, and weights kept.
 static ExitCode inspectPlan(const InspectVerb &verb) {
   auto plan = readPlanFolder(verb.bundle);
@@ -67,7 +101,10 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
                                                                        {"model", llvm::json::fixUTF8(plan->model)},
                                                                        {"type", llvm::json::fixUTF8(plan->precision)},
                                                                        {"nested", plan->levels.isNested},
-                                                                       {"levels", std::move(list)}}));
+                                                                       {"levels", std::move(list)},
+                                                                       {"layers", layersJson(*plan)}}));
+  else
+    printLayers(*plan);
   return kExitOk;
 }
 

@@ -151,6 +151,7 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
   for (const LevelSpec &level : options.levels.levels) {
     double cycles = 0, denseCycles = 0;
     int64_t kept = 0, all = 0;
+    bool isInVain = level.scheme != Scheme::Dense;
     out << formatv("\nlevel {0} ({1} kHz)\n  {2,-44} {3,11} {4,-6} {5,8} {6,10} {7,12} {8,5}  {9}\n", level.name,
                    level.frequencyKhz, "layer", "K x N", "scheme", "density", "bytes", "cycles", "x", "kernel");
     for (const LayerReport &layer : result.layers) {
@@ -166,7 +167,12 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
       denseCycles += layer.denseCycles;
       kept += layer.kept;
       all += weights;
+      isInVain &= layer.scheme == "dense";
     }
+    if (isInVain && all)
+      out << "  every layer is dense: the level takes the dense time with pruned weights; one of scheme dense keeps "
+             "the "
+             "model's\n";
     if (all)
       out << formatv("  all linear layers: density {0:f1} %, {1:f0} cycles, {2:f2} x\n", 100.0 * kept / all, cycles,
                      denseCycles / cycles);

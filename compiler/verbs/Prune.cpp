@@ -98,7 +98,9 @@ public:
         state.layers.push_back({layer->getString("layer").value_or("").str(),
                                 layer->getString("level").value_or("").str(),
                                 layer->getNumber("masked_error").value_or(0), layer->getNumber("error").value_or(0)});
-    llvm::errs() << "rt3c: going on after " << state.levelsDone << " levels that " << folder << " has\n";
+    llvm::errs() << "rt3c: going on behind "
+                 << (done == 0 ? "the masks" : "level " + read->levels.levels[done - 1].name) << ", which " << folder
+                 << " has\n";
     return std::move(*read);
   }
 

@@ -176,6 +176,7 @@ class BadInputTest(unittest.TestCase):
         for text in says:
             self.assertIn(text, result.stderr)
         self.assertFalse(out.exists() and any(out.iterdir()), "something is left behind")
+        return result.stderr
 
     def spoiled(self, change):
         path = SCRATCH / "spoiled.onnx"
@@ -197,6 +198,10 @@ class BadInputTest(unittest.TestCase):
         self.refuse(3, unknown, *shape, says=["Hardmax (opset 14), 2 nodes", "Det (opset 14), 2 nodes", "not supported"])
         listed = json.loads(rt3c("check", unknown, "--shape", "ids=1x16", "--json", code=3).stdout)
         self.assertEqual(len(listed["problems"]), 4)
+
+    def test_options_that_are_wrong(self):
+        self.refuse(2, MODEL, "--sharp", "ids=1x16", says=["not expected: --sharp ids=1x16;"])
+        self.assertLess(len(self.refuse(2, MODEL, "--calib-samples", "0", says=["--calib-samples: Value 0"])), 200)
 
     def test_shapes_that_do_not_fit(self):
         self.refuse(2, MODEL, "--target", "armv8-a", says=["ids dimension 1 (length)", "--shape ids="])
@@ -251,7 +256,7 @@ class BadInputTest(unittest.TestCase):
         def plan(text, *says):
             path = SCRATCH / "bad-levels.json"
             path.write_text(text)
-            self.refuse(4, MODEL, "--shape", "ids=1x16", "--levels", path, says=says)
+            return self.refuse(4, MODEL, "--shape", "ids=1x16", "--levels", path, says=says)
 
         plan("{", "not JSON")
         plan('{"levels": []}', "0 entries")
@@ -259,6 +264,12 @@ class BadInputTest(unittest.TestCase):
              "levels[0].density: 1.5", "levels[0].depth")
         plan('{"nested": true, "levels": [{"name": "a", "scheme": "bp", "density": 0.5}, {"name": "b", "scheme": "bp", "density": 0.2}]}',
              "levels[1].density", "nested")
+        wrong = {"nested": True, "levels": [{"name": "a", "densty": 0.3}, {"name": "b", "scheme": "bp", "time": 0.3}]}
+        wrong["levels"] += [{"name": name, "scheme": "bp", "density": density} for name, density in (("c", 0.2), ("d", 0.1))]
+        error = plan(json.dumps(wrong), "levels[0].densty: is no known", "levels[3].density: 0.1 after 0.2")
+        # What could not be read is not compared, and one mixture is enough.
+        self.assertNotIn("levels[1]", error)
+        self.assertEqual(error.count("all have a density, or all a time"), 1, error)
         plan('{"nested": 1, "levels": [{"name": "a", "scheme": "dense"}, {"name": "A", "scheme": "dense"}]}', "nested: 1 is neither",
              "capitals do not count")
         plan('{"levels": [{"name": "count", "scheme": "bp", "density": 0.5, "pattern": {"rows": 5}}]}', "number of levels",

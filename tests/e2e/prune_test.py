@@ -117,6 +117,11 @@ class PlanTest(unittest.TestCase):
                 self.assertEqual((found["name"], found["asked_density"]), (asked["name"], asked.get("density", 1)))
                 pruned = asked["scheme"] != "dense"
                 self.assertEqual(bool(found["layers_with_own_bias"]), pruned)
+            sizes = [layer["inputs"] * layer["outputs"] for layer in inspected["layers"]]
+            for i, found in enumerate(inspected["levels"]):
+                kept = sum(size * layer["densities"][i] for size, layer in zip(sizes, inspected["layers"], strict=True))
+                self.assertAlmostEqual(kept / sum(sizes), found["density"], 9)
+            self.assertIn("dense  /", rt3c("inspect", plan).stdout)
 
     def test_levels_that_grow_are_compiled_as_they_were_made(self):
         """All of one-column patterns: the third fills blocks up."""
@@ -199,7 +204,7 @@ class PlanTest(unittest.TestCase):
                 process.wait()
             self.assertFalse((killed / "plan.json").exists())
             again = rt3c(*options, "-o", killed)
-            self.assertIn("going on after", again.stderr)
+            self.assertIn("going on behind level", again.stderr)
             self.assertIn("peak memory", again.stdout)
             for file in ("plan.json", "plan.weights"):
                 self.assertEqual((whole / file).read_bytes(), (killed / file).read_bytes(), name)
