@@ -174,6 +174,10 @@ private:
 
   // The best reward so far, a line per method: the mean over its seeds.
   void addHistory() {
+    if (search.runs.empty()) {
+      out << "<h2>Search</h2>\n<p class=\"note\">Nothing was searched: the levels are those of a given plan.</p>\n";
+      return;
+    }
     std::map<std::string, std::vector<const FoundRun *>> byMethod;
     for (const FoundRun &run : search.runs)
       byMethod[run.method].push_back(&run);

@@ -288,6 +288,28 @@ llvm::json::Object LevelEvaluator::evaluate(const llvm::json::Object &job) {
   return std::move(*result);
 }
 
+Expected<double> LevelEvaluator::denseMetric() {
+  OwningOpRef<ModuleOp> copy = module->clone();
+  LevelPlan levels;
+  levels.levels.push_back(searchedLayouts()[0]);
+  levels.levels[0].name = "dense";
+  if (Error error = pruneLevels(*copy, levels, pruningUnits(compile.device)))
+    return std::move(error);
+  auto metrics = measure(*copy, levels);
+  if (!metrics)
+    return metrics.takeError();
+  return metrics->front();
+}
+
+Expected<std::vector<LevelResult>> LevelEvaluator::evaluatePlan(const Plan &plan) {
+  OwningOpRef<ModuleOp> copy = module->clone();
+  CompileOptions options = compile;
+  options.plan = std::make_shared<Plan>(plan);
+  if (Error error = prune(*copy, options))
+    return std::move(error);
+  return evaluatePruned(*copy, plan.levels);
+}
+
 Expected<LevelEvaluator::MadePlan> LevelEvaluator::makePlan(const LevelPlan &levels) {
   OwningOpRef<ModuleOp> copy = module->clone();
   CompileOptions options = compile;

@@ -25,6 +25,8 @@ using namespace mlir::rt3;
 // their hidden units, take longer than each did alone.
 static constexpr int kMostCorrections = 4;
 static constexpr double kCorrection = 0.97;
+// Instead of a method, in search.json.
+static constexpr llvm::StringLiteral kGivenPlan = "given plan";
 
 // JSON has no NaN.
 static llvm::json::Value number(double value) {
@@ -35,7 +37,7 @@ namespace {
 
 struct SearchVerb {
   LevelEvaluatorOptions evaluator;
-  std::string limit, out = "searched", method = "evolution";
+  std::string limit, out = "searched", method = "evolution", plan, reference;
   std::vector<int64_t> clocks;
   int64_t levels = 3, budget = 200, processes = 0, repeats = 1;
   double minDensity = 0.25;
@@ -55,9 +57,13 @@ public:
     evaluations = std::make_unique<Evaluations>(
         verb.out + "/evaluations", evaluator->key(), processes,
         [&](const llvm::json::Object &job) { return evaluator->evaluate(job); }, others);
+    std::vector<llvm::Error (SearchRun::*)()> steps = {&SearchRun::checkClocks, &SearchRun::measureDense};
+    if (!verb.plan.empty())
+      steps.push_back(&SearchRun::measurePlan);
+    else
+      steps.insert(steps.end(), {&SearchRun::buildSpace, &SearchRun::searchAll, &SearchRun::finish});
     llvm::Error error = llvm::Error::success();
-    for (auto step : {&SearchRun::checkClocks, &SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll,
-                      &SearchRun::finish})
+    for (auto step : steps)
       if (!error)
         error = (this->*step)();
     if (!error && !isLimitMet)
@@ -90,6 +96,9 @@ private:
     if (!result)
       return result.takeError();
     dense = *result;
+    if (!verb.reference.empty())
+      if (llvm::Error error = measureReference())
+        return error;
     size_t top = core().levels.size() - 1;
     auto limitOf = [&](llvm::StringRef text) -> std::optional<double> {
       bool isRelative = text.consume_back("x");
@@ -114,6 +123,38 @@ private:
                                      std::to_string(dense.metric) +
                                      ": there is nothing to keep; see --data and --task");
     return llvm::Error::success();
+  }
+
+  // Training changes the dense model, too: the loss is to what it was trained from.
+  llvm::Error measureReference() {
+    LevelEvaluatorOptions options = verb.evaluator;
+    options.model.model = verb.reference;
+    auto reference = LevelEvaluator::make(options);
+    if (!reference)
+      return reference.takeError();
+    auto metric = (*reference)->denseMetric();
+    if (!metric)
+      return metric.takeError();
+    dense.metric = *metric;
+    return llvm::Error::success();
+  }
+
+  // Of the clocks of the plan's levels, what the levels are; nothing is chosen.
+  llvm::Error measurePlan() {
+    if (others.rank() != 0)
+      return llvm::Error::success();
+    auto plan = readPlanFolder(verb.plan);
+    if (!plan)
+      return plan.takeError();
+    for (const LevelSpec &level : plan->levels.levels)
+      if (auto clock = findClock(core(), level.frequencyKhz); !clock)
+        return llvm::createStringError(verb.plan + ": level " + level.name + ": " + llvm::toString(clock.takeError()) +
+                                       "; frequency_khz of the levels says which are meant");
+    Progress progress("measuring the plan", 1);
+    auto results = evaluator->evaluatePlan(*plan);
+    if (!results)
+      return llvm::createStringError(verb.plan + ": " + llvm::toString(results.takeError()));
+    return write(*plan, kGivenPlan, *results);
   }
 
   // What each layout can do at each clock, and which clocks to use.
@@ -292,36 +333,39 @@ private:
     LevelPlan plan;
     for (const LevelValue &level : best.levels)
       plan.levels.push_back(level.spec);
-    std::vector<LevelValue> levels;
     for (int correction = 0;; ++correction) {
       Progress progress("pruning the plan", 1);
       auto made = evaluator->makePlan(plan);
       if (!made)
         return made.takeError();
-      levels.clear();
       bool isMet = true;
-      for (size_t i = 0; i < plan.levels.size(); ++i) {
-        levels.push_back(valueOf(plan.levels[i], made->levels[i]));
-        levels[i].clockSeconds = made->levels[i].seconds;
-        if (levels[i].seconds > reward.limit && plan.levels[i].scheme != Scheme::Dense) {
+      for (size_t i = 0; i < plan.levels.size(); ++i)
+        if (valueOf(plan.levels[i], made->levels[i]).seconds > reward.limit && plan.levels[i].scheme != Scheme::Dense) {
           isMet = false;
           plan.levels[i].density =
               std::max(verb.minDensity, std::floor(plan.levels[i].density * kCorrection * 100) / 100);
         }
-      }
-      if (!isMet && correction < kMostCorrections)
-        continue;
-      isLimitMet = llvm::all_of(levels, [&](const LevelValue &level) { return level.seconds <= reward.limit; });
-      auto [json, weights] = writePlan(made->plan);
-      std::string levelsText = llvm::formatv("{0:2}\n", llvm::json::Value(levelsJson(made->plan.levels)));
-      std::string history = llvm::formatv("{0}\n", llvm::json::Value(resultJson(*bestResult, levels)));
-      if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json},
-                                                    {kPlanWeights.str(), weights},
-                                                    {"levels.json", levelsText},
-                                                    {"search.json", history}}))
-        return error;
-      break;
+      if (isMet || correction == kMostCorrections)
+        return write(made->plan, bestResult->method, made->levels);
     }
+  }
+
+  // Writes the folder of a plan, and prints what its levels come to.
+  llvm::Error write(const Plan &plan, llvm::StringRef method, const std::vector<LevelResult> &results) {
+    std::vector<LevelValue> levels;
+    for (auto [spec, result] : llvm::zip_equal(plan.levels.levels, results)) {
+      levels.push_back(valueOf(spec, result));
+      levels.back().clockSeconds = result.seconds;
+    }
+    isLimitMet = llvm::all_of(levels, [&](const LevelValue &level) { return level.seconds <= reward.limit; });
+    auto [json, weights] = writePlan(plan);
+    std::string levelsText = llvm::formatv("{0:2}\n", llvm::json::Value(levelsJson(plan.levels)));
+    std::string history = llvm::formatv("{0}\n", llvm::json::Value(resultJson(method, levels)));
+    if (llvm::Error error = writeFiles(verb.out, {{kPlanJson.str(), json},
+                                                  {kPlanWeights.str(), weights},
+                                                  {"levels.json", levelsText},
+                                                  {"search.json", history}}))
+      return error;
     print(levels);
     return llvm::Error::success();
   }
@@ -356,7 +400,7 @@ private:
     return list;
   }
 
-  llvm::json::Object resultJson(const SearchResult &bestResult, const std::vector<LevelValue> &levels) const {
+  llvm::json::Object resultJson(llvm::StringRef method, const std::vector<LevelValue> &levels) const {
     llvm::json::Array runs;
     for (const SearchResult &result : found) {
       llvm::json::Array trials;
@@ -383,7 +427,7 @@ private:
                               {"dense_energy_mj", reward.denseEnergyMj},
                               {"dense_clocks", std::move(denseClocks)},
                               {"left_out", llvm::json::Array(dropped)},
-                              {"method", bestResult.method},
+                              {"method", method},
                               {"levels", levelsOf(levels)},
                               {"comparison", llvm::json::Array(comparison)},
                               {"runs", std::move(runs)}};
@@ -436,6 +480,11 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
   app.add_option("--min-density", verb.minDensity, "least share of weights that a level keeps")
       ->check(CLI::Range(0.05, 0.95))
       ->capture_default_str();
+  CLI::Option *plan = app.add_option(
+      "--plan", verb.plan, "search nothing: measure the levels of this folder, as of one that has been trained");
+  app.add_option("--reference", verb.reference,
+                 "ONNX file that losses are to, as that before training; none: the model")
+      ->needs(plan);
   std::vector<std::string> methods = methodNames();
   methods.push_back("all");
   app.add_option("--method", verb.method, "how candidates are found")
@@ -452,6 +501,9 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
       ->check(CLI::Range(1, 1024));
   app.add_option("-o,--out", verb.out, "folder for the plan, the history and what has been evaluated")
       ->capture_default_str();
+  for (const char *name :
+       {"--calib", "--clocks", "--level-count", "--min-density", "--method", "--evaluations", "--repeats"})
+    plan->excludes(app.get_option(name));
 }
 
 int main(int argc, char **argv) {

@@ -63,6 +63,30 @@ class SearchTest(unittest.TestCase):
         rt3c(MODEL, *shape, "--plan", self.out, "-o", compiled)
         rt3c("compare", MODEL, *shape, "--plan", self.out, "--with", compiled, "--length", "20")
 
+    def test_a_given_plan_is_measured_as_the_search_has_it(self):
+        """As of a plan that has been trained: nothing is searched, losses are to another model."""
+        search = json.loads((self.out / "search.json").read_text())
+        given = ["search", MODEL, "--shape", "ids=1x1..128", "--device", "snapdragon-865", "--latency-limit", "1.2x", "--tokenizer", "bytes",
+                 "--data", self.text, "--task", "language-model", "--plan", self.out]
+        out = folder("given")
+        rt3c(*given, "--reference", MODEL, "-o", out)
+        measured = json.loads((out / "search.json").read_text())
+        self.assertEqual([measured["method"], measured["runs"]], ["given plan", []])
+        for key in ("levels", "limit_seconds", "dense_metric", "dense_clocks"):
+            self.assertEqual(measured[key], search[key])
+        for name in ("plan.json", "plan.weights"):
+            self.assertEqual((out / name).read_bytes(), (self.out / name).read_bytes())
+        rt3c("simulate", out, "--battery-wh", "0.1")
+        rt3c("report", out, "-o", out / "report.html")
+        self.assertIn("Nothing was searched", (out / "report.html").read_text())
+        # One that has no clocks, and one of another model.
+        levels = out / "clockless.json"
+        levels.write_text('{"levels": [{"name": "low", "density": 0.5}]}')
+        rt3c("prune", MODEL, "--shape", "ids=1x1..128", "--levels", levels, "-o", out / "clockless")
+        self.assertIn("frequency_khz", rt3c(*given[:-1], out / "clockless", "-o", out, code=4).stderr)
+        self.assertIn("--plan", rt3c(*given, "--method", "rl", "-o", out, code=2).stderr)
+        self.assertIn("--plan", rt3c(*given[:-2], "--reference", MODEL, "-o", out, code=2).stderr)
+
     def test_the_policy_example_follows_a_trace(self):
         out = folder("policy")
         rt3c(MODEL, "--shape", "ids=1x1..128", "--levels", ROOT / "tests/models/byte-lm/levels.json", "-o", out)
