@@ -173,6 +173,17 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     // Code has a loop per pattern; few blocks would share one.
     inner.integer("count", 1, 32, level.patternCount);
     inner.integer("sample", 0, 1 << 20, level.patternSample);
+    inner.flag("shared", level.isSetShared);
+    if (auto kept = inner.text("kept", false)) {
+      level.hasFixedCount = *kept == "fixed";
+      if (*kept != "free" && *kept != "fixed")
+        inner.fault("kept", "\"" + *kept + "\" is neither free nor fixed");
+      // Block pruning leaves columns out: blocks are made of those that stay, and none of them may be empty, or
+      // has one column, and most of those are.
+      if (level.scheme == Scheme::BlockPattern && *level.hasFixedCount != (level.columns > 1))
+        inner.fault("kept",
+                    "\"" + *kept + "\": patterns of bp+pp are free in blocks of one column and fixed in others");
+    }
     if (level.rows != 4 && level.rows != 8)
       inner.fault("rows", std::to_string(level.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
     if (level.columns & (level.columns - 1))
@@ -283,6 +294,10 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
       json::Object pattern{{"rows", level.rows}, {"columns", level.columns}, {"count", level.patternCount}};
       if (level.patternSample != 0)
         pattern["sample"] = level.patternSample;
+      if (!level.isSetShared)
+        pattern["shared"] = false;
+      if (level.hasFixedCount)
+        pattern["kept"] = *level.hasFixedCount ? "fixed" : "free";
       entry["pattern"] = std::move(pattern);
     }
     levels.push_back(std::move(entry));

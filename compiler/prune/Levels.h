@@ -9,6 +9,7 @@
 #include "llvm/Support/Error.h"
 #include "llvm/Support/JSON.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,11 +29,17 @@ struct LevelSpec {
   // in whose place it stands where that need not be exact (order of hidden units, sensitivity).
   bool isTime = false;
   int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
-  // Blocks of patterns, outputs x inputs, and how many patterns a layer has.
+  // Blocks of patterns, outputs x inputs, and how many patterns a set has.
   int64_t rows = 8, columns = 1, patternCount = 16;
+  bool isSetShared = true; // By all layers; else each has its own.
+  // Whether all patterns keep as many weights; not said: where blocks have several columns.
+  std::optional<bool> hasFixedCount;
   // Which blocks the search for patterns starts from: 0: all, else a quarter of them, another
   // for each number.
   int64_t patternSample = 0;
+
+  // Patterns that keep any number of weights, under the budget of a layer.
+  bool isCountFree() const { return !hasFixedCount.value_or(columns > 1); }
 };
 
 struct LevelPlan {

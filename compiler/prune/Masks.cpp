@@ -69,7 +69,7 @@ public:
   }
 
   std::vector<Mask> learn() {
-    if (spec.columns == 1)
+    if (spec.isCountFree())
       learnAnyCount();
     else
       learnFixedCount();

@@ -38,22 +38,21 @@ struct PatternLayer {
   // nested in, those that the sparser one that it adds to does not keep, or the columns that block
   // pruning has kept. Null: all.
   const Mask *upper = nullptr;
-  // Of one-column patterns, whose blocks keep any number: the layer's own density, without what a sparser
+  // Of patterns of any count: the layer's own density, without what a sparser
   // level keeps.
   std::optional<double> density;
 };
 
-// Learns `spec.patternCount` patterns that all layers share, and gives each
+// Learns `spec.patternCount` patterns that these layers share, and gives each
 // block of each layer one; returns the layers' masks.
 //
-// Saliency counts relative to the mean of its layer. Blocks of one column:
-// patterns of any count under the budget of the layer (an input that is dropped
-// has the empty pattern). Start: the most frequent masks of weights above a
-// threshold. Then in turns: each block takes the pattern with the most saliency
-// minus lambda times its count, lambda set so that the budget is met; each
-// pattern keeps the weights whose mean saliency in its blocks exceeds lambda.
-// Larger blocks: patterns of one count, at most one more per row than rows have
-// on average, chosen in the same turns; within a denser level, each of its patterns gets one sub-pattern.
+// Saliency counts relative to the mean of its layer. With `isCountFree()`:
+// patterns of any count under the budget of the layer (a block that is dropped
+// has the empty pattern, so that columns of block pruning are the case of full and empty ones). Start: the most
+// frequent masks of weights above a threshold. Then in turns: each block takes the pattern with the most saliency minus
+// lambda times its count, lambda set so that the budget is met; each pattern keeps the weights whose mean saliency in
+// its blocks exceeds lambda. Else patterns of one count, at most one more per row than rows have on average, chosen in
+// the same turns; within a denser level, each of its patterns gets one sub-pattern.
 //
 // With `gathered`, blocks are made of the columns that `upper` keeps in a group.
 std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered);

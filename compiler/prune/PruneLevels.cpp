@@ -60,7 +60,7 @@ public:
     for (size_t i = 0; i < plan.levels.size(); ++i)
       pruneLevel(growsUpwards() ? i : plan.levels.size() - 1 - i);
     for (size_t level = 0; level < plan.levels.size(); ++level)
-      sets.push_back(choosePatternSet(level));
+      choosePatternSets(level);
     for (Layer &layer : layers) {
       SmallVector<Attribute> encodings;
       for (size_t level = 0; level < plan.levels.size(); ++level)
@@ -167,7 +167,8 @@ private:
   // patterns lies within another, and what the sparsest level loses counts most.
   bool growsUpwards() const {
     return plan.isNested && llvm::all_of(plan.levels, [](const LevelSpec &level) {
-             return level.scheme == Scheme::Dense || (level.scheme == Scheme::Pattern && level.columns == 1);
+             return level.scheme == Scheme::Dense ||
+                    (level.scheme == Scheme::Pattern && level.columns == 1 && level.isCountFree());
            });
   }
 
@@ -233,8 +234,11 @@ private:
       return;
     if (level.scheme == Scheme::Block)
       masks = std::move(uppers);
-    else
+    else if (level.isSetShared)
       masks = prunePatterns(inputs, level, isGathered(level));
+    else
+      for (const PatternLayer &input : inputs)
+        masks.push_back(std::move(prunePatterns({input}, level, isGathered(level)).front()));
     for (auto [layer, mask] : llvm::zip(pruned, masks)) {
       if (const Mask *lower = grownFrom(*layer, index))
         for (size_t i = 0; i < mask.size(); ++i)
@@ -247,7 +251,7 @@ private:
   }
 
   // Layers that suffer more keep more, where they can be compared and the scheme lets layers
-  // differ: blocks of several columns all keep the same number.
+  // differ: patterns of a fixed count all keep the same number.
   void allocate(size_t index, ArrayRef<Layer *> pruned) {
     const LevelSpec &level = plan.levels[index];
     std::vector<LayerCost> costs;
@@ -267,7 +271,7 @@ private:
     double density = level.isTime ? uniformDensity(costs, level.density) : level.density;
     for (Layer *layer : pruned)
       layer->densities[index] = density;
-    bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.columns == 1);
+    bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.isCountFree());
     if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return layer->isComparable; }))
       return;
     for (auto [layer, density] : llvm::zip(pruned, allocateDensities(costs, level.density)))
@@ -297,14 +301,28 @@ private:
     return plan.isNested && level > 0 && !layer.masks[level - 1].empty() ? &layer.masks[level - 1] : nullptr;
   }
 
-  // The patterns that the blocks of a level have, or with nested levels what
-  // those add to the level below: the most frequent, in all layers.
-  FlatSymbolRefAttr choosePatternSet(size_t index) {
+  // The set of each layer at a level.
+  void choosePatternSets(size_t index) {
     const LevelSpec &level = plan.levels[index];
+    sets.emplace_back(layers.size());
     if (level.scheme != Scheme::Pattern && level.scheme != Scheme::BlockPattern)
-      return {};
+      return;
+    std::string name = "patterns_" + level.name;
+    if (level.isSetShared)
+      std::fill(sets.back().begin(), sets.back().end(), choosePatternSet(index, layers, name));
+    else
+      for (size_t i = 0; i < layers.size(); ++i)
+        if (!layers[i].masks[index].empty())
+          sets.back()[i] =
+              choosePatternSet(index, ArrayRef(layers).slice(i, 1), "layer" + std::to_string(i) + "_" + name);
+  }
+
+  // The patterns that the blocks of `sharers` have at a level, or with nested levels what
+  // those add to the level below: the most frequent.
+  FlatSymbolRefAttr choosePatternSet(size_t index, ArrayRef<Layer> sharers, const std::string &name) {
+    const LevelSpec &level = plan.levels[index];
     std::map<uint64_t, int64_t> counts;
-    for (const Layer &layer : layers)
+    for (const Layer &layer : sharers)
       if (!layer.masks[index].empty() && !isGathered(level))
         forEachBlockMask(layer.saliency, level, layer.masks[index], lowerOf(layer, index),
                          [&](uint64_t mask) { ++counts[mask]; });
@@ -320,7 +338,6 @@ private:
     int64_t full = bits == 64 ? -1 : (int64_t(1) << bits) - 1;
     if ((order.empty() || order.size() > kMaxPatterns) && !llvm::is_contained(patterns, full))
       patterns.push_back(full);
-    std::string name = "patterns_" + level.name;
     graph::PatternSetOp::create(symbols, module.getLoc(), name, level.rows, level.columns, patterns);
     return FlatSymbolRefAttr::get(context, name);
   }
@@ -340,7 +357,8 @@ private:
       return graph::BlockEncodingAttr::get(context, 1, elements, nullptr, nullptr);
     if (level.scheme == Scheme::Block)
       return graph::BlockEncodingAttr::get(context, 8, elements, nullptr, nullptr);
-    return graph::PatternEncodingAttr::get(context, sets[index], isGathered(level), elements, nullptr, nullptr);
+    return graph::PatternEncodingAttr::get(context, sets[index][&layer - layers.data()], isGathered(level), elements,
+                                           nullptr, nullptr);
   }
 
   ModuleOp module;
@@ -351,7 +369,7 @@ private:
   MLIRContext *context;
   OpBuilder symbols;
   std::vector<Layer> layers;
-  std::vector<FlatSymbolRefAttr> sets; // Per level.
+  std::vector<std::vector<FlatSymbolRefAttr>> sets; // Per level and layer.
 };
 
 } // namespace

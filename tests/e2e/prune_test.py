@@ -123,6 +123,27 @@ class PlanTest(unittest.TestCase):
                 self.assertAlmostEqual(kept / sum(sizes), found["density"], 9)
             self.assertIn("dense  /", rt3c("inspect", plan).stdout)
 
+    def test_sets_of_each_layer_and_other_counts(self):
+        """Of one column with as many weights in each, of several with any number, and a set per layer."""
+        own = {"shared": False, "count": 8}
+        patterns = [own | {"kept": "fixed"}, own, own | {"columns": 4, "kept": "free"}, {"columns": 4, "kept": "free", "count": 8}]
+        levels = [{"name": f"l{i}", "scheme": "pp", "density": density, "pattern": pattern}
+                  for i, (density, pattern) in enumerate(zip((0.375, 0.4, 0.5, 0.6), patterns, strict=True))]
+        for nested in (False, True):
+            plan, _ = self.prune(f"plan-sets-{nested}", {"nested": nested, "levels": levels}, "--calib", self.samples)
+            written = json.loads((plan / "plan.json").read_text())
+            used = [{layer["levels"][i].get("pattern_set") for layer in written["layers"]} - {None} for i in range(4)]
+            self.assertEqual([len(sets) == 1 for sets in used], [False, False, False, True])
+            self.assertEqual(len(used[0]), sum("mask_offset" in layer["levels"][0] for layer in written["layers"]))
+            asked = [level["pattern"] for level in written["plan"]["levels"]]
+            self.assertEqual([(p.get("shared", True), p.get("kept")) for p in asked], [(False, "fixed"), (False, None), (False, "free"), (True, "free")])
+            for wanted, found in zip(levels, json.loads(rt3c("inspect", plan, "--json").stdout)["levels"], strict=True):
+                if not nested:
+                    self.assertAlmostEqual(found["density"], wanted["density"], delta=0.02)
+            out = folder(f"plan-sets-{nested}-out")
+            rt3c(*self.model, "--plan", plan, "--keep-sparse", "-o", out)
+            rt3c("compare", *self.model, "--plan", plan, "--keep-sparse", "--with", out, "--length", "41")
+
     def test_levels_that_grow_are_compiled_as_they_were_made(self):
         """All of one-column patterns: the third fills blocks up."""
         levels = [{"name": f"l{i}", "scheme": "pp", "density": density} for i, density in enumerate((0.3, 0.5, 0.9))]

@@ -124,6 +124,51 @@ TEST(PatternMasks, OfSeveralColumnsKeepAsManyInEachBlock) {
     }
 }
 
+TEST(PatternMasks, OfOneColumnMayAllKeepAsMany) {
+  std::mt19937 random(7);
+  for (double density : {0.25, 0.5, 0.9}) {
+    LevelSpec spec;
+    spec.scheme = Scheme::Pattern;
+    spec.hasFixedCount = true;
+    spec.density = density;
+    Saliency saliency = randomSaliency(61, 48, random);
+    Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
+    std::set<uint64_t> seen;
+    std::multiset<uint64_t> blocks = blockMasks(saliency, spec, mask);
+    for (uint64_t block : blocks) {
+      EXPECT_EQ(__builtin_popcountll(block), std::lround(8 * density));
+      seen.insert(block);
+    }
+    EXPECT_EQ(blocks.size(), 61u * 48 / 8);
+    EXPECT_GT(seen.size(), 1u);
+    EXPECT_LE(seen.size(), 16u);
+  }
+}
+
+TEST(PatternMasks, OfSeveralColumnsMayKeepAnyNumber) {
+  std::mt19937 random(8);
+  for (int64_t columns : {2, 4, 8})
+    for (double density : {0.2, 0.5}) {
+      LevelSpec spec;
+      spec.scheme = Scheme::Pattern;
+      spec.columns = columns;
+      spec.hasFixedCount = false;
+      spec.density = density;
+      Saliency saliency = randomSaliency(64, 48, random);
+      Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
+      std::set<int64_t> counts;
+      std::set<uint64_t> seen;
+      for (uint64_t block : blockMasks(saliency, spec, mask)) {
+        counts.insert(__builtin_popcountll(block));
+        seen.insert(block);
+      }
+      EXPECT_GT(counts.size(), 1u);
+      EXPECT_LE(seen.size(), 16u);
+      // In steps of a block's pattern.
+      EXPECT_NEAR(share(mask), density, 0.05) << columns;
+    }
+}
+
 TEST(PatternMasks, StayWithinTheDenserLevel) {
   std::mt19937 random(4);
   for (int64_t columns : {1, 4})
