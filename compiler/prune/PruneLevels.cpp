@@ -173,7 +173,7 @@ private:
   }
 
   // The mask of the next denser level that has one, if levels are nested.
-  const Mask *upperOf(const Layer &layer, size_t level) {
+  const Mask *upperOf(const Layer &layer, size_t level) const {
     for (size_t i = level + 1; plan.isNested && !growsUpwards() && i < plan.levels.size(); ++i)
       if (!layer.masks[i].empty())
         return &layer.masks[i];
@@ -185,61 +185,35 @@ private:
     return growsUpwards() ? lowerOf(layer, level) : nullptr;
   }
 
+  // Where a level may keep weights of a layer: within a denser level, or where a sparser one has none. Empty: anywhere.
+  Mask allowed(const Layer &layer, size_t level) const {
+    if (const Mask *upper = upperOf(layer, level))
+      return *upper;
+    Mask rest;
+    if (const Mask *lower = grownFrom(layer, level))
+      for (uint8_t isKept : *lower)
+        rest.push_back(!isKept);
+    return rest;
+  }
+
   void pruneLevel(size_t index) {
     const LevelSpec &level = plan.levels[index];
     std::vector<Layer *> pruned;
-    std::vector<Saliency> within; // Zero outside the denser level, and where a sparser one keeps all already.
     for (Layer &layer : layers) {
       layer.reasons[index] = denseReason(layer, level);
       if (!layer.reasons[index].empty())
         continue;
-      if (level.scheme == Scheme::Dense) {
-        layer.masks[index] = nonZeros(layer); // The zeros that are there.
-        continue;
-      }
-      pruned.push_back(&layer);
-      within.push_back(layer.saliency);
-      if (const Mask *upper = upperOf(layer, index))
-        for (size_t i = 0; i < upper->size(); ++i)
-          within.back().values[i] *= (*upper)[i];
-      if (const Mask *lower = grownFrom(layer, index))
-        for (size_t i = 0; i < lower->size(); ++i)
-          within.back().values[i] *= !(*lower)[i];
-    }
-    allocate(index, pruned);
-    std::vector<Mask> uppers(pruned.size()), masks;
-    std::vector<PatternLayer> inputs;
-    for (auto [i, layer] : llvm::enumerate(pruned)) {
-      const Mask *upper = upperOf(*layer, index);
-      // Columns and patterns share the pruning evenly.
-      double density = layer->densities[index];
-      if (level.scheme == Scheme::BlockPattern)
-        density = std::sqrt(density);
-      if (level.scheme != Scheme::Pattern) {
-        uppers[i] = pruneBlocks(within[i], level.scheme == Scheme::Block ? level.groupRows : level.rows, density);
-        intersect(uppers[i], upper);
-        upper = &uppers[i];
-      }
-      double added = layer->densities[index];
-      if (const Mask *lower = grownFrom(*layer, index)) {
-        uppers[i] = *lower;
-        for (uint8_t &isKept : uppers[i])
-          isKept = !isKept;
-        upper = &uppers[i];
-        added = std::max(0.0, added - double(llvm::count(*lower, 1)) / lower->size());
-      }
-      inputs.push_back({&within[i], upper, added});
+      if (level.scheme == Scheme::Dense) // The zeros that are there.
+        layer.masks[index] = nonZeros(layer);
+      else
+        pruned.push_back(&layer);
     }
     if (pruned.empty())
       return;
-    if (level.scheme == Scheme::Block)
-      masks = std::move(uppers);
-    else if (level.isSetShared)
-      masks = prunePatterns(inputs, level, isGathered(level));
-    else
-      for (const PatternLayer &input : inputs)
-        masks.push_back(std::move(prunePatterns({input}, level, isGathered(level)).front()));
-    for (auto [layer, mask] : llvm::zip(pruned, masks)) {
+    allocate(index, pruned);
+    std::vector<Mask> masks =
+        level.scheme == Scheme::Block ? chooseBlocks(index, pruned) : choosePatterns(index, pruned);
+    for (auto [layer, mask] : llvm::zip_equal(pruned, masks)) {
       if (const Mask *lower = grownFrom(*layer, index))
         for (size_t i = 0; i < mask.size(); ++i)
           mask[i] |= (*lower)[i];
@@ -248,6 +222,56 @@ private:
       completeUnits(mask, layer->saliency.outputs, layer->unit.outputs);
       layer->masks[index] = std::move(mask);
     }
+  }
+
+  // Saliency where `mask` allows weights; an empty one allows all.
+  static Saliency within(const Saliency &saliency, const Mask &mask) {
+    Saliency result = saliency;
+    for (size_t i = 0; i < mask.size(); ++i)
+      result.values[i] *= mask[i];
+    return result;
+  }
+
+  std::vector<Mask> chooseBlocks(size_t index, ArrayRef<Layer *> pruned) const {
+    std::vector<Mask> masks;
+    for (const Layer *layer : pruned) {
+      Mask place = allowed(*layer, index);
+      masks.push_back(
+          pruneBlocks(within(layer->saliency, place), plan.levels[index].groupRows, layer->densities[index]));
+      intersect(masks.back(), place);
+    }
+    return masks;
+  }
+
+  std::vector<Mask> choosePatterns(size_t index, ArrayRef<Layer *> pruned) const {
+    const LevelSpec &level = plan.levels[index];
+    std::vector<Saliency> saliencies;
+    std::vector<Mask> places;
+    std::vector<PatternLayer> inputs;
+    for (const Layer *layer : pruned) {
+      double density = layer->densities[index];
+      places.push_back(allowed(*layer, index));
+      saliencies.push_back(within(layer->saliency, places.back()));
+      // Columns and patterns share the pruning evenly.
+      if (level.scheme == Scheme::BlockPattern) {
+        Mask columns = pruneBlocks(saliencies.back(), level.rows, std::sqrt(density));
+        intersect(columns, places.back());
+        places.back() = std::move(columns);
+      }
+      if (const Mask *lower = grownFrom(*layer, index))
+        density = std::max(0.0, density - double(llvm::count(*lower, 1)) / lower->size());
+      inputs.push_back({nullptr, nullptr, density});
+    }
+    for (auto [input, saliency, place] : llvm::zip_equal(inputs, saliencies, places)) {
+      input.saliency = &saliency;
+      input.upper = place.empty() ? nullptr : &place;
+    }
+    if (level.isSetShared)
+      return prunePatterns(inputs, level, isGathered(level));
+    std::vector<Mask> masks;
+    for (const PatternLayer &input : inputs)
+      masks.push_back(std::move(prunePatterns({input}, level, isGathered(level)).front()));
+    return masks;
   }
 
   // Layers that suffer more keep more, where they can be compared and the scheme lets layers
@@ -285,13 +309,10 @@ private:
     return mask;
   }
 
+  // With an empty one nothing goes.
   static void intersect(Mask &mask, const Mask &other) {
-    for (size_t i = 0; i < mask.size(); ++i)
+    for (size_t i = 0; i < other.size(); ++i)
       mask[i] &= other[i];
-  }
-  static void intersect(Mask &mask, const Mask *other) {
-    if (other)
-      intersect(mask, *other);
   }
 
   static bool isGathered(const LevelSpec &level) { return level.scheme == Scheme::BlockPattern && level.columns > 1; }
