@@ -6,6 +6,8 @@
 
 using namespace mlir::rt3;
 
+CLI::Range mlir::rt3::oneOrMore() { return {int64_t(1), int64_t(1) << 30}; }
+
 std::string mlir::rt3::faultOf(const CLI::App &app, const CLI::ParseError &error) {
   if (!dynamic_cast<const CLI::ExtrasError *>(&error))
     return error.what();
@@ -70,11 +72,11 @@ void mlir::rt3::addCalibrationOptions(CLI::App *app, ModelOptions &options) {
                   "inputs to prune by: folder with a folder per sample and NAME.npy of each input in it; or texts, a "
                   ".tsv with a header or a text per line; none: by magnitude");
   app->add_option("--calib-samples", options.calibrationSamples, "texts to take from a file, spread over it")
-      ->check(kOneOrMore)
+      ->check(oneOrMore())
       ->capture_default_str();
   app->add_option("--calib-memory", options.calibrationMemory,
                   "MiB that calibration may take; of samples that need more, some are left out")
-      ->check(kOneOrMore)
+      ->check(oneOrMore())
       ->capture_default_str();
   addTextOptions(app, options.texts);
 }

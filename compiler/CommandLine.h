@@ -11,8 +11,8 @@
 
 namespace mlir::rt3 {
 
-// Of an option that is a number of things.
-inline const CLI::Range kOneOrMore(int64_t(1), int64_t(1) << 30);
+// Of an option that is a number of things, 1 to 2^30.
+CLI::Range oneOrMore();
 
 // What is wrong with the words that `app` was given.
 std::string faultOf(const CLI::App &app, const CLI::ParseError &error);

@@ -64,7 +64,8 @@ int main(int argc, char **argv) {
   evalApp->add_option("--output", eval.output, "result of the model to look at; none: its first");
   evalApp->add_option("--reference", eval.reference,
                       "ONNX file or compiled folder to compare with; none: the model before pruning");
-  evalApp->add_option("--samples", eval.samples, "rows of the table, from its beginning; none: all")->check(kOneOrMore);
+  evalApp->add_option("--samples", eval.samples, "rows of the table, from its beginning; none: all")
+      ->check(oneOrMore());
   evalApp->add_option("--seed", eval.seed, "of the bootstrap")->capture_default_str();
 
   PredictVerb predict;
@@ -72,7 +73,7 @@ int main(int argc, char **argv) {
   addModelOptions(predictApp, predict.model);
   addTargetOptions(predictApp, predict.model);
   predictApp->add_option("--device", predict.device, "NAME[:CORE] of rt3c targets, or a file NAME.json")->required();
-  predictApp->add_option("--length", predict.length, "free dimension; none: its maximum")->check(kOneOrMore);
+  predictApp->add_option("--length", predict.length, "free dimension; none: its maximum")->check(oneOrMore());
   predictApp->add_option("--position", predict.position, "tokens before, of a model with --kv-cache")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
@@ -152,7 +153,7 @@ int main(int argc, char **argv) {
   generateApp->add_option("--prompt", generate.prompt, "text, a token per byte");
   generateApp->add_option("--ids", generate.ids, "instead: token numbers, separated by spaces");
   generateApp->add_option("--tokens", generate.tokens, "to write; the likeliest each time")
-      ->check(kOneOrMore)
+      ->check(oneOrMore())
       ->capture_default_str();
   generateApp->add_option("--level", generate.level, "name or number; none: 0");
   generateApp->add_option("--switch", generate.switches, "NUMBER=LEVEL: from that new token on; repeatable")

@@ -5,6 +5,7 @@
 #include "compiler/plan/Plan.h"
 
 #include "compiler/prune/HiddenUnits.h"
+#include "compiler/prune/PruneLevels.h"
 #include "dialects/graph/Quantize.h"
 
 #include "rt3/rt3_bundle.h"
@@ -32,9 +33,6 @@ static void forEachLayer(ModuleOp module, llvm::function_ref<void(std::string, g
     body(key, op);
   });
 }
-
-// In front of a plan's names of pattern sets, so that no level has the same.
-static constexpr llvm::StringLiteral kAppliedPrefix = "patterns.";
 
 // Of the weights as the model's file has them.
 static std::string hashOf(graph::LinearOp op, const LayerOrders &orders) {
@@ -80,7 +78,7 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
   for (auto set : module.getOps<graph::PatternSetOp>()) {
     sets[set.getName()] = plan.patternSets.size();
     StringRef name = set.getName();
-    name.consume_front(kAppliedPrefix);
+    name.consume_front(kSetSymbolPrefix);
     plan.patternSets.push_back(
         {name.str(), int64_t(set.getRows()), int64_t(set.getColumns()), set.getPatterns().vec()});
   }
@@ -103,12 +101,17 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
   return plan;
 }
 
+double mlir::rt3::keptShare(const PlannedLayer &layer, size_t level) {
+  const Mask &mask = layer.levels[level].mask;
+  return mask.empty() ? 1 : double(llvm::count(mask, 1)) / mask.size();
+}
+
 double mlir::rt3::keptShare(const Plan &plan, size_t level) {
   double kept = 0, all = 0;
   for (const PlannedLayer &layer : plan.layers) {
     double size = double(layer.inputs) * layer.outputs;
     all += size;
-    kept += layer.levels[level].mask.empty() ? size : llvm::count(layer.levels[level].mask, 1);
+    kept += size * keptShare(layer, level);
   }
   return all ? kept / all : 1;
 }
@@ -191,7 +194,7 @@ private:
       graph::PatternSetOp::create(symbols, module.getLoc(), patternsName(set), set.rows, set.columns, set.patterns);
   }
 
-  static std::string patternsName(const PlannedPatterns &set) { return (kAppliedPrefix + set.name).str(); }
+  static std::string patternsName(const PlannedPatterns &set) { return (kSetSymbolPrefix + set.name).str(); }
 
   ElementsAttr valuesOf(graph::LinearOp op, const PlannedLayer &layer, std::vector<float> values) {
     if (values.empty())

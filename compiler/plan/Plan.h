@@ -61,6 +61,8 @@ Plan planOf(ModuleOp module, const LevelPlan &levels);
 
 // The share of all weights that a level keeps.
 double keptShare(const Plan &plan, size_t level);
+// Of one layer.
+double keptShare(const PlannedLayer &layer, size_t level);
 
 // The two files; equal plans give equal bytes.
 std::pair<std::string, std::string> writePlan(const Plan &plan);

@@ -174,20 +174,19 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     inner.integer("count", 1, 32, level.patternCount);
     inner.integer("sample", 0, 1 << 20, level.patternSample);
     inner.flag("shared", level.isSetShared);
-    if (auto kept = inner.text("kept", false)) {
-      level.hasFixedCount = *kept == "fixed";
-      if (*kept != "free" && *kept != "fixed")
-        inner.fault("kept", "\"" + *kept + "\" is neither free nor fixed");
-      // Block pruning leaves columns out: blocks are made of those that stay, and none of them may be empty, or
-      // has one column, and most of those are.
-      if (level.scheme == Scheme::BlockPattern && *level.hasFixedCount != (level.columns > 1))
-        inner.fault("kept",
-                    "\"" + *kept + "\": patterns of bp+pp are free in blocks of one column and fixed in others");
-    }
     if (level.rows != 4 && level.rows != 8)
       inner.fault("rows", std::to_string(level.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
     if (level.columns & (level.columns - 1))
       inner.fault("columns", std::to_string(level.columns) + " must be 1, 2, 4 or 8");
+    if (auto kept = inner.text("kept", false)) {
+      level.kept = *kept == "free" ? PatternCount::Free : PatternCount::Fixed;
+      // Gathered columns make blocks of which none may be empty; those of one column are mostly empty.
+      bool isForced = level.scheme == Scheme::BlockPattern && level.isCountFree() != (level.columns == 1);
+      if (*kept != "free" && *kept != "fixed")
+        inner.fault("kept", "\"" + *kept + "\" is neither free nor fixed");
+      else if (isForced)
+        inner.fault("kept", "\"" + *kept + "\": bp+pp has free patterns of one column, and fixed ones of several");
+    }
     inner.rejectOthers();
   }
   fields.rejectOthers();
@@ -296,8 +295,8 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
         pattern["sample"] = level.patternSample;
       if (!level.isSetShared)
         pattern["shared"] = false;
-      if (level.hasFixedCount)
-        pattern["kept"] = *level.hasFixedCount ? "fixed" : "free";
+      if (level.kept != PatternCount::Default)
+        pattern["kept"] = level.kept == PatternCount::Free ? "free" : "fixed";
       entry["pattern"] = std::move(pattern);
     }
     levels.push_back(std::move(entry));

@@ -340,8 +340,12 @@ private:
   }
 
   void learnFixedCount() {
+    // Blocks of which nothing may be kept take no share of the budget.
+    int64_t possible = llvm::count_if(blocks, [](const Block &block) { return block.upper != 0; });
+    if (possible == 0)
+      return;
     int64_t budget = std::accumulate(budgets.begin(), budgets.end(), int64_t(0));
-    double share = double(budget) / std::max<int64_t>(1, blocks.size());
+    double share = double(budget) / possible;
     int64_t count = std::clamp<int64_t>(std::llround(share), 1, positions);
     // A denser level's patterns: each gets one sub-pattern, so that its blocks
     // still share one loop.

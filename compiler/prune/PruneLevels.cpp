@@ -359,8 +359,9 @@ private:
     int64_t full = bits == 64 ? -1 : (int64_t(1) << bits) - 1;
     if ((order.empty() || order.size() > kMaxPatterns) && !llvm::is_contained(patterns, full))
       patterns.push_back(full);
-    graph::PatternSetOp::create(symbols, module.getLoc(), name, level.rows, level.columns, patterns);
-    return FlatSymbolRefAttr::get(context, name);
+    std::string symbol = kSetSymbolPrefix.str() + name;
+    graph::PatternSetOp::create(symbols, module.getLoc(), symbol, level.rows, level.columns, patterns);
+    return FlatSymbolRefAttr::get(context, symbol);
   }
 
   Attribute encode(const Layer &layer, size_t index) {

@@ -15,6 +15,9 @@
 
 namespace mlir::rt3 {
 
+// In front of the symbols of pattern sets, so that no level has the same.
+inline constexpr llvm::StringLiteral kSetSymbolPrefix = "patterns.";
+
 // What a layer loses when weights go.
 struct Importance {
   Saliency saliency; // Of each weight.

@@ -16,7 +16,7 @@ using namespace mlir::rt3;
 using llvm::formatv;
 
 // What is shown of lists that could be of any length.
-static constexpr size_t kMostLayers = 400, kMostPatterns = 32;
+static constexpr size_t kMostLayers = 400, kMostPatterns = 32, kMostSets = 64;
 
 static constexpr const char *kStyle = R"css(
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d1d1f; background: #fff; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -151,6 +151,9 @@ private:
                    1e3 * search.denseClocks.back().denseSeconds, search.denseEnergyMj,
                    search.denseClocks.back().frequencyKhz / 1000, escapeHtml(search.task), escapeHtml(search.metric),
                    search.denseMetric);
+    if (!search.reference.empty())
+      out << formatv("<p class=\"note\">Losses are to {0}: {1} {2:f4}.</p>\n", escapeHtml(search.reference),
+                     escapeHtml(search.metric), search.referenceMetric);
     out << "<div class=\"scroll\"><table>\n<tr><th>MHz</th><th class=\"text\">layout</th><th>kept</th><th>"
         << escapeHtml(search.metric) << "</th><th>loss</th><th>ms</th><th>mJ</th><th>runs per charge</th></tr>\n";
     for (const FoundLevel &level : search.levels) {
@@ -262,12 +265,24 @@ private:
     out << "<h2>Patterns</h2>\n";
     if (contents.plan.patternSets.empty())
       out << "<p class=\"note\">No level has patterns.</p>\n";
-    for (const PlannedPatterns &set : contents.plan.patternSets) {
+    // Those of a single layer go by its name.
+    std::map<size_t, std::vector<const PlannedLayer *>> users;
+    for (const PlannedLayer &layer : contents.plan.layers)
+      for (const PlannedLevel &level : layer.levels)
+        if (!level.mask.empty() && (level.scheme == Scheme::Pattern || level.scheme == Scheme::BlockPattern))
+          users[level.patternSet].push_back(&layer);
+    for (auto [i, set] : llvm::enumerate(contents.plan.patternSets)) {
+      if (i == kMostSets) {
+        out << formatv("<p class=\"note\">{0} more sets are not shown.</p>\n",
+                       contents.plan.patternSets.size() - kMostSets);
+        break;
+      }
+      std::string of = users[i].size() == 1 ? " of " + users[i].front()->name : "";
       out << formatv(
           "<h3>{0}</h3>\n<p class=\"note\">{1} outputs (down) x {2} inputs (across); {3} patterns.</p>\n<div>",
-          escapeHtml(set.name), set.rows, set.columns, set.patterns.size());
-      for (size_t i = 0; i < std::min(set.patterns.size(), kMostPatterns); ++i)
-        out << svgPattern(uint64_t(set.patterns[i]), set.rows, set.columns);
+          escapeHtml(set.name + of), set.rows, set.columns, set.patterns.size());
+      for (size_t p = 0; p < std::min(set.patterns.size(), kMostPatterns); ++p)
+        out << svgPattern(uint64_t(set.patterns[p]), set.rows, set.columns);
       out << "</div>\n";
     }
   }
@@ -287,9 +302,7 @@ private:
       out << formatv("<tr><td>{0}</td><td>{1} x {2}</td>", escapeHtml(layer.name), layer.inputs, layer.outputs);
       for (auto [l, level] : llvm::enumerate(layer.levels)) {
         const std::string &levelName = plan.levels.levels[l].name;
-        double kept = 1;
-        if (!level.mask.empty())
-          kept = double(llvm::count(level.mask, 1)) / level.mask.size();
+        double kept = keptShare(layer, l);
         auto found = compiled.find({layer.name, levelName});
         std::string reason = level.reason, speedup;
         if (found != compiled.end()) {

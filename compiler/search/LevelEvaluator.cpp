@@ -288,19 +288,6 @@ llvm::json::Object LevelEvaluator::evaluate(const llvm::json::Object &job) {
   return std::move(*result);
 }
 
-Expected<double> LevelEvaluator::denseMetric() {
-  OwningOpRef<ModuleOp> copy = module->clone();
-  LevelPlan levels;
-  levels.levels.push_back(searchedLayouts()[0]);
-  levels.levels[0].name = "dense";
-  if (Error error = pruneLevels(*copy, levels, pruningUnits(compile.device)))
-    return std::move(error);
-  auto metrics = measure(*copy, levels);
-  if (!metrics)
-    return metrics.takeError();
-  return metrics->front();
-}
-
 Expected<std::vector<LevelResult>> LevelEvaluator::evaluatePlan(const Plan &plan) {
   OwningOpRef<ModuleOp> copy = module->clone();
   CompileOptions options = compile;

@@ -50,11 +50,9 @@ public:
   // least to 1, by magnitude, which says as much about time.
   llvm::json::Object evaluate(const llvm::json::Object &job);
 
-  // Leaves the model as it is, like those below: the metric of the model without levels.
-  llvm::Expected<double> denseMetric();
-  // What the levels of a plan come to. Errors: it is not for this model.
+  // What the levels of a plan come to. Leaves the model as it is. Errors: it is not for this model.
   llvm::Expected<std::vector<LevelResult>> evaluatePlan(const Plan &plan);
-  // The plan of all levels together, and what they come to.
+  // The plan of all levels together, and what they come to. Leaves the model as it is.
   struct MadePlan {
     Plan plan;
     std::vector<LevelResult> levels;

@@ -96,6 +96,8 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
   file.method = reader.text(*object, "method");
   file.limitSeconds = reader.number(*object, "limit_seconds", 1e-6, 1e6);
   file.denseMetric = reader.number(*object, "dense_metric", -1e15);
+  file.reference = object->getString("reference").value_or("").str(); // Older files have none.
+  file.referenceMetric = object->getNumber("reference_metric").value_or(file.denseMetric);
   file.denseEnergyMj = reader.number(*object, "dense_energy_mj", 0);
   reader.each(*object, "dense_clocks", 256, [&](const llvm::json::Object &entry) {
     file.denseClocks.push_back({int64_t(reader.number(entry, "frequency_khz", 1, 2e7)),
@@ -104,7 +106,7 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
     if (count > 1 && file.denseClocks[count - 1].frequencyKhz <= file.denseClocks[count - 2].frequencyKhz)
       reader.note("frequency_khz", "more than that of the clock before");
   });
-  reader.each(*object, "levels", 16, [&](const llvm::json::Object &entry) {
+  reader.each(*object, "levels", kMostLevels, [&](const llvm::json::Object &entry) {
     file.levels.push_back(readLevel(reader, entry, file.denseClocks));
     for (double seconds : file.levels.back().clockSeconds)
       if (!(seconds > 0))
@@ -114,7 +116,7 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
     FoundRun run{reader.text(entry, "method"), int64_t(reader.number(entry, "seed", 0)), {}};
     reader.each(entry, "trials", 1000000, [&](const llvm::json::Object &trial) {
       FoundTrial found{reader.number(trial, "reward", -1e15), {}};
-      reader.each(trial, "levels", 16, [&](const llvm::json::Object &level) {
+      reader.each(trial, "levels", kMostLevels, [&](const llvm::json::Object &level) {
         found.levels.push_back(readLevel(reader, level, file.denseClocks));
       });
       run.trials.push_back(std::move(found));

@@ -45,7 +45,8 @@ struct MethodSummary {
 
 struct SearchFile {
   std::string model, task, metric, device, core, method;
-  double limitSeconds = 0, denseMetric = 0, denseEnergyMj = 0;
+  std::string reference; // That losses are to; empty: the dense model.
+  double limitSeconds = 0, denseMetric = 0, referenceMetric = 0, denseEnergyMj = 0;
   std::vector<ClockPoint> denseClocks;
   std::vector<FoundLevel> levels; // Of the plan, slowest clock first.
   std::vector<FoundRun> runs;
@@ -54,6 +55,7 @@ struct SearchFile {
 };
 
 inline constexpr const char *kSearchJson = "search.json";
+inline constexpr size_t kMostLevels = 16;
 
 // Reads FOLDER/search.json. Errors say which field is wrong.
 llvm::Expected<SearchFile> readSearch(const std::string &folder);

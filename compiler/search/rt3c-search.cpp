@@ -7,6 +7,7 @@
 #include "compiler/Progress.h"
 #include "compiler/search/LevelEvaluator.h"
 #include "compiler/search/Search.h"
+#include "compiler/search/SearchFile.h"
 #include "compiler/verbs/Outputs.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -53,21 +54,20 @@ public:
     if (!made) // The others may have theirs, and would wait.
       others.abort(fail(made.takeError()));
     evaluator = std::move(*made);
-    int processes = verb.processes ? verb.processes : std::max(1u, std::thread::hardware_concurrency());
-    evaluations = std::make_unique<Evaluations>(
-        verb.out + "/evaluations", evaluator->key(), processes,
-        [&](const llvm::json::Object &job) { return evaluator->evaluate(job); }, others);
-    std::vector<llvm::Error (SearchRun::*)()> steps = {&SearchRun::checkClocks, &SearchRun::measureDense};
+    evaluations = evaluationsOf(*evaluator);
+    std::vector<llvm::Error (SearchRun::*)()> steps;
     if (!verb.plan.empty())
-      steps.push_back(&SearchRun::measurePlan);
+      steps = {&SearchRun::readPlan, &SearchRun::measureDense, &SearchRun::measurePlan};
     else
-      steps.insert(steps.end(), {&SearchRun::buildSpace, &SearchRun::searchAll, &SearchRun::finish});
+      steps = {&SearchRun::checkClocks, &SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll,
+               &SearchRun::finish};
     llvm::Error error = llvm::Error::success();
     for (auto step : steps)
       if (!error)
         error = (this->*step)();
     if (!error && !isLimitMet)
-      return fail(kExitLimit, "a level of the plan misses the limit: raise --latency-limit or lower --min-density");
+      return fail(kExitLimit, llvm::Twine("a level of the plan misses the limit: raise --latency-limit or ") +
+                                  (verb.plan.empty() ? "lower --min-density" : "prune it further"));
     if (!error)
       return kExitOk;
     ExitCode code = fail(std::move(error));
@@ -77,6 +77,26 @@ public:
 private:
   const Core &core() const { return evaluator->core(); }
   double powerMw(size_t clock) const { return core().levels[clock].powerMw; }
+
+  std::unique_ptr<Evaluations> evaluationsOf(LevelEvaluator &subject) const {
+    int processes = verb.processes ? verb.processes : std::max(1u, std::thread::hardware_concurrency());
+    return std::make_unique<Evaluations>(
+        verb.out + "/evaluations", subject.key(), processes,
+        [&](const llvm::json::Object &job) { return subject.evaluate(job); }, others);
+  }
+
+  // A model as it is.
+  llvm::Expected<LevelResult> denseOf(const LevelEvaluator &subject, Evaluations &ofSubject) const {
+    auto results = ofSubject.run({levelJob(searchedLayouts()[0])});
+    if (!results)
+      return results.takeError();
+    auto result = parseLevelResult(results->front(), core().levels.size());
+    if (result && (!(result->metric > 0) || !std::isfinite(result->metric)))
+      return llvm::createStringError("the dense model's " + subject.metric().name + " is " +
+                                     std::to_string(result->metric) +
+                                     ": there is nothing to keep; see --data and --task");
+    return result;
+  }
 
   // What needs no evaluation is said before the first.
   llvm::Error checkClocks() {
@@ -88,17 +108,14 @@ private:
   }
 
   llvm::Error measureDense() {
-    LevelSpec spec = searchedLayouts()[0];
-    auto results = evaluations->run({levelJob(spec)});
-    if (!results)
-      return results.takeError();
-    auto result = parseLevelResult(results->front(), core().levels.size());
+    auto result = denseOf(*evaluator, *evaluations);
     if (!result)
       return result.takeError();
     dense = *result;
+    reference = dense.metric;
     if (!verb.reference.empty())
       if (llvm::Error error = measureReference())
-        return error;
+        return llvm::createStringError("--reference " + verb.reference + ": " + llvm::toString(std::move(error)));
     size_t top = core().levels.size() - 1;
     auto limitOf = [&](llvm::StringRef text) -> std::optional<double> {
       bool isRelative = text.consume_back("x");
@@ -118,43 +135,53 @@ private:
     say(llvm::formatv("dense at {0} MHz: {1:f3} ms, {2:f3} mJ, {3} {4:f4}; limit {5:f3} ms\n",
                       core().levels[top].frequencyKhz / 1000, 1e3 * dense.seconds[top], reward.denseEnergyMj,
                       evaluator->metric().name, dense.metric, 1e3 * reward.limit));
-    if (!(dense.metric > 0) || !std::isfinite(dense.metric))
-      return llvm::createStringError("the dense model's " + evaluator->metric().name + " is " +
-                                     std::to_string(dense.metric) +
-                                     ": there is nothing to keep; see --data and --task");
+    if (!verb.reference.empty())
+      say(llvm::formatv("{0}: {1} {2:f4}\n", verb.reference, evaluator->metric().name, reference));
     return llvm::Error::success();
   }
 
-  // Training changes the dense model, too: the loss is to what it was trained from.
+  // Training changes the dense model, too: losses are to what it was trained from.
   llvm::Error measureReference() {
     LevelEvaluatorOptions options = verb.evaluator;
     options.model.model = verb.reference;
-    auto reference = LevelEvaluator::make(options);
-    if (!reference)
-      return reference.takeError();
-    auto metric = (*reference)->denseMetric();
+    auto evaluator = LevelEvaluator::make(options);
+    if (!evaluator)
+      return evaluator.takeError();
+    auto metric = denseOf(**evaluator, *evaluationsOf(**evaluator));
     if (!metric)
       return metric.takeError();
-    dense.metric = *metric;
+    reference = metric->metric;
     return llvm::Error::success();
   }
 
-  // Of the clocks of the plan's levels, what the levels are; nothing is chosen.
+  // Of a given plan: whether it is one for this device and type, before anything takes long.
+  llvm::Error readPlan() {
+    auto read = readPlanFolder(verb.plan);
+    if (!read)
+      return read.takeError();
+    given = std::move(*read);
+    auto wrong = [&](const llvm::Twine &what) { return llvm::createStringError("--plan " + verb.plan + ": " + what); };
+    if (given.precision != verb.evaluator.model.type)
+      return wrong("is of --type " + given.precision + ", expected " + verb.evaluator.model.type);
+    if (given.levels.levels.size() > kMostLevels)
+      return wrong("has " + llvm::Twine(given.levels.levels.size()) + " levels, expected up to " +
+                   llvm::Twine(kMostLevels));
+    for (const LevelSpec &level : given.levels.levels)
+      if (auto clock = findClock(core(), level.frequencyKhz); !clock)
+        return wrong("level " + level.name + ": " + llvm::toString(clock.takeError()) +
+                     "; frequency_khz of the levels says which are meant");
+    return llvm::Error::success();
+  }
+
+  // What the given levels come to at their clocks; nothing is chosen.
   llvm::Error measurePlan() {
     if (others.rank() != 0)
       return llvm::Error::success();
-    auto plan = readPlanFolder(verb.plan);
-    if (!plan)
-      return plan.takeError();
-    for (const LevelSpec &level : plan->levels.levels)
-      if (auto clock = findClock(core(), level.frequencyKhz); !clock)
-        return llvm::createStringError(verb.plan + ": level " + level.name + ": " + llvm::toString(clock.takeError()) +
-                                       "; frequency_khz of the levels says which are meant");
     Progress progress("measuring the plan", 1);
-    auto results = evaluator->evaluatePlan(*plan);
+    auto results = evaluator->evaluatePlan(given);
     if (!results)
-      return llvm::createStringError(verb.plan + ": " + llvm::toString(results.takeError()));
-    return write(*plan, kGivenPlan, *results);
+      return results.takeError();
+    return write(given, kGivenPlan, *results);
   }
 
   // What each layout can do at each clock, and which clocks to use.
@@ -247,7 +274,7 @@ private:
     size_t clock = 0;
     while (core().levels[clock].frequencyKhz != spec.frequencyKhz)
       ++clock;
-    double quality = evaluator->metric().isBetterHigher ? result.metric / dense.metric : dense.metric / result.metric;
+    double quality = evaluator->metric().isBetterHigher ? result.metric / reference : reference / result.metric;
     return {spec, quality, result.metric, result.seconds[clock], powerMw(clock) * result.seconds[clock], {}};
   }
 
@@ -355,6 +382,7 @@ private:
     std::vector<LevelValue> levels;
     for (auto [spec, result] : llvm::zip_equal(plan.levels.levels, results)) {
       levels.push_back(valueOf(spec, result));
+      levels.back().spec.density = keptShare(plan, levels.size() - 1);
       levels.back().clockSeconds = result.seconds;
     }
     isLimitMet = llvm::all_of(levels, [&](const LevelValue &level) { return level.seconds <= reward.limit; });
@@ -380,7 +408,8 @@ private:
           100 * (1 - level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
           level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
     llvm::outs() << "written to " << printable(verb.out)
-                 << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / dense"
+                 << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / "
+                 << (verb.reference.empty() ? "dense" : "that of " + printable(verb.reference))
                  << (evaluator->metric().isBetterHigher ? "" : " turned round, because less is better")
                  << "; runs: per charge, over dense at the fastest clock\n";
   }
@@ -424,6 +453,8 @@ private:
                               {"core", core().name},
                               {"limit_seconds", reward.limit},
                               {"dense_metric", dense.metric},
+                              {"reference", llvm::json::fixUTF8(verb.reference)},
+                              {"reference_metric", reference},
                               {"dense_energy_mj", reward.denseEnergyMj},
                               {"dense_clocks", std::move(denseClocks)},
                               {"left_out", llvm::json::Array(dropped)},
@@ -443,6 +474,8 @@ private:
   std::unique_ptr<LevelEvaluator> evaluator;
   std::unique_ptr<Evaluations> evaluations;
   LevelResult dense;
+  double reference = 0; // Metric that losses are to: the dense model's, if no other is given.
+  Plan given;           // --plan.
   RewardOptions reward;
   SearchSpace space;
   std::vector<std::string> dropped;
@@ -471,7 +504,7 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
       ->expected(0, 2);
   app.add_option("--label", verb.evaluator.columns.label, "column of labels; none: label or score");
   app.add_option("--samples", verb.evaluator.samples, "rows of the table, from its beginning; none: all")
-      ->check(kOneOrMore);
+      ->check(oneOrMore());
   app.add_option("--length", verb.evaluator.length, "free dimension to predict for; none: its maximum");
   app.add_option("--clocks", verb.clocks, "of the levels, in kHz; none: chosen")->delimiter(',');
   app.add_option("--level-count", verb.levels, "levels, where no clocks are given")
@@ -501,8 +534,8 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
       ->check(CLI::Range(1, 1024));
   app.add_option("-o,--out", verb.out, "folder for the plan, the history and what has been evaluated")
       ->capture_default_str();
-  for (const char *name :
-       {"--calib", "--clocks", "--level-count", "--min-density", "--method", "--evaluations", "--repeats"})
+  for (const char *name : {"--calib", "--calib-samples", "--calib-memory", "--text", "--clocks", "--level-count",
+                           "--min-density", "--method", "--evaluations", "--seed", "--repeats"})
     plan->excludes(app.get_option(name));
 }
 

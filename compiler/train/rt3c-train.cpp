@@ -481,11 +481,11 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
       ->check(between(0, 1e6, true))
       ->capture_default_str();
   app.add_option("--validation-steps", train.validationSteps, "steps between validations; none: an epoch")
-      ->check(kOneOrMore);
+      ->check(oneOrMore());
   app.add_option("--patience", train.patience, "validations without a better one before it ends; none: never")
-      ->check(kOneOrMore);
+      ->check(oneOrMore());
   app.add_option("--checkpoint-steps", train.checkpointSteps, "steps between checkpoints; none: five minutes")
-      ->check(kOneOrMore);
+      ->check(oneOrMore());
   app.add_option("--threads", verb.threads)->check(CLI::Range(1, 256))->capture_default_str();
 }
 

@@ -28,12 +28,6 @@ static llvm::StringRef kindName(uint32_t kind) {
   }
 }
 
-// Of a layer's weights, 0 to 1.
-static double keptShare(const PlannedLayer &layer, size_t level) {
-  const Mask &mask = layer.levels[level].mask;
-  return mask.empty() ? 1 : double(llvm::count(mask, 1)) / mask.size();
-}
-
 // What each layer keeps at each level.
 static llvm::json::Array layersJson(const Plan &plan) {
   llvm::json::Array list;

@@ -169,10 +169,8 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
       all += weights;
       isInVain &= layer.scheme == "dense";
     }
-    if (isInVain && all)
-      out << "  every layer is dense: the level takes the dense time with pruned weights; one of scheme dense keeps "
-             "the "
-             "model's\n";
+    if (isInVain && kept < all)
+      out << "  every layer is dense: the level takes the dense time with pruned weights\n";
     if (all)
       out << formatv("  all linear layers: density {0:f1} %, {1:f0} cycles, {2:f2} x\n", 100.0 * kept / all, cycles,
                      denseCycles / cycles);

@@ -98,9 +98,8 @@ public:
         state.layers.push_back({layer->getString("layer").value_or("").str(),
                                 layer->getString("level").value_or("").str(),
                                 layer->getNumber("masked_error").value_or(0), layer->getNumber("error").value_or(0)});
-    llvm::errs() << "rt3c: going on behind "
-                 << (done == 0 ? "the masks" : "level " + read->levels.levels[done - 1].name) << ", which " << folder
-                 << " has\n";
+    std::string last = done == 0 ? "the masks" : "level " + read->levels.levels[done - 1].name;
+    llvm::errs() << "rt3c: going on after " << last << ", which " << folder << " has already\n";
     return std::move(*read);
   }
 
@@ -150,7 +149,7 @@ private:
 } // namespace
 
 // Of masks and values: another one where the same inputs give others.
-static constexpr int64_t kMethod = 2;
+static constexpr int64_t kMethod = 3;
 
 // What pruning depends on.
 static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &options) {

@@ -148,7 +148,7 @@ class Graph_Op<string mnemonic, list<Trait> traits = []>
 }
 
 def PatternSetOp : Graph_Op<"pattern_set", [Symbol]> {
-  let summary = "The patterns of one level";
+  let summary = "The patterns of one level, or of a layer at it";
   let description = [{
     A symbol. Bit `c * rows + r` of a pattern is set if the weight of output r
     and input c of the block is kept.

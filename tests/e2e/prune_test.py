@@ -123,6 +123,15 @@ class PlanTest(unittest.TestCase):
                 self.assertAlmostEqual(kept / sum(sizes), found["density"], 9)
             self.assertIn("dense  /", rt3c("inspect", plan).stdout)
 
+    def test_a_level_that_is_dense_throughout_says_so(self):
+        # Named as the set of the first was once.
+        levels = [{"name": "a", "scheme": "pp", "density": 0.95}, {"name": "patterns_a", "scheme": "pp", "density": 0.3}]
+        plan, _ = self.prune("plan-in-vain", {"levels": levels})
+        text = rt3c(*self.model, "--plan", plan, "--target", "neoverse-n1", "-o", folder("plan-in-vain-out")).stdout
+        first, second = text.split("\nlevel ")[1:]
+        self.assertIn("every layer is dense", first)
+        self.assertNotIn("every layer is dense", second)
+
     def test_sets_of_each_layer_and_other_counts(self):
         """Of one column with as many weights in each, of several with any number, and a set per layer."""
         own = {"shared": False, "count": 8}
@@ -138,8 +147,8 @@ class PlanTest(unittest.TestCase):
             asked = [level["pattern"] for level in written["plan"]["levels"]]
             self.assertEqual([(p.get("shared", True), p.get("kept")) for p in asked], [(False, "fixed"), (False, None), (False, "free"), (True, "free")])
             for wanted, found in zip(levels, json.loads(rt3c("inspect", plan, "--json").stdout)["levels"], strict=True):
-                if not nested:
-                    self.assertAlmostEqual(found["density"], wanted["density"], delta=0.02)
+                # Within the free patterns of a denser level, some have less than a fixed count.
+                self.assertAlmostEqual(found["density"], wanted["density"], delta=0.1 if nested else 0.02)
             out = folder(f"plan-sets-{nested}-out")
             rt3c(*self.model, "--plan", plan, "--keep-sparse", "-o", out)
             rt3c("compare", *self.model, "--plan", plan, "--keep-sparse", "--with", out, "--length", "41")
@@ -227,7 +236,7 @@ class PlanTest(unittest.TestCase):
                 process.wait()
             self.assertFalse((killed / "plan.json").exists())
             again = rt3c(*options, "-o", killed)
-            self.assertIn("going on behind level", again.stderr)
+            self.assertIn("going on after level", again.stderr)
             self.assertIn("peak memory", again.stdout)
             for file in ("plan.json", "plan.weights"):
                 self.assertEqual((whole / file).read_bytes(), (killed / file).read_bytes(), name)

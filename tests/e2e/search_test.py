@@ -69,17 +69,33 @@ class SearchTest(unittest.TestCase):
         given = ["search", MODEL, "--shape", "ids=1x1..128", "--device", "snapdragon-865", "--latency-limit", "1.2x", "--tokenizer", "bytes",
                  "--data", self.text, "--task", "language-model", "--plan", self.out]
         out = folder("given")
-        rt3c(*given, "--reference", MODEL, "-o", out)
+        rt3c(*given, "-o", out)
         measured = json.loads((out / "search.json").read_text())
         self.assertEqual([measured["method"], measured["runs"]], ["given plan", []])
-        for key in ("levels", "limit_seconds", "dense_metric", "dense_clocks"):
+        for key in ("levels", "limit_seconds", "dense_metric", "reference_metric", "dense_clocks"):
             self.assertEqual(measured[key], search[key])
         for name in ("plan.json", "plan.weights"):
             self.assertEqual((out / name).read_bytes(), (self.out / name).read_bytes())
         rt3c("simulate", out, "--battery-wh", "0.1")
         rt3c("report", out, "-o", out / "report.html")
         self.assertIn("Nothing was searched", (out / "report.html").read_text())
-        # One that has no clocks, and one of another model.
+        other = out / "other.onnx"
+        data = bytearray(MODEL.read_bytes())
+        at = data.rindex(b"onnx::MatMul_") + 100
+        data[at : at + 40000] = bytes(40000)
+        other.write_bytes(data)
+        rt3c(*given, "--reference", other, "-o", out)
+        referred = json.loads((out / "search.json").read_text())
+        self.assertEqual([referred["reference"], referred["dense_metric"]], [str(other), measured["dense_metric"]])
+        self.assertGreater(referred["reference_metric"], measured["dense_metric"] + 0.01)
+        for level, before in zip(referred["levels"], measured["levels"], strict=True):
+            self.assertEqual([level["metric"], level["seconds"]], [before["metric"], before["seconds"]])
+            self.assertAlmostEqual(level["quality"], referred["reference_metric"] / level["metric"], 9)
+        rt3c("report", out, "-o", out / "report.html")
+        self.assertIn("Losses are to", (out / "report.html").read_text())
+        # A plan of another model, of another type, of no clock; options that only a search has.
+        self.assertIn("not for this model", rt3c("search", other, *given[2:], "-o", out, code=4).stderr)
+        self.assertIn("is of --type f32, expected int8", rt3c(*given, "--type", "int8", "-o", out, code=4).stderr)
         levels = out / "clockless.json"
         levels.write_text('{"levels": [{"name": "low", "density": 0.5}]}')
         rt3c("prune", MODEL, "--shape", "ids=1x1..128", "--levels", levels, "-o", out / "clockless")

@@ -207,7 +207,8 @@ TEST(Densities, SpendTime) {
   EXPECT_LT(given[0], given[1]);
   EXPECT_NEAR(uniformDensity({{&saliency, 1000, 1024, 1}}, 0.6), 0.6, 1e-6);
   // What a sparser level keeps already is spent: the other layer has the rest.
-  EXPECT_NEAR(uniformDensity({{&saliency, 1000, 1024, 1, 1, nullptr, 0.8}, {&saliency, 1000, 1024, 1}}, 0.6), 0.4, 1e-6);
+  EXPECT_NEAR(uniformDensity({{&saliency, 1000, 1024, 1, 1, nullptr, 0.8}, {&saliency, 1000, 1024, 1}}, 0.6), 0.4,
+              1e-6);
 }
 
 } // namespace

@@ -129,7 +129,7 @@ TEST(PatternMasks, OfOneColumnMayAllKeepAsMany) {
   for (double density : {0.25, 0.5, 0.9}) {
     LevelSpec spec;
     spec.scheme = Scheme::Pattern;
-    spec.hasFixedCount = true;
+    spec.kept = PatternCount::Fixed;
     spec.density = density;
     Saliency saliency = randomSaliency(61, 48, random);
     Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
@@ -152,7 +152,7 @@ TEST(PatternMasks, OfSeveralColumnsMayKeepAnyNumber) {
       LevelSpec spec;
       spec.scheme = Scheme::Pattern;
       spec.columns = columns;
-      spec.hasFixedCount = false;
+      spec.kept = PatternCount::Free;
       spec.density = density;
       Saliency saliency = randomSaliency(64, 48, random);
       Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
@@ -167,6 +167,29 @@ TEST(PatternMasks, OfSeveralColumnsMayKeepAnyNumber) {
       // In steps of a block's pattern.
       EXPECT_NEAR(share(mask), density, 0.05) << columns;
     }
+}
+
+TEST(PatternMasks, OfALayerWithoutSaliencyAreEmpty) {
+  Saliency saliency{64, 48, std::vector<float>(64 * 48, 0)};
+  for (int64_t columns : {1, 4}) {
+    LevelSpec spec;
+    spec.scheme = Scheme::BlockPattern;
+    spec.columns = columns;
+    spec.density = 0.3;
+    Mask upper = pruneBlocks(saliency, 8, 0.5);
+    EXPECT_EQ(share(prunePatterns({{&saliency, &upper, std::nullopt}}, spec, /*gathered=*/columns > 1)[0]), 0);
+  }
+}
+
+TEST(PatternMasks, FixedCountsTakeTheBudgetOfBlocksThatADenserLevelHas) {
+  std::mt19937 random(9);
+  Saliency saliency = randomSaliency(96, 64, random);
+  Mask upper = pruneBlocks(saliency, 8, 0.5);
+  LevelSpec spec;
+  spec.scheme = Scheme::Pattern;
+  spec.kept = PatternCount::Fixed;
+  spec.density = 0.25;
+  EXPECT_NEAR(share(prunePatterns({{&saliency, &upper, std::nullopt}}, spec, /*gathered=*/false)[0]), 0.25, 1e-9);
 }
 
 TEST(PatternMasks, StayWithinTheDenserLevel) {
