@@ -125,7 +125,7 @@ class PlanTest(unittest.TestCase):
 
     def test_a_level_that_is_dense_throughout_says_so(self):
         # Named as the set of the first was once.
-        levels = [{"name": "a", "scheme": "pp", "density": 0.95}, {"name": "patterns_a", "scheme": "pp", "density": 0.3}]
+        levels = [{"name": "a", "scheme": "pp", "density": 0.98}, {"name": "patterns_a", "scheme": "pp", "density": 0.3}]
         plan, _ = self.prune("plan-in-vain", {"levels": levels})
         text = rt3c(*self.model, "--plan", plan, "--target", "neoverse-n1", "-o", folder("plan-in-vain-out")).stdout
         first, second = text.split("\nlevel ")[1:]
