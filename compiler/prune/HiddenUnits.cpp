@@ -179,7 +179,7 @@ void mlir::rt3::reorderHiddenUnits(func::FuncOp function, const LevelPlan &plan,
         saliencies.push_back(std::move(known->saliency));
     if (saliencies.size() != units.producers.size())
       continue;
-    std::vector<int32_t> order = chooseOrder(units, saliencies, meanDensity(plan));
+    std::vector<int32_t> order = chooseOrder(units, saliencies, sparsestDensity(plan));
     permute(units, order);
     for (graph::LinearOp op : units.consumers) {
       auto found = calibration.find(op);

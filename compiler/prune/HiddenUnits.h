@@ -41,7 +41,7 @@ bool isOrder(const HiddenUnits &units, llvm::ArrayRef<int32_t> order);
 std::vector<int32_t> chooseOrder(const HiddenUnits &units, llvm::ArrayRef<Saliency> saliencies, double density);
 
 // Puts all hidden units of a function into such orders, by the importance of the layers that
-// give them and the mean density of `plan`, and so the moments of layers that read them.
+// give them and the least density of `plan`, and so the moments of layers that read them.
 void reorderHiddenUnits(func::FuncOp function, const LevelPlan &plan, const ImportanceSource &importance,
                         Calibration &calibration);
 

@@ -108,14 +108,12 @@ private:
 
 } // namespace
 
-double mlir::rt3::meanDensity(const LevelPlan &plan) {
-  double sum = 0, count = 0;
+double mlir::rt3::sparsestDensity(const LevelPlan &plan) {
+  double least = 1;
   for (const LevelSpec &level : plan.levels)
-    if (level.scheme != Scheme::Dense) {
-      sum += level.density;
-      ++count;
-    }
-  return count ? sum / count : 1;
+    if (level.scheme != Scheme::Dense)
+      least = std::min(least, level.density);
+  return least;
 }
 
 std::string mlir::rt3::levelNameFault(StringRef name) {

@@ -54,8 +54,8 @@ struct LevelPlan {
   std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.
 };
 
-// The mean density of the levels that prune; 1 if none does.
-double meanDensity(const LevelPlan &plan);
+// The least density of the levels that prune; 1 if none does.
+double sparsestDensity(const LevelPlan &plan);
 
 // Why a level cannot have a name; empty if it can.
 std::string levelNameFault(llvm::StringRef name);

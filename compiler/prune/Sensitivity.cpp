@@ -101,7 +101,7 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
     if (!known)
       continue;
     double lost = 0, error = 0;
-    LayerValues values = withoutLeast(op, *known, meanDensity(plan), lost);
+    LayerValues values = withoutLeast(op, *known, sparsestDensity(plan), lost);
     for (auto [sample, wanted] : llvm::zip_equal(some, dense)) {
       auto results = run(*sample, op, values);
       if (!results)
