@@ -70,8 +70,10 @@ private:
   ExitCode evaluate(const ModelOptions &options, std::vector<LevelOutcomes> &out) {
     Subject subject;
     if (llvm::sys::fs::is_directory(options.model)) {
-      bool isCompiled = options.plan.empty() && options.levels.empty() && options.shapes.empty() &&
-                        options.type == "f32" && options.calibration.empty() && options.target.empty();
+      // --shape may be for the reference.
+      bool isCompiled = options.plan.empty() && options.levels.empty() &&
+                        (options.shapes.empty() || !verb.reference.empty()) && options.type == "f32" &&
+                        options.calibration.empty() && options.target.empty();
       if (!isCompiled && &options == &verb.model)
         return fail(kExitUsage, options.model + " is compiled already: --plan, --levels, --calib, --shape, --type and "
                                                 "--target are for ONNX files");

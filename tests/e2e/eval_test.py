@@ -68,6 +68,9 @@ class LanguageModelTest(unittest.TestCase):
         low = found[1]["low"]["bits per token"]
         self.assertAlmostEqual(low["difference"], low["value"] - dense, 12)
         self.assertGreater(low["difference"], 0)
+        # --shape beside a folder is for the reference.
+        compared = metrics(bundle, *LANGUAGE, "--data", self.text, "--reference", MODEL, "--shape", "ids=1x1..128")
+        self.assertIn("(reference)", compared)
         named = metrics(*self.model, *LANGUAGE, "--data", self.text, "--reference", bundle)
         self.assertEqual(named["default"]["bits per token"]["difference"], 0)
 
