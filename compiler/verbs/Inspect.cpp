@@ -65,7 +65,7 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
   if (!verb.asJson)
     llvm::outs() << llvm::formatv("{0}: plan of {1}, {2}, {3} layers, {4}\n", verb.bundle, printable(plan->model),
                                   printable(plan->precision), plan->layers.size(),
-                                  plan->levels.isNested ? "nested" : "levels with values of their own");
+                                  plan->levels.isNested ? "nested" : "not nested");
   for (auto [i, level] : llvm::enumerate(plan->levels.levels)) {
     int64_t dense = 0, rebuilt = 0, biases = 0;
     for (const PlannedLayer &layer : plan->layers) {
