@@ -177,7 +177,7 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     if (level.columns & (level.columns - 1))
       inner.fault("columns", std::to_string(level.columns) + " must be 1, 2, 4 or 8");
     if (auto kept = inner.text("kept", false)) {
-      level.kept = *kept == "free" ? PatternCount::Free : PatternCount::Fixed;
+      level.kept = *kept == "free" ? KeptCount::Free : KeptCount::Fixed;
       // Gathered columns make blocks of which none may be empty; those of one column are mostly empty.
       bool isForced = level.scheme == Scheme::BlockPattern && level.isCountFree() != (level.columns == 1);
       if (*kept != "free" && *kept != "fixed")
@@ -293,8 +293,8 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
         pattern["sample"] = level.patternSample;
       if (!level.isSetShared)
         pattern["shared"] = false;
-      if (level.kept != PatternCount::Default)
-        pattern["kept"] = level.kept == PatternCount::Free ? "free" : "fixed";
+      if (level.kept != KeptCount::Default)
+        pattern["kept"] = level.kept == KeptCount::Free ? "free" : "fixed";
       entry["pattern"] = std::move(pattern);
     }
     levels.push_back(std::move(entry));

@@ -21,7 +21,7 @@ llvm::StringRef schemeName(Scheme scheme);
 
 // How many weights a pattern keeps: any number, as many as all others, or not said: any number of a
 // block of one column.
-enum class PatternCount { Default, Free, Fixed };
+enum class KeptCount { Default, Free, Fixed };
 
 struct LevelSpec {
   std::string name;
@@ -35,13 +35,13 @@ struct LevelSpec {
   // Blocks of patterns, outputs x inputs, and how many patterns a set has.
   int64_t rows = 8, columns = 1, patternCount = 16;
   bool isSetShared = true; // By all layers; else each has its own.
-  PatternCount kept = PatternCount::Default;
+  KeptCount kept = KeptCount::Default;
   // Which blocks the search for patterns starts from: 0: all, else a quarter of them, another
   // for each number.
   int64_t patternSample = 0;
 
   // Patterns that keep any number of weights, under the budget of a layer.
-  bool isCountFree() const { return kept == PatternCount::Free || (kept == PatternCount::Default && columns == 1); }
+  bool isCountFree() const { return kept == KeptCount::Free || (kept == KeptCount::Default && columns == 1); }
 };
 
 struct LevelPlan {
