@@ -136,7 +136,7 @@ private:
                       core().levels[top].frequencyKhz / 1000, 1e3 * dense.seconds[top], reward.denseEnergyMj,
                       evaluator->metric().name, dense.metric, 1e3 * reward.limit));
     if (!verb.reference.empty())
-      say(llvm::formatv("{0}: {1} {2:f4}\n", verb.reference, evaluator->metric().name, reference));
+      say(llvm::formatv("{0}: {1} {2:f4}\n", printable(verb.reference), evaluator->metric().name, reference));
     return llvm::Error::success();
   }
 
@@ -144,13 +144,13 @@ private:
   llvm::Error measureReference() {
     LevelEvaluatorOptions options = verb.evaluator;
     options.model.model = verb.reference;
-    auto evaluator = LevelEvaluator::make(options);
-    if (!evaluator)
-      return evaluator.takeError();
-    auto metric = denseOf(**evaluator, *evaluationsOf(**evaluator));
-    if (!metric)
-      return metric.takeError();
-    reference = metric->metric;
+    auto other = LevelEvaluator::make(options);
+    if (!other)
+      return other.takeError();
+    auto result = denseOf(**other, *evaluationsOf(**other));
+    if (!result)
+      return result.takeError();
+    reference = result->metric;
     return llvm::Error::success();
   }
 

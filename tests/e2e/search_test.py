@@ -100,6 +100,16 @@ class SearchTest(unittest.TestCase):
         levels.write_text('{"levels": [{"name": "low", "density": 0.5}]}')
         rt3c("prune", MODEL, "--shape", "ids=1x1..128", "--levels", levels, "-o", out / "clockless")
         self.assertIn("frequency_khz", rt3c(*given[:-1], out / "clockless", "-o", out, code=4).stderr)
+        # Of a level that was given a time, what it keeps; sets of one layer go by its name.
+        levels.write_text('{"levels": [{"name": "low", "frequency_khz": 2841600, "scheme": "pp", "time": 0.6, "pattern": {"shared": false}}]}')
+        own = out / "own-sets"
+        rt3c("prune", MODEL, "--shape", "ids=1x1..128", "--levels", levels, "--target", "cortex-a76", "-o", own)
+        rt3c(*given[:-1], own, "-o", out)
+        (kept,) = (level["density"] for level in json.loads((out / "search.json").read_text())["levels"])
+        self.assertEqual(kept, json.loads(rt3c("inspect", own, "--json").stdout)["levels"][0]["density"])
+        self.assertNotEqual(kept, 0.6)
+        rt3c("report", out, "-o", out / "report.html")
+        self.assertIn("patterns_low of /head/MatMul", (out / "report.html").read_text())
         self.assertIn("--plan", rt3c(*given, "--method", "rl", "-o", out, code=2).stderr)
         self.assertIn("--plan", rt3c(*given[:-2], "--reference", MODEL, "-o", out, code=2).stderr)
 
