@@ -423,7 +423,7 @@ Expected<CompileResult> mlir::rt3::compilePruned(ModuleOp module, const CompileO
     return program.takeError();
   if (options.stage == Stage::Profile) {
     StringRef model = options.schedulerModel.empty() ? options.device.tuneCpu : options.schedulerModel;
-    auto profile = CodeProfile::make(std::move(*program), options.device, result.program, model);
+    auto profile = CodeProfile::make(std::move(*program), options.device, result.program, model, options.window);
     if (!profile)
       return profile.takeError();
     result.profile = std::move(*profile);

@@ -53,6 +53,7 @@ struct CompileOptions {
   bool marksOps = false;
   // Of Stage::Profile: LLVM's CPU whose scheduling model is used; empty: the device's.
   std::string schedulerModel;
+  int64_t window = 0;           // As CodeProfile::make.
   Stage stage = Stage::Library; // The last stage to run.
 };
 

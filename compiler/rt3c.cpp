@@ -92,6 +92,9 @@ int main(int argc, char **argv) {
       ->delimiter(',');
   calibrateApp->add_flag("--check", calibrate.isCheck, "fit nothing, say how wrong the device's own constants are");
   calibrateApp->add_flag("--ops", calibrate.printsOps, "print every op, measured and predicted");
+  calibrateApp->add_option(
+      "--measurements", calibrate.measurements,
+      "file: what earlier runs measured on other models is fitted to as well, this run's is added");
   calibrateApp->add_option("-o,--out", calibrate.out, "file for the calibrated device")->capture_default_str();
 
   SimulateVerb simulate;

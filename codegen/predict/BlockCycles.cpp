@@ -21,9 +21,12 @@
 #include "llvm/MCA/InstrBuilder.h"
 #include "llvm/MCA/Pipeline.h"
 #include "llvm/MCA/SourceMgr.h"
+#include "llvm/MCA/Support.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Triple.h"
+
+#include <map>
 
 using namespace mlir::rt3;
 using llvm::Error;
@@ -121,9 +124,12 @@ struct BlockCycles::Machine {
   llvm::SourceMgr sources;
   std::vector<Part> parts;
   std::vector<Block> blocks;
-  llvm::StringMap<double> known; // Cycles by a block's text.
+  llvm::StringMap<Cycles> known; // By a block's text.
 
-  Expected<double> simulate(const Part &part, unsigned runs);
+  using Sequence = std::vector<std::unique_ptr<llvm::mca::Instruction>>;
+  Expected<Cycles> simulate(const Part &part);
+  Expected<double> simulate(const Sequence &sequence, unsigned runs);
+  double issuedCycles(const Sequence &sequence) const;
 };
 
 BlockCycles::BlockCycles(std::unique_ptr<Machine> machine) : machine(std::move(machine)) {}
@@ -172,17 +178,46 @@ Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, Str
   return std::unique_ptr<BlockCycles>(new BlockCycles(std::move(machine)));
 }
 
-// Cycles of `runs` runs.
-Expected<double> BlockCycles::Machine::simulate(const Part &part, unsigned runs) {
+Expected<BlockCycles::Cycles> BlockCycles::Machine::simulate(const Part &part) {
   llvm::mca::InstrumentManager instruments(*subtarget, *instructions);
   llvm::mca::InstrBuilder builder(*subtarget, *instructions, *registers, analysis.get(), instruments, kCallLatency);
-  std::vector<std::unique_ptr<llvm::mca::Instruction>> sequence;
+  Sequence sequence;
   for (const llvm::MCInst &instruction : part.instructions) {
     auto lowered = builder.createInstruction(instruction, {});
     if (!lowered)
       return lowered.takeError();
     sequence.push_back(std::move(*lowered));
   }
+  auto first = simulate(sequence, kFirstRuns);
+  if (!first)
+    return first.takeError();
+  auto all = simulate(sequence, kRuns);
+  if (!all)
+    return all.takeError();
+  double cycles = (*all - *first) / (kRuns - kFirstRuns);
+  return Cycles{cycles, subtarget->getSchedModel().isOutOfOrder() ? std::min(cycles, issuedCycles(sequence)) : cycles};
+}
+
+// As llvm-mca finds its "Block RThroughput".
+double BlockCycles::Machine::issuedCycles(const Sequence &sequence) const {
+  const llvm::MCSchedModel &model = subtarget->getSchedModel();
+  llvm::SmallVector<uint64_t> masks(model.getNumProcResourceKinds());
+  llvm::mca::computeProcResourceMasks(model, masks);
+  std::map<uint64_t, unsigned> kinds; // By mask.
+  for (unsigned kind = 1; kind < masks.size(); ++kind)
+    kinds[masks[kind]] = kind;
+  llvm::SmallVector<unsigned> usage(masks.size(), 0);
+  unsigned microOps = 0;
+  for (const auto &instruction : sequence) {
+    microOps += instruction->getNumMicroOps();
+    for (const auto &[mask, use] : instruction->getDesc().Resources)
+      usage[kinds.at(mask)] += use.size();
+  }
+  return llvm::mca::computeBlockRThroughput(model, model.IssueWidth, microOps, usage);
+}
+
+// Cycles of `runs` runs.
+Expected<double> BlockCycles::Machine::simulate(const Sequence &sequence, unsigned runs) {
   llvm::mca::CircularSourceMgr source(sequence, runs);
   llvm::mca::CustomBehaviour behaviour(*subtarget, source, *instructions);
   llvm::mca::Context simulation(*registers, *subtarget);
@@ -196,18 +231,14 @@ Expected<double> BlockCycles::Machine::simulate(const Part &part, unsigned runs)
   return double(*cycles);
 }
 
-Expected<double> BlockCycles::cycles(size_t block) {
+Expected<BlockCycles::Cycles> BlockCycles::cycles(size_t block) {
   const Part &part = machine->parts[block];
   if (part.instructions.empty())
-    return 0;
-  auto [place, isNew] = machine->known.try_emplace(part.text, 0);
-  if (!isNew)
-    return place->second;
-  auto first = machine->simulate(part, kFirstRuns), all = machine->simulate(part, kRuns);
-  if (!first || !all) {
-    machine->known.erase(part.text);
-    return llvm::joinErrors(first ? Error::success() : first.takeError(), all ? Error::success() : all.takeError());
-  }
-  place->second = (*all - *first) / (kRuns - kFirstRuns);
-  return place->second;
+    return Cycles{0, 0};
+  if (auto known = machine->known.find(part.text); known != machine->known.end())
+    return known->second;
+  auto found = machine->simulate(part);
+  if (found)
+    machine->known[part.text] = *found;
+  return found;
 }

@@ -30,9 +30,13 @@ public:
   };
   const std::vector<Block> &blocks() const;
 
-  // Cycles of one run of a block among many runs in a row, caches being perfect and branches
-  // foreseen.
-  llvm::Expected<double> cycles(size_t block);
+  // Of one run of a block among many in a row, caches being perfect and branches foreseen.
+  struct Cycles {
+    double all;    // With what it waits for results of the run before.
+    double issued; // What it keeps the core's units busy for, the least if other code runs meanwhile.
+                   // All of them, where instructions are issued in order.
+  };
+  llvm::Expected<Cycles> cycles(size_t block);
 
 private:
   struct Machine;

@@ -17,8 +17,9 @@ static constexpr double kSimulatedShare = 0.998;
 
 Expected<std::shared_ptr<CodeProfile>> CodeProfile::make(OptimizedProgram program, const Device &device,
                                                          const ProgramDescription &description,
-                                                         llvm::StringRef schedulerModel) {
+                                                         llvm::StringRef schedulerModel, int64_t window) {
   auto profile = std::make_shared<CodeProfile>();
+  profile->window = window;
   // Naming changes the code a little, which must not decide how all of it is scheduled.
   if (Error error = chooseSchedule(program))
     return std::move(error);
@@ -35,6 +36,13 @@ Expected<std::shared_ptr<CodeProfile>> CodeProfile::make(OptimizedProgram progra
     return counter.takeError();
   profile->counter = std::move(*counter);
   return profile;
+}
+
+double CodeProfile::exposedShare(const BlockCycles::Block &block, double times, double entries) const {
+  if (window == 0)
+    return 1;
+  double trips = entries > 0 ? std::max(1.0, times / entries) : 1;
+  return std::max(0.0, 1 - window / (trips * block.instructions));
 }
 
 Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_call_t &call) {
@@ -60,8 +68,9 @@ Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_cal
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return instructions[a] != instructions[b] ? instructions[a] > instructions[b] : a < b;
   });
-  double all = std::accumulate(instructions.begin(), instructions.end(), 0.0), simulated = 0, cycles = 0;
-  std::vector<double> perRun(blocks.size(), -1);
+  double all = std::accumulate(instructions.begin(), instructions.end(), 0.0), simulated = 0;
+  BlockCycles::Cycles sum{0, 0};
+  std::vector<std::optional<BlockCycles::Cycles>> perRun(blocks.size());
   for (size_t b : order) {
     if (instructions[b] == 0 || simulated >= kSimulatedShare * all)
       break;
@@ -70,7 +79,8 @@ Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_cal
       return found.takeError();
     perRun[b] = *found;
     simulated += instructions[b];
-    cycles += *found * instructions[b] / blocks[b].instructions;
+    sum.all += found->all * instructions[b] / blocks[b].instructions;
+    sum.issued += found->issued * instructions[b] / blocks[b].instructions;
   }
   std::map<int64_t, OpCost> costs;
   for (auto &[op, runs] : *counts) {
@@ -78,7 +88,14 @@ Expected<std::map<int64_t, OpCost>> CodeProfile::run(size_t level, const rt3_cal
     for (size_t b = 0; b < blocks.size(); ++b) {
       double times = timesOf(blocks[b], runs), size = blocks[b].instructions;
       cost.instructions += times * size;
-      cost.cycles += times * (perRun[b] >= 0 ? perRun[b] : size * cycles / simulated);
+      BlockCycles::Cycles own =
+          perRun[b].value_or(BlockCycles::Cycles{size * sum.all / simulated, size * sum.issued / simulated});
+      double entries = 0;
+      for (size_t before : counter->blocksBefore(blocks[b].number))
+        entries += runs[before];
+      double waited = (own.all - own.issued) * exposedShare(blocks[b], times, entries);
+      cost.cycles += times * (own.issued + waited);
+      cost.issuedCycles += times * own.issued;
     }
     for (size_t entry : counter->loopEntries())
       cost.loopEntries += runs[entry];

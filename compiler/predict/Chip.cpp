@@ -2,6 +2,7 @@
 
 #include "compiler/predict/Chip.h"
 
+#include "compiler/predict/Fields.h"
 #include "compiler/prune/Levels.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -31,70 +32,6 @@ double mlir::rt3::modelPowerMw(double capacitancePf, double leakageMa, const Clo
   return 1e3 * (capacitancePf * 1e-12 * volts * volts * level.frequencyKhz * 1e3 + volts * leakageMa * 1e-3);
 }
 
-namespace {
-
-// The fields of an object; faults are collected with their places.
-class Fields {
-public:
-  Fields(const llvm::json::Object *object, std::string place, std::vector<std::string> &faults)
-      : object(object), place(std::move(place)), faults(faults) {
-    if (!object)
-      fault("", "an object");
-  }
-
-  std::string text(StringRef name, bool isNeeded = true) {
-    const llvm::json::Value *value = get(name);
-    if (auto found = value ? value->getAsString() : std::nullopt)
-      return found->str();
-    if (value || isNeeded)
-      fault(name, "a text");
-    return {};
-  }
-  // A number of at least `least`; `otherwise` if there is none and it may lack.
-  double number(StringRef name, double least, std::optional<double> otherwise = std::nullopt) {
-    const llvm::json::Value *value = get(name);
-    auto found = value ? value->getAsNumber() : std::nullopt;
-    if (found && *found >= least && *found <= 1e15)
-      return *found;
-    if (value || !otherwise)
-      fault(name, llvm::formatv("a number from {0} to 1e15", least).str());
-    return otherwise.value_or(0);
-  }
-  const llvm::json::Array *list(StringRef name) {
-    const llvm::json::Value *value = get(name);
-    const llvm::json::Array *found = value ? value->getAsArray() : nullptr;
-    if (!found || found->empty())
-      fault(name, "a list that is not empty");
-    return found;
-  }
-  std::optional<Fields> inner(StringRef name) {
-    const llvm::json::Value *value = get(name);
-    if (!value)
-      return std::nullopt;
-    return Fields(value->getAsObject(), place + "." + name.str(), faults);
-  }
-  void fault(StringRef name, const llvm::Twine &expected) {
-    const llvm::json::Value *value = name.empty() ? nullptr : get(name);
-    std::string found;
-    llvm::raw_string_ostream stream(found);
-    if (value)
-      stream << *value;
-    faults.push_back((place + (name.empty() ? "" : "." + name) + ": " +
-                      (value ? "found " + StringRef(found).take_front(40) : llvm::Twine("nothing there")) +
-                      ", expected " + expected)
-                         .str());
-  }
-
-private:
-  const llvm::json::Value *get(StringRef name) const { return object ? object->get(name) : nullptr; }
-
-  const llvm::json::Object *object;
-  std::string place;
-  std::vector<std::string> &faults;
-};
-
-} // namespace
-
 static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &place, std::vector<std::string> &faults) {
   std::vector<ClockLevel> levels;
   const llvm::json::Array *list = fields.list("levels");
@@ -121,6 +58,7 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
   core.name = fields.text("name");
   core.target = fields.text("target");
   core.schedulerModel = fields.text("scheduler_model");
+  core.window = fields.number("window", 0, 0);
   if (!core.target.empty())
     if (auto device = findDevice(core.target); !device)
       fields.fault("target", "one that rt3c targets lists, or nothing: " + llvm::toString(device.takeError()));
@@ -131,8 +69,11 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
   if (auto constants = fields.inner("constants")) {
     CostConstants found;
     found.computeScale = constants->number("compute_scale", kLeastRate);
+    found.waitShare = constants->share("wait_share", found.waitShare);
+    found.serialShare = constants->share("serial_share", found.serialShare);
     found.loopEntryCycles = constants->number("loop_entry_cycles", 0);
     found.callCycles = constants->number("call_cycles", 0);
+    found.coldCycles = constants->number("cold_cycles", 0, 0);
     found.streamCycles = constants->number("stream_cycles", 0);
     found.l2BytesPerCycle = constants->number("l2_bytes_per_cycle", kLeastRate);
     found.l3BytesPerCycle = constants->number("l3_bytes_per_cycle", kLeastRate);
@@ -189,13 +130,16 @@ llvm::json::Object mlir::rt3::chipJson(const Chip &chip) {
       levels.push_back(llvm::json::Object{
           {"frequency_khz", level.frequencyKhz}, {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw}});
     llvm::json::Object entry{
-        {"name", core.name},          {"target", core.target}, {"scheduler_model", core.schedulerModel},
-        {"first_cpu", core.firstCpu}, {"count", core.count},   {"l2_size", core.l2Size},
-        {"levels", std::move(levels)}};
+        {"name", core.name},      {"target", core.target},      {"scheduler_model", core.schedulerModel},
+        {"window", core.window},  {"first_cpu", core.firstCpu}, {"count", core.count},
+        {"l2_size", core.l2Size}, {"levels", std::move(levels)}};
     if (const auto &constants = core.constants)
       entry["constants"] = llvm::json::Object{{"compute_scale", constants->computeScale},
+                                              {"wait_share", constants->waitShare},
+                                              {"serial_share", constants->serialShare},
                                               {"loop_entry_cycles", constants->loopEntryCycles},
                                               {"call_cycles", constants->callCycles},
+                                              {"cold_cycles", constants->coldCycles},
                                               {"stream_cycles", constants->streamCycles},
                                               {"l2_bytes_per_cycle", constants->l2BytesPerCycle},
                                               {"l3_bytes_per_cycle", constants->l3BytesPerCycle},

@@ -25,8 +25,13 @@ struct ClockLevel {
 // What a prediction needs beyond the scheduling model, per core. rt3c calibrate fits it.
 struct CostConstants {
   double computeScale = 1;    // Real cycles per cycle of the model.
+  double waitShare = 1;       // Of what the model's blocks wait for their own results, 0 to 1: the rest is
+                              // hidden by code behind them, as out-of-order cores do.
+  double serialShare = 0;     // Of the shorter of computing and reading weights, 0 to 1: what is not hidden
+                              // behind the other.
   double loopEntryCycles = 0; // Of a loop whose end is foreseen badly.
   double callCycles = 0;      // Of an op.
+  double coldCycles = 0;      // Of an op if the level's weights do not fit in L2: others have used what it needs.
   double streamCycles = 0;    // Until weights that come from memory flow.
   double l2BytesPerCycle = 0, l3BytesPerCycle = 0;
   double activationBytesPerCycle = 0;
@@ -44,6 +49,7 @@ struct Core {
   std::string name;
   std::string target;         // A name that findDevice knows; empty: no code can be made for it.
   std::string schedulerModel; // LLVM's name of a CPU.
+  int64_t window = 0;         // Instructions in flight, which hide what a loop waits for; 0: nothing does.
   int64_t firstCpu = 0, count = 0;
   int64_t l2Size = 0;             // Bytes.
   std::vector<ClockLevel> levels; // Slowest first.

@@ -11,11 +11,19 @@ namespace mlir::rt3 {
 
 // One op of one level at one length.
 struct Measurement {
-  const MarkedOp *op;
+  MarkedOp op;
   OpCost cost;
   int64_t length, levelBytes;
+  double clock;   // Hz, while it was measured.
   double seconds; // Measured.
   bool isHeldOut; // Not fitted, but judged by.
+};
+
+// What was measured of one model.
+struct MeasuredModel {
+  std::string name;                // A path and a type of numbers.
+  std::vector<std::string> levels; // Names, by MarkedOp::level.
+  std::vector<Measurement> measurements;
 };
 
 struct FitResult {
@@ -23,14 +31,15 @@ struct FitResult {
   double memoryBytesPerSecond;
 };
 
-// The constants with the smallest mean of |predicted / measured - 1| over what is not held
-// out, weighted by time within each length, found from those of `core`, and multiples of them, by steps of
-// shrinking factors on each in turn. Measurements of under 0.2 us do not count: the clock is too coarse.
-FitResult fitConstants(const Chip &chip, const Core &core, llvm::ArrayRef<Measurement> measurements, double clock);
+// The constants with the smallest mean of |predicted / measured - 1| over what is not held out, found from
+// those of `core`, and multiples of them, by steps of shrinking factors on each in turn. Each model at each length
+// counts the same; within one, ops count by the root of their time. Measurements of under 0.2 us do not count: the
+// clock is too coarse.
+FitResult fitConstants(const Chip &chip, const Core &core, llvm::ArrayRef<MeasuredModel> models);
 
 // Mean of |predicted / measured - 1| in percent, over linear layers that are held out.
 double layerErrorPercent(const Chip &chip, const Core &core, const CostConstants &constants,
-                         llvm::ArrayRef<Measurement> measurements, double clock);
+                         llvm::ArrayRef<Measurement> measurements);
 
 } // namespace mlir::rt3
 

@@ -4,8 +4,6 @@
 
 #include "llvm/Support/MathExtras.h"
 
-#include <cmath>
-
 using namespace mlir;
 using namespace mlir::rt3;
 using llvm::Error;
@@ -26,11 +24,23 @@ CostConstants mlir::rt3::constantsOf(const Core &core) {
   return constants;
 }
 
+int64_t mlir::rt3::levelBytes(llvm::ArrayRef<MarkedOp> ops, size_t level, const std::map<int64_t, OpCost> &costs) {
+  int64_t size = 0;
+  for (const MarkedOp &op : ops)
+    if (op.level == level && costs.count(op.mark))
+      size += op.weightBytes;
+  return size;
+}
+
 OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const CostConstants &constants,
                                   const MarkedOp &op, const OpCost &cost, int64_t length, int64_t levelBytes) {
   OpPrediction result{&op, cost};
-  result.computeCycles =
-      constants.computeScale * cost.cycles + constants.loopEntryCycles * cost.loopEntries + constants.callCycles;
+  double waited = constants.waitShare * (cost.cycles - cost.issuedCycles);
+  result.computeCycles = constants.computeScale * (cost.issuedCycles + waited) +
+                         constants.loopEntryCycles * cost.loopEntries + constants.callCycles;
+  if (levelBytes > core.l2Size)
+    result.computeCycles += constants.coldCycles;
+  result.serialShare = constants.serialShare;
   // Each panel of tokens reads all weights: the first from where the last run of the
   // model has left them, later ones from where the first has.
   double panels = llvm::divideCeil(length, op.panelTokens);
@@ -50,8 +60,8 @@ OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const Cost
     read(op.weightBytes * (panels - 1), op.weightBytes);
   }
   double activations = 0;
-  for (size_t power = 0; power < op.activationBytes.size(); ++power)
-    activations += op.activationBytes[power] * std::pow(double(length), double(power));
+  for (double bytes : llvm::reverse(op.activationBytes))
+    activations = activations * length + bytes;
   result.activationCycles = activations / constants.activationBytesPerCycle;
   return result;
 }
@@ -88,16 +98,11 @@ std::vector<LevelPrediction> mlir::rt3::predict(const CompileResult &result, con
                                                 const std::vector<std::map<int64_t, OpCost>> &costs, int64_t length) {
   std::vector<LevelPrediction> levels;
   for (size_t level = 0; level < costs.size(); ++level) {
-    int64_t levelBytes = 0;
-    auto ran = [&](const MarkedOp &op) { return op.level == level && costs[level].count(op.mark); };
-    for (const MarkedOp &op : result.ops)
-      if (ran(op))
-        levelBytes += op.weightBytes;
+    int64_t size = levelBytes(result.ops, level, costs[level]);
     LevelPrediction &prediction = levels.emplace_back();
     for (const MarkedOp &op : result.ops)
-      if (ran(op))
-        prediction.ops.push_back(
-            predictOp(chosen.chip, chosen.get(), constants, op, costs[level].at(op.mark), length, levelBytes));
+      if (auto cost = costs[level].find(op.mark); op.level == level && cost != costs[level].end())
+        prediction.ops.push_back(predictOp(chosen.chip, chosen.get(), constants, op, cost->second, length, size));
   }
   return levels;
 }

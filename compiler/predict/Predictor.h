@@ -19,17 +19,22 @@ struct OpPrediction {
   double memorySeconds = 0; // Of reading weights from memory, whatever the clock.
   double activationCycles = 0;
 
+  double serialShare = 0; // Of the shorter of computing and reading weights.
+
   // At a clock, in Hz: weights are read while computing, activations are waited for.
   double seconds(double clock) const {
-    return std::max(computeCycles / clock, memoryCycles / clock + memorySeconds) + activationCycles / clock;
+    auto [shorter, longer] = std::minmax({computeCycles / clock, memoryCycles / clock + memorySeconds});
+    return longer + serialShare * shorter + activationCycles / clock;
   }
 };
 
 // The constants of a core; where it has none, those of its target, uncalibrated.
 CostConstants constantsOf(const Core &core);
 
-// What `cost` becomes on a core. `levelBytes`: all weights of the level, which decide what
-// stays in caches from one run to the next.
+// Bytes of all weights of a level, which decide what stays in caches from one run to the next.
+int64_t levelBytes(llvm::ArrayRef<MarkedOp> ops, size_t level, const std::map<int64_t, OpCost> &costs);
+
+// What `cost` becomes on a core, as an op of a level of `levelBytes`.
 OpPrediction predictOp(const Chip &chip, const Core &core, const CostConstants &constants, const MarkedOp &op,
                        const OpCost &cost, int64_t length, int64_t levelBytes);
 

@@ -161,7 +161,7 @@ private:
       out << formatv("<tr><td>{0}</td><td class=\"text\">{1}</td><td>{2:f0} %</td><td>{3:f4}</td><td>{4:f2} %</td>"
                      "<td{5}>{6:f3}</td><td>{7:f3}</td><td>{8}</td></tr>\n",
                      search.denseClocks[level.clock].frequencyKhz / 1000, escapeHtml(level.layout), 100 * level.density,
-                     level.metric, 100 * (1 - level.quality), seconds > search.limitSeconds ? " class=\"missed\"" : "",
+                     level.metric, lossPercent(level.quality), seconds > search.limitSeconds ? " class=\"missed\"" : "",
                      1e3 * seconds, level.energyMj,
                      level.energyMj > 0 ? formatv("{0:f2} x", search.denseEnergyMj / level.energyMj).str() : "?");
     }

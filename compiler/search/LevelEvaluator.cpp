@@ -181,6 +181,7 @@ Expected<std::vector<std::vector<double>>> LevelEvaluator::predictClocks(ModuleO
   options.stage = Stage::Profile;
   options.marksOps = true;
   options.schedulerModel = core().schedulerModel;
+  options.window = core().window;
   auto result = compilePruned(*copy, options);
   if (!result)
     return result.takeError();

@@ -5,6 +5,8 @@
 #include "compiler/prune/Levels.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/Support/FileSystem.h"
+
 #include <cmath>
 
 using namespace mlir::rt3;
@@ -75,8 +77,18 @@ static FoundLevel readLevel(Reader &reader, const llvm::json::Object &entry, con
   return level;
 }
 
+double mlir::rt3::lossPercent(double quality) {
+  constexpr double kShown = 0.005; // Half of the last digit that is printed.
+  double loss = 100 * (1 - quality);
+  return std::abs(loss) < kShown ? 0 : loss;
+}
+
 llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
   std::string path = folder + "/" + kSearchJson;
+  if (!llvm::sys::fs::exists(path))
+    return llvm::createStringError(folder + " has no " + kSearchJson +
+                                   ": expected a folder that rt3c search wrote; of another plan, rt3c search --plan "
+                                   "makes one");
   auto text = readFile(path);
   if (!text)
     return text.takeError();

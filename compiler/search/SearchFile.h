@@ -57,6 +57,9 @@ struct SearchFile {
 inline constexpr const char *kSearchJson = "search.json";
 inline constexpr size_t kMostLevels = 16;
 
+// What a level of a quality loses, in percent; 0 is never -0.
+double lossPercent(double quality);
+
 // Reads FOLDER/search.json. Errors say which field is wrong.
 llvm::Expected<SearchFile> readSearch(const std::string &folder);
 

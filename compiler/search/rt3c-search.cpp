@@ -57,9 +57,9 @@ public:
     evaluations = evaluationsOf(*evaluator);
     std::vector<llvm::Error (SearchRun::*)()> steps;
     if (!verb.plan.empty())
-      steps = {&SearchRun::readPlan, &SearchRun::measureDense, &SearchRun::measurePlan};
+      steps = {&SearchRun::checkOptions, &SearchRun::readPlan, &SearchRun::measureDense, &SearchRun::measurePlan};
     else
-      steps = {&SearchRun::checkClocks, &SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll,
+      steps = {&SearchRun::checkOptions, &SearchRun::measureDense, &SearchRun::buildSpace, &SearchRun::searchAll,
                &SearchRun::finish};
     llvm::Error error = llvm::Error::success();
     for (auto step : steps)
@@ -99,7 +99,15 @@ private:
   }
 
   // What needs no evaluation is said before the first.
-  llvm::Error checkClocks() {
+  llvm::Error checkOptions() {
+    llvm::StringRef text = verb.limit;
+    isLimitRelative = text.consume_back("x");
+    if ((!isLimitRelative && !text.consume_back("ms")) || text.getAsDouble(limitNumber) || !(limitNumber > 0) ||
+        limitNumber > 1e9)
+      return llvm::make_error<onnx::OptionFault>(
+          "--latency-limit " + verb.limit + ": expected a time as 12.5ms, or a share of the dense model's at the " +
+              "fastest clock as 1.2x",
+          llvm::inconvertibleErrorCode());
     for (int64_t frequency : verb.clocks)
       if (auto found = findClock(core(), frequency); !found)
         return llvm::make_error<onnx::OptionFault>("--clocks: " + llvm::toString(found.takeError()),
@@ -114,23 +122,15 @@ private:
     dense = *result;
     reference = dense.metric;
     if (!verb.reference.empty())
-      if (llvm::Error error = measureReference())
-        return llvm::createStringError("--reference " + verb.reference + ": " + llvm::toString(std::move(error)));
+      if (llvm::Error error = measureReference()) {
+        bool isOption = error.isA<onnx::OptionFault>();
+        std::string text = "--reference " + verb.reference + ": " + llvm::toString(std::move(error));
+        if (isOption)
+          return llvm::make_error<onnx::OptionFault>(text, llvm::inconvertibleErrorCode());
+        return llvm::createStringError(text);
+      }
     size_t top = core().levels.size() - 1;
-    auto limitOf = [&](llvm::StringRef text) -> std::optional<double> {
-      bool isRelative = text.consume_back("x");
-      double number;
-      if ((!isRelative && !text.consume_back("ms")) || text.getAsDouble(number) || !(number > 0) || number > 1e9)
-        return std::nullopt;
-      return isRelative ? number * dense.seconds[top] : number / 1e3;
-    };
-    auto found = limitOf(verb.limit);
-    if (!found)
-      return llvm::make_error<onnx::OptionFault>(
-          "--latency-limit " + verb.limit + ": expected a time as 12.5ms, or a share of the dense model's at the " +
-              "fastest clock as 1.2x",
-          llvm::inconvertibleErrorCode());
-    reward.limit = *found;
+    reward.limit = isLimitRelative ? limitNumber * dense.seconds[top] : limitNumber / 1e3;
     reward.denseEnergyMj = powerMw(top) * dense.seconds[top];
     say(llvm::formatv("dense at {0} MHz: {1:f3} ms, {2:f3} mJ, {3} {4:f4}; limit {5:f3} ms\n",
                       core().levels[top].frequencyKhz / 1000, 1e3 * dense.seconds[top], reward.denseEnergyMj,
@@ -405,7 +405,7 @@ private:
       llvm::outs() << llvm::formatv(
           "{0,8} {1,-18} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9:f3} {8,7:f2}x\n",
           level.spec.frequencyKhz / 1000, layoutName(level.spec), 100 * level.spec.density, level.metric,
-          100 * (1 - level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
+          lossPercent(level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
           level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
     llvm::outs() << "written to " << printable(verb.out)
                  << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / "
@@ -474,6 +474,8 @@ private:
   std::unique_ptr<LevelEvaluator> evaluator;
   std::unique_ptr<Evaluations> evaluations;
   LevelResult dense;
+  bool isLimitRelative = false; // To the dense model's time at the fastest clock; else in ms.
+  double limitNumber = 0;
   double reference = 0; // Metric that losses are to: the dense model's, if no other is given.
   Plan given;           // --plan.
   RewardOptions reward;

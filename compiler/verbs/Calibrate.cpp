@@ -3,17 +3,19 @@
 // rt3c calibrate: a device file whose constants are fitted to this machine.
 
 #include "compiler/Progress.h"
-#include "compiler/predict/Fit.h"
+#include "compiler/predict/Measurements.h"
 #include "compiler/predict/TimedProgram.h"
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/TargetParser/Host.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -47,9 +49,15 @@ public:
     if (!verb.isCheck && options.levels.levels.size() < 2)
       return fail(kExitUsage, "calibrate needs --levels or --plan with two levels at least: every second one is held "
                               "out, to judge by; --check fits nothing");
+    own.name = verb.model.model + ", " + verb.model.type;
+    for (const LevelSpec &level : options.levels.levels)
+      own.levels.push_back(level.name);
+    if (ExitCode code = readOthers(); code != kExitOk)
+      return code;
     options.name = "model";
     options.marksOps = true;
     options.schedulerModel = chosen.get().schedulerModel;
+    options.window = chosen.get().window;
     options.readCalibration = calibrationReader(model);
     DialectRegistry registry;
     registerDialects(registry);
@@ -117,10 +125,7 @@ private:
 
   void addMeasurements(size_t l, size_t level, const std::map<int64_t, OpCost> &costs,
                        std::map<int64_t, std::vector<double>> &seconds) {
-    int64_t levelBytes = 0;
-    for (const MarkedOp &op : profiled.ops)
-      if (op.level == level && costs.count(op.mark))
-        levelBytes += op.weightBytes;
+    int64_t bytes = levelBytes(profiled.ops, level, costs);
     for (const MarkedOp &op : profiled.ops) {
       auto cost = costs.find(op.mark);
       auto times = seconds.find(op.mark);
@@ -130,25 +135,55 @@ private:
       std::nth_element(all.begin(), all.begin() + all.size() / 2, all.end());
       // Whole levels are judged by, at all lengths: every second one.
       bool isHeldOut = verb.isCheck || level % 2;
-      measurements.push_back({&op, cost->second, lengths[l], levelBytes, all[all.size() / 2], isHeldOut});
+      own.measurements.push_back({op, cost->second, lengths[l], bytes, clock, all[all.size() / 2], isHeldOut});
     }
+  }
+
+  // What other runs have left in --measurements; this run's takes the place of an earlier
+  // one of the same model.
+  ExitCode readOthers() {
+    others.machine = llvm::sys::getHostCPUName().str();
+    if (verb.measurements.empty() || !llvm::sys::fs::exists(verb.measurements))
+      return kExitOk;
+    auto text = readFile(verb.measurements);
+    if (!text)
+      return fail(text.takeError());
+    auto found = parseMeasurements(*text);
+    if (!found)
+      return fail(kExitBadInput, verb.measurements + ": " + llvm::toString(found.takeError()));
+    if (found->machine != others.machine)
+      return fail(kExitBadInput, verb.measurements + ": was measured on " + printable(found->machine) +
+                                     ", this machine is " + others.machine + ": take another file");
+    others = std::move(*found);
+    llvm::erase_if(others.models, [&](const MeasuredModel &model) { return model.name == own.name; });
+    return kExitOk;
   }
 
   ExitCode fit() {
     Core &core = chosen.chip.cores[chosen.core];
+    others.models.push_back(std::move(own));
+    std::vector<Measurement> measurements;
+    for (const MeasuredModel &model : others.models)
+      llvm::append_range(measurements, model.measurements);
     FitResult found{constantsOf(core), chosen.chip.memoryBytesPerSecond};
     if (!verb.isCheck)
-      found = fitConstants(chosen.chip, core, measurements, clock);
+      found = fitConstants(chosen.chip, core, others.models);
     chosen.chip.memoryBytesPerSecond = found.memoryBytesPerSecond;
     core.constants = found.constants;
     DeviceCalibration calibration;
-    calibration.machine = llvm::sys::getHostCPUName().str();
+    calibration.machine = others.machine;
     calibration.measurements = measurements.size();
     calibration.heldOut = llvm::count_if(measurements, [](const Measurement &m) { return m.isHeldOut; });
-    calibration.layerErrorPercent = layerErrorPercent(chosen.chip, core, found.constants, measurements, clock);
-    calibration.minLength = lengths.front();
-    calibration.maxLength = lengths.back();
-    calibration.modelErrorPercent = printModels(found.constants);
+    calibration.layerErrorPercent = layerErrorPercent(chosen.chip, core, found.constants, measurements);
+    calibration.minLength = measurements.front().length;
+    for (const Measurement &measurement : measurements) {
+      calibration.minLength = std::min(calibration.minLength, measurement.length);
+      calibration.maxLength = std::max(calibration.maxLength, measurement.length);
+    }
+    std::vector<double> errors;
+    for (const MeasuredModel &model : others.models)
+      llvm::append_range(errors, printModel(model, found.constants));
+    calibration.modelErrorPercent = mean(errors);
     core.calibration = calibration;
     core.levels = {{int64_t(clock / 1e3), 0, 0}};
     llvm::outs() << llvm::formatv(
@@ -158,53 +193,71 @@ private:
     return verb.isCheck ? kExitOk : write(found);
   }
 
+  static double mean(llvm::ArrayRef<double> values) {
+    return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / values.size();
+  }
+
   ExitCode write(const FitResult &found) const {
     llvm::outs() << llvm::formatv(
-        "constants: compute x {0:f3}, {1:f1} cycles per loop entry, {2:f0} per op and {7:f0} where weights are not in "
-        "L2, bytes per "
-        "cycle {3:f1} from L2, {4:f1} from L3, {5:f1} of activations, {6:f1} GB/s from memory\n",
-        found.constants.computeScale, found.constants.loopEntryCycles, found.constants.callCycles,
+        "constants: compute x {0:f3}, of waiting {1:f2}; {2:f1} cycles per loop entry, {3:f0} per op, {4:f0} more of "
+        "levels larger than L2, {5:f0} where weights are not in L2; bytes per cycle {6:f1} from L2, {7:f1} from L3, "
+        "{8:f1} of activations; {9:f1} GB/s from memory; not hidden {10:f2}\n",
+        found.constants.computeScale, found.constants.waitShare, found.constants.loopEntryCycles,
+        found.constants.callCycles, found.constants.coldCycles, found.constants.streamCycles,
         found.constants.l2BytesPerCycle, found.constants.l3BytesPerCycle, found.constants.activationBytesPerCycle,
-        found.memoryBytesPerSecond / 1e9, found.constants.streamCycles);
-    std::string text = llvm::formatv("{0:2}\n", llvm::json::Value(chipJson(chosen.chip)));
-    llvm::StringRef path(verb.out), folder = llvm::sys::path::parent_path(path);
-    if (llvm::Error error =
-            writeFiles(folder.empty() ? "." : folder.str(), {{llvm::sys::path::filename(path).str(), text}}))
+        found.memoryBytesPerSecond / 1e9, found.constants.serialShare);
+    if (!verb.measurements.empty())
+      if (llvm::Error error = writeJson(verb.measurements, measurementsJson(others)))
+        return fail(std::move(error));
+    if (llvm::Error error = writeJson(verb.out, chipJson(chosen.chip)))
       return fail(std::move(error));
     return kExitOk;
   }
 
-  // A row per level and length, of whole models; returns the mean error of those held out, in percent.
-  double printModels(const CostConstants &constants) const {
-    llvm::outs() << llvm::formatv("{0,-20} {1,7} {2,12} {3,13} {4,7}\n", "level", "length", "measured us",
+  static llvm::Error writeJson(llvm::StringRef path, llvm::json::Object object) {
+    std::string text = llvm::formatv("{0:2}\n", llvm::json::Value(std::move(object)));
+    llvm::StringRef folder = llvm::sys::path::parent_path(path);
+    return writeFiles(folder.empty() ? "." : folder.str(), {{llvm::sys::path::filename(path).str(), text}});
+  }
+
+  // A row per level and length; returns the errors, in percent, of those held out.
+  std::vector<double> printModel(const MeasuredModel &model, const CostConstants &constants) const {
+    llvm::outs() << printable(model.name) << "\n"
+                 << llvm::formatv("  {0,-20} {1,7} {2,12} {3,13} {4,7}\n", "level", "length", "measured us",
                                   "predicted us", "error");
-    double sum = 0;
-    int64_t count = 0;
-    for (int64_t length : lengths)
-      for (size_t level = 0; level < profiled.program.levelFunctions.size(); ++level) {
-        double measured = 0, predicted = 0;
-        for (const Measurement &measurement : measurements) {
-          if (measurement.length != length || measurement.op->level != level)
-            continue;
-          OpPrediction op = predictOp(chosen.chip, chosen.get(), constants, *measurement.op, measurement.cost, length,
-                                      measurement.levelBytes);
-          measured += measurement.seconds;
-          predicted += op.seconds(clock);
-          if (verb.printsOps)
-            llvm::outs() << llvm::formatv("  {0,-10} {1,9:f1} {2,9:f1} {3,6:f2} {4}{5}\n", op.op->kind,
-                                          1e6 * measurement.seconds, 1e6 * op.seconds(clock),
-                                          op.seconds(clock) / measurement.seconds,
-                                          measurement.isHeldOut ? "held out " : "", printable(op.op->layer));
-        }
-        double error = 100 * (predicted / measured - 1);
-        bool isHeldOut = verb.isCheck || level % 2;
-        llvm::outs() << llvm::formatv("{0,-20} {1,7} {2,12:f1} {3,13:f1} {4,5:f1} %{5}\n",
-                                      options.levels.levels[level].name, length, 1e6 * measured, 1e6 * predicted, error,
-                                      isHeldOut ? "" : " fitted");
-        sum += isHeldOut ? std::abs(error) : 0;
-        count += isHeldOut;
-      }
-    return sum / count;
+    struct Sum {
+      double measured = 0, predicted = 0;
+      bool isHeldOut = false;
+      std::string ops;
+    };
+    std::map<std::pair<int64_t, size_t>, Sum> sums; // By length and level.
+    for (const Measurement &measurement : model.measurements) {
+      const MarkedOp &op = measurement.op;
+      double predicted = predictOp(chosen.chip, chosen.get(), constants, op, measurement.cost, measurement.length,
+                                   measurement.levelBytes)
+                             .seconds(measurement.clock);
+      Sum &sum = sums[{measurement.length, op.level}];
+      sum.measured += measurement.seconds;
+      sum.predicted += predicted;
+      sum.isHeldOut = measurement.isHeldOut;
+      if (verb.printsOps)
+        sum.ops += llvm::formatv("    {0,-10} {1,9:f1} {2,9:f1} {3,6:f2} {4}\n", op.kind, 1e6 * measurement.seconds,
+                                 1e6 * predicted, predicted / measurement.seconds, printable(op.layer));
+    }
+    std::vector<double> errors;
+    for (const auto &[key, sum] : sums) {
+      double error = 100 * (sum.predicted / sum.measured - 1);
+      llvm::outs() << sum.ops
+                   << llvm::formatv("  {0,-20} {1,7} {2,12:f1} {3,13:f1} {4,5:f1} %{5}\n",
+                                    printable(model.levels[key.second]), key.first, 1e6 * sum.measured,
+                                    1e6 * sum.predicted, error, sum.isHeldOut ? "" : " fitted");
+      if (sum.isHeldOut)
+        errors.push_back(std::abs(error));
+    }
+    llvm::outs() << llvm::formatv("  held out: mean error {0:f1} % per layer, {1:f1} % per model\n",
+                                  layerErrorPercent(chosen.chip, chosen.get(), constants, model.measurements),
+                                  mean(errors));
+    return errors;
   }
 
   const CalibrateVerb &verb;
@@ -212,7 +265,8 @@ private:
   ChosenCore chosen;
   CompileResult profiled, timed;
   std::vector<int64_t> lengths;
-  std::vector<Measurement> measurements;
+  MeasuredModel own;
+  MeasurementFile others;
   double clock = 0;
 };
 

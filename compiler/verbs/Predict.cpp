@@ -60,6 +60,7 @@ public:
     options.stage = Stage::Profile;
     options.marksOps = true;
     options.schedulerModel = core.schedulerModel;
+    options.window = core.window;
     options.readCalibration = calibrationReader(model);
     DialectRegistry registry;
     registerDialects(registry);

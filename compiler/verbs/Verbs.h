@@ -128,6 +128,7 @@ struct CalibrateVerb {
   ModelOptions model;
   std::string device;           // What the file is made from.
   std::vector<int64_t> lengths; // None: 1, the largest and two between.
+  std::string measurements;     // File of other models', to fit to as well; empty: none.
   std::string out = "device.json";
   bool isCheck = false; // Fits nothing: says how wrong the device's constants are.
   bool printsOps = false;

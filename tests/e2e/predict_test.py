@@ -6,6 +6,8 @@
 """
 
 import json
+import platform
+import re
 import subprocess
 import unittest
 
@@ -107,6 +109,37 @@ class PredictTest(unittest.TestCase):
         self.assertIn("--extrapolate", rt3c("predict", *BASE, "--device", path, code=2).stderr)
         self.assertIn("mean error 5.0 % per layer", rt3c("predict", *BASE, "--device", path, "--length", "64").stdout)
         rt3c("predict", *BASE, "--device", path, "--extrapolate")
+
+    @unittest.skipUnless(platform.machine() == "x86_64", "its device is an x86-64 one")
+    def test_constants_are_fitted_to_several_models(self):
+        out = folder("calibrate")
+        targets = json.loads(rt3c("targets", "--json").stdout)
+        device = next(chip for chip in targets["devices"] if chip["name"] == "epyc-zen5")
+        core = device["cores"][0]
+        core["target"] = re.search("this machine (.*)", rt3c("calibrate", *BASE, "--device", "neoverse-n1", code=2).stderr)[1]
+        core["scheduler_model"], core["window"] = "skylake-avx512", 224
+        (out / "base.json").write_text(json.dumps(device))
+        measured = out / "measured.json"
+        levels = out / "levels.json"
+        levels.write_text(json.dumps(INDEPENDENT | {"levels": INDEPENDENT["levels"][-2:]}))
+        command = ["calibrate", *BASE, "--levels", levels, "--device", out / "base.json", "--lengths", "1,16",
+                   "--measurements", measured, "-o", out / "fitted.json"]
+        for kind in ("f32", "int8", "f32"):  # The second of a kind takes the place of the first.
+            text = rt3c(*command, "--type", kind).stdout
+            self.assertIn("held out: mean error", text)
+        models = json.loads(measured.read_text())["models"]
+        self.assertEqual([model["name"].rsplit(", ")[-1] for model in models], ["int8", "f32"])
+        fitted = json.loads((out / "fitted.json").read_text())["cores"][0]
+        self.assertEqual(fitted["calibration"]["measurements"], sum(len(model["measurements"]) for model in models))
+        self.assertLessEqual(fitted["constants"]["wait_share"], 1)
+        rt3c("predict", *BASE, "--device", out / "fitted.json", "--length", "16")
+        before = (out / "fitted.json").read_bytes()
+        for text, word in (("{", "measurements:"), (measured.read_text().replace('"machine": "', '"machine": "other '), "another file"),
+                           (measured.read_text().replace('"seconds": ', '"seconds": -'), "measurements[0].seconds")):
+            measured.write_text(text)
+            self.assertIn(word, rt3c(*command, code=4).stderr)
+            self.assertEqual(measured.read_text(), text)
+        self.assertEqual((out / "fitted.json").read_bytes(), before)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ class SearchTest(unittest.TestCase):
         levels.write_text('{"levels": [{"name": "low", "density": 0.5}]}')
         rt3c("prune", MODEL, "--shape", "ids=1x1..128", "--levels", levels, "-o", out / "clockless")
         self.assertIn("frequency_khz", rt3c(*given[:-1], out / "clockless", "-o", out, code=4).stderr)
+        self.assertIn("rt3c search --plan", rt3c("simulate", out / "clockless", code=4).stderr)
         # Of a level that was given a time, what it keeps; sets of one layer go by its name.
         levels.write_text('{"levels": [{"name": "low", "frequency_khz": 2841600, "scheme": "pp", "time": 0.6, "pattern": {"shared": false}}]}')
         own = out / "own-sets"
@@ -172,6 +173,8 @@ class SearchTest(unittest.TestCase):
                 else:
                     arguments += [option, value]
             self.assertIn(word, rt3c(*arguments, code=code).stderr)
+            if "12.5ms" == word:  # Said before anything takes long.
+                self.assertFalse([*out.glob("evaluations/*.json")])
         self.assertFalse((out / "plan.json").exists())
 
 

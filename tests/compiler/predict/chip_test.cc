@@ -2,7 +2,7 @@
 //
 // Device files: what they must say, and what predictions must hold to.
 
-#include "compiler/predict/Fit.h"
+#include "compiler/predict/Measurements.h"
 #include "compiler/predict/Predictor.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +42,7 @@ TEST(Chip, AllThatComeWithUsAreRight) {
 TEST(Chip, IsReadBackAsWritten) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip)) << llvm::toString(chip.takeError());
-  chip->cores[0].constants = CostConstants{1, 2, 3, 4, 5, 6, 7};
+  chip->cores[0].constants = CostConstants{1, 0.5, 0.25, 2, 3, 4, 5, 6, 7, 8};
   chip->cores[0].calibration = DeviceCalibration{"here", 10, 5, 1, 2, 3, 4};
   std::string text;
   llvm::raw_string_ostream stream(text);
@@ -68,6 +68,8 @@ TEST(Chip, FaultsSayWhere) {
       {"1e10", "\"fast\"", "chip.memory_bytes_per_second: found \"fast\""},
       {"\"l2_size\": 100000, ", "", "chip.cores[0].l2_size: nothing there"},
       {"\"power_mw\": 100", "\"power_mw\": -1", "chip.cores[0].levels[0].power_mw"},
+      {"\"l2_size\"", "\"constants\": {\"wait_share\": 1.5}, \"l2_size\"",
+       "chip.cores[0].constants.wait_share: found 1.5, expected a number from 0 to 1"},
   };
   for (const auto &[from, to, expected] : cases) {
     auto chip = parseChip(replaced(kFile, from, to));
@@ -115,7 +117,8 @@ TEST(Predictor, IsMonotoneInTheClock) {
                 int64_t(random() % 10000000),
                 48,
                 {double(random() % 1000), double(random() % 5000), 0}};
-    OpCost cost{double(random() % 1000000), double(random() % 1000000), double(random() % 1000)};
+    double cycles = random() % 1000000;
+    OpCost cost{double(random() % 1000000), cycles, cycles * (random() % 100 / 100.0), double(random() % 1000)};
     OpPrediction prediction = predictOp(*chip, chip->cores[0], constantsOf(chip->cores[0]), op, cost,
                                         1 + random() % 384, random() % 100000000);
     double last = INFINITY;
@@ -131,44 +134,93 @@ TEST(Predictor, IsMonotoneInTheClock) {
 
 // Ops of many sizes and kinds, each third held out, as long as `constants` and the chip's
 // memory make them.
-std::vector<Measurement> makeMeasurements(const std::vector<MarkedOp> &ops, const Chip &chip,
-                                          const CostConstants &constants, double clock) {
+MeasuredModel makeMeasurements(const std::vector<MarkedOp> &ops, const Chip &chip, const CostConstants &constants) {
   std::mt19937 random(11);
-  std::vector<Measurement> measurements;
+  MeasuredModel model{"model", {"only"}, {}};
   for (const MarkedOp &op : ops)
     for (int64_t length : {1, 13, 128}) {
       double cycles = double(op.weightBytes) * length * (0.5 + random() % 100 / 100.0);
-      Measurement measurement{
-          &op, {3 * cycles, cycles, double(random() % 2000)}, length, 40000000, 0, measurements.size() % 3 == 2};
+      double issued = cycles * (0.4 + random() % 60 / 100.0);
+      Measurement measurement{op,
+                              {3 * cycles, cycles, issued, double(random() % 2000)},
+                              length,
+                              40000000,
+                              2e9,
+                              0,
+                              model.measurements.size() % 3 == 2};
       measurement.seconds =
-          predictOp(chip, chip.cores[0], constants, op, measurement.cost, length, 40000000).seconds(clock);
-      measurements.push_back(measurement);
+          predictOp(chip, chip.cores[0], constants, op, measurement.cost, length, 40000000).seconds(measurement.clock);
+      model.measurements.push_back(measurement);
     }
-  return measurements;
+  return model;
+}
+
+std::vector<MarkedOp> opsOfManySizes() {
+  std::vector<MarkedOp> ops;
+  for (int64_t bytes : {4000, 50000, 300000, 2000000, 9000000})
+    ops.push_back({int64_t(ops.size()), 0, "linear", "layer", bytes, 48, {0, bytes / 500.0, 0}});
+  return ops;
+}
+
+TEST(Predictor, WaitsForWhatIsNotHidden) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  MarkedOp op{0, 0, "linear", "layer", 1000, 48, {}};
+  OpCost cost{300, 100, 60, 0};
+  CostConstants constants = constantsOf(chip->cores[0]);
+  auto cycles = [&](int64_t levelBytes) {
+    return predictOp(*chip, chip->cores[0], constants, op, cost, 1, levelBytes).computeCycles;
+  };
+  EXPECT_EQ(cycles(1000), 100);
+  constants.waitShare = 0.25;
+  EXPECT_EQ(cycles(1000), 70);
+  // L2 holds 100,000 bytes.
+  constants.coldCycles = 1000;
+  EXPECT_EQ(cycles(100000), 70);
+  EXPECT_EQ(cycles(100001), 1070);
+  // 1000 bytes from L2 take a time, which is hidden behind computing but for a share.
+  OpPrediction hidden = predictOp(*chip, chip->cores[0], constants, op, cost, 1, 1000);
+  constants.serialShare = 0.5;
+  OpPrediction half = predictOp(*chip, chip->cores[0], constants, op, cost, 1, 1000);
+  ASSERT_GT(half.memoryCycles, 0);
+  ASSERT_LT(half.memoryCycles, half.computeCycles);
+  EXPECT_NEAR(half.seconds(1) - hidden.seconds(1), half.memoryCycles / 2, 1e-9);
 }
 
 TEST(Fit, FindsWhatTimesWereMadeOf) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip));
-  std::vector<MarkedOp> ops;
-  for (int64_t bytes : {4000, 50000, 300000, 2000000, 9000000})
-    ops.push_back({int64_t(ops.size()), 0, "linear", "layer", bytes, 48, {0, bytes / 500.0, 0}});
   CostConstants real = constantsOf(chip->cores[0]);
   real.computeScale = 1.4;
+  real.waitShare = 0.3;
   real.loopEntryCycles = 17;
   real.callCycles = 300;
   Chip slow = *chip;
   slow.memoryBytesPerSecond = 4e9;
-  auto measurements = makeMeasurements(ops, slow, real, 2e9);
-  double before = layerErrorPercent(*chip, chip->cores[0], constantsOf(chip->cores[0]), measurements, 2e9);
-  FitResult found = fitConstants(*chip, chip->cores[0], measurements, 2e9);
+  MeasuredModel model = makeMeasurements(opsOfManySizes(), slow, real);
+  double before = layerErrorPercent(*chip, chip->cores[0], constantsOf(chip->cores[0]), model.measurements);
+  FitResult found = fitConstants(*chip, chip->cores[0], model);
   Chip fitted = *chip;
   fitted.memoryBytesPerSecond = found.memoryBytesPerSecond;
-  double after = layerErrorPercent(fitted, fitted.cores[0], found.constants, measurements, 2e9);
+  double after = layerErrorPercent(fitted, fitted.cores[0], found.constants, model.measurements);
   EXPECT_GT(before, 15);
   // Times are without noise: what is left is where the steps of the search end.
   EXPECT_LT(after, 3);
   EXPECT_NEAR(found.constants.computeScale, real.computeScale, 0.1);
+  EXPECT_NEAR(found.constants.waitShare, real.waitShare, 0.1);
+}
+
+TEST(Fit, ModelsCountAlike) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  CostConstants one = constantsOf(chip->cores[0]), two = one;
+  two.computeScale = 3;
+  // Ten times as much was measured of the second: without weights, all would be fitted to it.
+  MeasuredModel first = makeMeasurements(opsOfManySizes(), *chip, one), second{"other", {"only"}, {}};
+  for (int i = 0; i < 10; ++i)
+    llvm::append_range(second.measurements, makeMeasurements(opsOfManySizes(), *chip, two).measurements);
+  double alone = fitConstants(*chip, chip->cores[0], {first, second, first}).constants.computeScale;
+  EXPECT_LT(alone, 1.5);
 }
 
 TEST(Fit, JudgesOnlyWhatIsHeldOut) {
@@ -176,11 +228,43 @@ TEST(Fit, JudgesOnlyWhatIsHeldOut) {
   ASSERT_TRUE(bool(chip));
   std::vector<MarkedOp> ops{{0, 0, "linear", "layer", 100000, 48, {}}};
   CostConstants constants = constantsOf(chip->cores[0]);
-  auto measurements = makeMeasurements(ops, *chip, constants, 2e9);
-  for (Measurement &measurement : measurements)
+  MeasuredModel model = makeMeasurements(ops, *chip, constants);
+  for (Measurement &measurement : model.measurements)
     if (!measurement.isHeldOut)
       measurement.seconds *= 5;
-  EXPECT_NEAR(layerErrorPercent(*chip, chip->cores[0], constants, measurements, 2e9), 0, 1e-9);
+  EXPECT_NEAR(layerErrorPercent(*chip, chip->cores[0], constants, model.measurements), 0, 1e-9);
+}
+
+std::string textOf(llvm::json::Object object) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::json::Value(std::move(object));
+  return text;
+}
+
+TEST(Measurements, AreReadBackAsWritten) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  MeasurementFile file{"cpu", {makeMeasurements(opsOfManySizes(), *chip, constantsOf(chip->cores[0]))}};
+  std::string text = textOf(measurementsJson(file));
+  auto again = parseMeasurements(text);
+  ASSERT_TRUE(bool(again)) << llvm::toString(again.takeError());
+  EXPECT_EQ(text, textOf(measurementsJson(*again)));
+}
+
+TEST(Measurements, FaultsSayWhere) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  MeasurementFile file{"cpu", {makeMeasurements(opsOfManySizes(), *chip, constantsOf(chip->cores[0]))}};
+  std::string text = textOf(measurementsJson(file));
+  for (auto [from, to, expected] : {std::tuple("\"level\":0", "\"level\":1", "measurements[0].level"),
+                                    {"\"machine\":\"cpu\"", "\"machine\":1", "measurements.machine"},
+                                    {"\"clock_hz\":2000000000", "\"clock_hz\":0", "measurements[0].clock_hz"}}) {
+    auto found = parseMeasurements(replaced(text, from, to));
+    ASSERT_FALSE(bool(found)) << to;
+    EXPECT_NE(llvm::toString(found.takeError()).find(expected), std::string::npos) << expected;
+  }
+  for (const char *bad : {"", "[]", "null", "{", "{\"models\": [1]}"})
+    EXPECT_FALSE(llvm::toString(parseMeasurements(bad).takeError()).empty());
 }
 
 } // namespace

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "compiler/predict/Measurements.h"
+
+#include "compiler/predict/Fields.h"
+#include "compiler/prune/Levels.h"
+
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir::rt3;
+using llvm::Expected;
+
+static constexpr size_t kMaxFileSize = 256 << 20;
+// Of what is divided by.
+static constexpr double kLeastClock = 1e6, kLeastSeconds = 1e-12;
+
+static Measurement parseMeasurement(Fields fields, size_t levelCount) {
+  Measurement result{};
+  result.op.kind = fields.text("kind");
+  result.op.layer = fields.text("layer", /*isNeeded=*/false);
+  result.op.level = fields.number("level", 0);
+  if (result.op.level >= levelCount)
+    fields.fault("level", "the number of one of the model's levels");
+  result.op.weightBytes = fields.number("weight_bytes", 0);
+  result.op.panelTokens = fields.number("panel_tokens", 1);
+  for (size_t power = 0; power < result.op.activationBytes.size(); ++power)
+    result.op.activationBytes[power] = fields.number("activation_bytes_" + std::to_string(power), 0);
+  result.cost.instructions = fields.number("instructions", 0);
+  result.cost.cycles = fields.number("cycles", 0);
+  result.cost.issuedCycles = fields.number("issued_cycles", 0);
+  result.cost.loopEntries = fields.number("loop_entries", 0);
+  result.length = fields.number("length", 1);
+  result.levelBytes = fields.number("level_weight_bytes", 0);
+  result.clock = fields.number("clock_hz", kLeastClock);
+  result.seconds = fields.number("seconds", kLeastSeconds);
+  result.isHeldOut = fields.number("held_out", 0) != 0;
+  return result;
+}
+
+Expected<MeasurementFile> mlir::rt3::parseMeasurements(llvm::StringRef json) {
+  if (json.size() > kMaxFileSize)
+    return llvm::createStringError("measurements: larger than any such file (256 MiB)");
+  Expected<llvm::json::Value> value = parseJson(json);
+  if (!value)
+    return llvm::createStringError("measurements: " + llvm::toString(value.takeError()));
+  std::vector<std::string> faults;
+  Fields fields(value->getAsObject(), "measurements", faults);
+  MeasurementFile file;
+  if (value->getAsObject()) {
+    file.machine = fields.text("machine");
+    if (const llvm::json::Array *models = fields.list("models"))
+      for (auto [i, model] : llvm::enumerate(*models)) {
+        std::string place = "measurements.models[" + std::to_string(i) + "]";
+        Fields own(model.getAsObject(), place, faults);
+        MeasuredModel &measured = file.models.emplace_back();
+        measured.name = own.text("name");
+        if (const llvm::json::Array *levels = own.list("levels"))
+          for (const llvm::json::Value &level : *levels)
+            measured.levels.push_back(level.getAsString().value_or("").str());
+        if (const llvm::json::Array *list = own.list("measurements"))
+          for (auto [j, entry] : llvm::enumerate(*list))
+            measured.measurements.push_back(parseMeasurement(
+                Fields(entry.getAsObject(), place + ".measurements[" + std::to_string(j) + "]", faults),
+                measured.levels.size()));
+      }
+  }
+  // The first tell enough: there may be thousands.
+  constexpr size_t kShownFaults = 20;
+  if (faults.size() > kShownFaults) {
+    size_t more = faults.size() - kShownFaults;
+    faults.resize(kShownFaults);
+    faults.push_back("and " + std::to_string(more) + " more");
+  }
+  if (!faults.empty())
+    return llvm::createStringError(llvm::join(faults, "\n  "));
+  return file;
+}
+
+static llvm::json::Object measurementJson(const Measurement &measurement) {
+  llvm::json::Object result{{"kind", measurement.op.kind},
+                            {"layer", measurement.op.layer},
+                            {"level", int64_t(measurement.op.level)},
+                            {"weight_bytes", measurement.op.weightBytes},
+                            {"panel_tokens", measurement.op.panelTokens},
+                            {"instructions", measurement.cost.instructions},
+                            {"cycles", measurement.cost.cycles},
+                            {"issued_cycles", measurement.cost.issuedCycles},
+                            {"loop_entries", measurement.cost.loopEntries},
+                            {"length", measurement.length},
+                            {"level_weight_bytes", measurement.levelBytes},
+                            {"clock_hz", measurement.clock},
+                            {"seconds", measurement.seconds},
+                            {"held_out", int64_t(measurement.isHeldOut)}};
+  for (auto [power, bytes] : llvm::enumerate(measurement.op.activationBytes))
+    result["activation_bytes_" + std::to_string(power)] = bytes;
+  return result;
+}
+
+llvm::json::Object mlir::rt3::measurementsJson(const MeasurementFile &file) {
+  llvm::json::Array models;
+  for (const MeasuredModel &model : file.models) {
+    llvm::json::Array measurements;
+    for (const Measurement &measurement : model.measurements)
+      measurements.push_back(measurementJson(measurement));
+    models.push_back(llvm::json::Object{
+        {"name", model.name}, {"levels", llvm::json::Array(model.levels)}, {"measurements", std::move(measurements)}});
+  }
+  return llvm::json::Object{{"machine", file.machine}, {"models", std::move(models)}};
+}
