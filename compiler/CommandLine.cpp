@@ -48,7 +48,9 @@ void mlir::rt3::addTextOptions(CLI::App *app, TextOptions &options) {
 
 void mlir::rt3::addTargetOptions(CLI::App *app, ModelOptions &options, bool takesPlan) {
   app->add_option("--target", options.target, "device to compile for, see rt3c targets; none: this machine");
-  app->add_option("--levels", options.levels, "levels.json; none: one level, weights as they are");
+  app->add_option("--levels", options.levels,
+                  takesPlan ? "levels.json; none: one level, weights as they are"
+                            : "levels.json: what each level keeps");
   if (takesPlan)
     app->add_option("--plan", options.plan, "instead: folder that rt3c prune wrote");
   addTypeOptions(app, options);

@@ -36,6 +36,10 @@ struct Weighted {
 
 // No core takes in more than two lines of 128 bytes per cycle.
 static constexpr double kMostBytesPerCycle = 256;
+// No memory gives one core more.
+static constexpr double kMostBytesPerSecond = 1e13;
+// Less than this of cycles or a share is nothing.
+static constexpr double kLeastCost = 1e-3;
 
 // Lowers `loss` by steps of shrinking factors on each of `free`, alone or against the first, which most of
 // them can take the place of; returns what is left.
@@ -107,7 +111,7 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
                                {&constants.l2BytesPerCycle, kMostBytesPerCycle},
                                {&constants.l3BytesPerCycle, kMostBytesPerCycle},
                                {&constants.activationBytesPerCycle, kMostBytesPerCycle},
-                               {&chip.memoryBytesPerSecond}};
+                               {&chip.memoryBytesPerSecond, kMostBytesPerSecond}};
   // A mean of absolute errors has corners where no step of one constant leads down: from
   // several beginnings, of what weighs most.
   std::vector<std::tuple<double, double, double>> beginnings;
@@ -116,6 +120,8 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
       for (double wait : {1.0, 0.3})
         beginnings.emplace_back(scale, memory, wait);
   FitResult found{constantsOf(core), givenChip.memoryBytesPerSecond};
+  if (fitted.empty())
+    return found;
   double least = std::numeric_limits<double>::infinity();
   for (auto [scale, memory, wait] : beginnings) {
     constants = constantsOf(core);
@@ -124,6 +130,7 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
       *cycles = std::max(*cycles, 50.0);
     constants.loopEntryCycles = std::max(constants.loopEntryCycles, 1.0);
     constants.serialShare = std::max(constants.serialShare, 0.1);
+    constants.waitShare = std::max(constants.waitShare, 0.1);
     constants.computeScale *= scale;
     constants.waitShare *= wait;
     chip.memoryBytesPerSecond = givenChip.memoryBytesPerSecond * memory;
@@ -132,6 +139,11 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
       found = {constants, chip.memoryBytesPerSecond};
     }
   }
+  CostConstants &best = found.constants;
+  for (double *cost : {&best.waitShare, &best.serialShare, &best.loopEntryCycles, &best.callCycles, &best.coldCycles,
+                       &best.streamCycles})
+    if (*cost < kLeastCost)
+      *cost = 0;
   return found;
 }
 

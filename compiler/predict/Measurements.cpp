@@ -10,9 +10,11 @@
 using namespace mlir::rt3;
 using llvm::Expected;
 
-static constexpr size_t kMaxFileSize = 256 << 20;
-// Of what is divided by.
-static constexpr double kLeastClock = 1e6, kLeastSeconds = 1e-12;
+static constexpr size_t kMaxFileSize = 64 << 20;
+// Of a file with thousands of measurements: the first tell enough.
+static constexpr size_t kShownFaults = 20;
+// Hz; times are divided by it.
+static constexpr double kLeastClock = 1e6;
 
 static Measurement parseMeasurement(Fields fields, size_t levelCount) {
   Measurement result{};
@@ -32,14 +34,14 @@ static Measurement parseMeasurement(Fields fields, size_t levelCount) {
   result.length = fields.number("length", 1);
   result.levelBytes = fields.number("level_weight_bytes", 0);
   result.clock = fields.number("clock_hz", kLeastClock);
-  result.seconds = fields.number("seconds", kLeastSeconds);
+  result.seconds = fields.number("seconds", 0);
   result.isHeldOut = fields.number("held_out", 0) != 0;
   return result;
 }
 
 Expected<MeasurementFile> mlir::rt3::parseMeasurements(llvm::StringRef json) {
   if (json.size() > kMaxFileSize)
-    return llvm::createStringError("measurements: larger than any such file (256 MiB)");
+    return llvm::createStringError("measurements: larger than any such file (64 MiB)");
   Expected<llvm::json::Value> value = parseJson(json);
   if (!value)
     return llvm::createStringError("measurements: " + llvm::toString(value.takeError()));
@@ -48,6 +50,9 @@ Expected<MeasurementFile> mlir::rt3::parseMeasurements(llvm::StringRef json) {
   MeasurementFile file;
   if (value->getAsObject()) {
     file.machine = fields.text("machine");
+    file.target = fields.text("target");
+    file.schedulerModel = fields.text("scheduler_model");
+    file.window = fields.number("window", 0);
     if (const llvm::json::Array *models = fields.list("models"))
       for (auto [i, model] : llvm::enumerate(*models)) {
         std::string place = "measurements.models[" + std::to_string(i) + "]";
@@ -55,21 +60,24 @@ Expected<MeasurementFile> mlir::rt3::parseMeasurements(llvm::StringRef json) {
         MeasuredModel &measured = file.models.emplace_back();
         measured.name = own.text("name");
         if (const llvm::json::Array *levels = own.list("levels"))
-          for (const llvm::json::Value &level : *levels)
+          for (auto [j, level] : llvm::enumerate(*levels)) {
             measured.levels.push_back(level.getAsString().value_or("").str());
+            if (!level.getAsString())
+              own.fault("levels", "texts; the one at " + llvm::Twine(j) + " is none");
+          }
         if (const llvm::json::Array *list = own.list("measurements"))
-          for (auto [j, entry] : llvm::enumerate(*list))
+          for (auto [j, entry] : llvm::enumerate(*list)) {
+            if (faults.size() > kShownFaults)
+              break;
             measured.measurements.push_back(parseMeasurement(
                 Fields(entry.getAsObject(), place + ".measurements[" + std::to_string(j) + "]", faults),
                 measured.levels.size()));
+          }
       }
   }
-  // The first tell enough: there may be thousands.
-  constexpr size_t kShownFaults = 20;
   if (faults.size() > kShownFaults) {
-    size_t more = faults.size() - kShownFaults;
     faults.resize(kShownFaults);
-    faults.push_back("and " + std::to_string(more) + " more");
+    faults.push_back("and more");
   }
   if (!faults.empty())
     return llvm::createStringError(llvm::join(faults, "\n  "));
@@ -78,7 +86,7 @@ Expected<MeasurementFile> mlir::rt3::parseMeasurements(llvm::StringRef json) {
 
 static llvm::json::Object measurementJson(const Measurement &measurement) {
   llvm::json::Object result{{"kind", measurement.op.kind},
-                            {"layer", measurement.op.layer},
+                            {"layer", llvm::json::fixUTF8(measurement.op.layer)},
                             {"level", int64_t(measurement.op.level)},
                             {"weight_bytes", measurement.op.weightBytes},
                             {"panel_tokens", measurement.op.panelTokens},
@@ -105,5 +113,9 @@ llvm::json::Object mlir::rt3::measurementsJson(const MeasurementFile &file) {
     models.push_back(llvm::json::Object{
         {"name", model.name}, {"levels", llvm::json::Array(model.levels)}, {"measurements", std::move(measurements)}});
   }
-  return llvm::json::Object{{"machine", file.machine}, {"models", std::move(models)}};
+  return llvm::json::Object{{"machine", file.machine},
+                            {"target", file.target},
+                            {"scheduler_model", file.schedulerModel},
+                            {"window", file.window},
+                            {"models", std::move(models)}};
 }

@@ -12,12 +12,15 @@ namespace mlir::rt3 {
 
 struct MeasurementFile {
   std::string machine; // LLVM's name of the CPU.
+  // What costs were found with, as a Core has it: others cannot be fitted together.
+  std::string target, schedulerModel;
+  int64_t window = 0;
   std::vector<MeasuredModel> models;
 };
 
-// Errors name every place, what was found and what was expected.
+// Errors name the first twenty places, what was found and what was expected.
 llvm::Expected<MeasurementFile> parseMeasurements(llvm::StringRef json);
-// Its text; what parseMeasurements reads again.
+// What parseMeasurements reads again.
 llvm::json::Object measurementsJson(const MeasurementFile &file);
 
 } // namespace mlir::rt3

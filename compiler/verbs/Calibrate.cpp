@@ -46,10 +46,17 @@ public:
     model.target = host->name;
     if (ExitCode code = chooseOptions(model, options); code != kExitOk)
       return code;
+    if (!verb.measurements.empty() && verb.isCheck)
+      return fail(kExitUsage, "--check fits nothing: --measurements has no place beside it");
+    if (verb.measurements == verb.out)
+      return fail(kExitUsage, "--measurements and --out are one file, " + verb.out);
     if (!verb.isCheck && options.levels.levels.size() < 2)
       return fail(kExitUsage, "calibrate needs --levels or --plan with two levels at least: every second one is held "
                               "out, to judge by; --check fits nothing");
-    own.name = verb.model.model + ", " + verb.model.type;
+    llvm::SmallString<128> path;
+    if (llvm::sys::fs::real_path(verb.model.model, path))
+      path = verb.model.model;
+    own.name = llvm::json::fixUTF8(path.str().str() + ", " + verb.model.type);
     for (const LevelSpec &level : options.levels.levels)
       own.levels.push_back(level.name);
     if (ExitCode code = readOthers(); code != kExitOk)
@@ -142,7 +149,8 @@ private:
   // What other runs have left in --measurements; this run's takes the place of an earlier
   // one of the same model.
   ExitCode readOthers() {
-    others.machine = llvm::sys::getHostCPUName().str();
+    const Core &core = chosen.get();
+    others = {llvm::sys::getHostCPUName().str(), core.target, core.schedulerModel, core.window, {}};
     if (verb.measurements.empty() || !llvm::sys::fs::exists(verb.measurements))
       return kExitOk;
     auto text = readFile(verb.measurements);
@@ -151,9 +159,13 @@ private:
     auto found = parseMeasurements(*text);
     if (!found)
       return fail(kExitBadInput, verb.measurements + ": " + llvm::toString(found.takeError()));
-    if (found->machine != others.machine)
-      return fail(kExitBadInput, verb.measurements + ": was measured on " + printable(found->machine) +
-                                     ", this machine is " + others.machine + ": take another file");
+    auto describe = [](const MeasurementFile &file) {
+      return printable(file.machine) + ", target " + printable(file.target) + ", scheduling model " +
+             printable(file.schedulerModel) + ", window " + std::to_string(file.window);
+    };
+    if (describe(*found) != describe(others))
+      return fail(kExitBadInput, verb.measurements + ": was measured on " + describe(*found) + "; this run is on " +
+                                     describe(others) + ": take another file");
     others = std::move(*found);
     llvm::erase_if(others.models, [&](const MeasuredModel &model) { return model.name == own.name; });
     return kExitOk;
@@ -161,6 +173,8 @@ private:
 
   ExitCode fit() {
     Core &core = chosen.chip.cores[chosen.core];
+    if (own.measurements.empty())
+      return fail(kExitUnsupported, verb.model.model + " has no op that can be measured");
     others.models.push_back(std::move(own));
     std::vector<Measurement> measurements;
     for (const MeasuredModel &model : others.models)
@@ -251,7 +265,7 @@ private:
                    << llvm::formatv("  {0,-20} {1,7} {2,12:f1} {3,13:f1} {4,5:f1} %{5}\n",
                                     printable(model.levels[key.second]), key.first, 1e6 * sum.measured,
                                     1e6 * sum.predicted, error, sum.isHeldOut ? "" : " fitted");
-      if (sum.isHeldOut)
+      if (sum.isHeldOut && sum.measured > 0)
         errors.push_back(std::abs(error));
     }
     llvm::outs() << llvm::formatv("  held out: mean error {0:f1} % per layer, {1:f1} % per model\n",

@@ -153,7 +153,8 @@ llvm::Expected<std::unique_ptr<Tokenizer>> mlir::rt3::chooseTokenizer(const Text
     return makeByteTokenizer();
   auto vocabulary = readFile(options.tokenizer);
   if (!vocabulary)
-    return vocabulary.takeError();
+    return llvm::createStringError("--tokenizer " + llvm::toString(vocabulary.takeError()) +
+                                   ": expected the vocab.txt of the model, or bytes");
   auto tokenizer = makeWordPiece(*vocabulary);
   if (!tokenizer)
     return llvm::createStringError(options.tokenizer + ": " + llvm::toString(tokenizer.takeError()));

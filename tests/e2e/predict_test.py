@@ -110,6 +110,21 @@ class PredictTest(unittest.TestCase):
         self.assertIn("mean error 5.0 % per layer", rt3c("predict", *BASE, "--device", path, "--length", "64").stdout)
         rt3c("predict", *BASE, "--device", path, "--extrapolate")
 
+    def test_instructions_in_flight_hide_what_loops_wait_for(self):
+        device = next(chip for chip in json.loads(rt3c("targets", "--json").stdout)["devices"] if chip["name"] == "neoverse-n1")
+        path = folder("windows") / "device.json"
+        cycles = []
+        for window in (0, 60, 1000, 10**9):
+            device["cores"][0]["window"] = window
+            path.write_text(json.dumps(device))
+            levels = predict("--levels", self.levels, "--all-clocks", device=path)["levels"]
+            cycles.append([sum(op["cycles"] for op in level["ops"]) for level in levels])
+        for waits, fewer, few, none in zip(*cycles):
+            self.assertGreater(waits, fewer)
+            self.assertGreater(fewer, few)
+            self.assertGreaterEqual(few, none)
+            self.assertGreater(none, waits / 2)  # What is issued takes its time whatever is hidden.
+
     @unittest.skipUnless(platform.machine() == "x86_64", "its device is an x86-64 one")
     def test_constants_are_fitted_to_several_models(self):
         out = folder("calibrate")
@@ -135,10 +150,13 @@ class PredictTest(unittest.TestCase):
         rt3c("predict", *BASE, "--device", out / "fitted.json", "--length", "16")
         before = (out / "fitted.json").read_bytes()
         for text, word in (("{", "measurements:"), (measured.read_text().replace('"machine": "', '"machine": "other '), "another file"),
+                           (measured.read_text().replace('"window": 224', '"window": 225'), "window 225"),
                            (measured.read_text().replace('"seconds": ', '"seconds": -'), "measurements[0].seconds")):
             measured.write_text(text)
             self.assertIn(word, rt3c(*command, code=4).stderr)
             self.assertEqual(measured.read_text(), text)
+        self.assertIn("--check", rt3c(*command, "--check", code=2).stderr)
+        self.assertIn("one file", rt3c(*command[:-1], measured, code=2).stderr)
         self.assertEqual((out / "fitted.json").read_bytes(), before)
 
 

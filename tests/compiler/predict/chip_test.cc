@@ -241,22 +241,45 @@ std::string textOf(llvm::json::Object object) {
   return text;
 }
 
+MeasurementFile someMeasurements(const Chip &chip) {
+  return {
+      "cpu", "cortex-a76", "neoverse-n1", 128, {makeMeasurements(opsOfManySizes(), chip, constantsOf(chip.cores[0]))}};
+}
+
 TEST(Measurements, AreReadBackAsWritten) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip));
-  MeasurementFile file{"cpu", {makeMeasurements(opsOfManySizes(), *chip, constantsOf(chip->cores[0]))}};
-  std::string text = textOf(measurementsJson(file));
-  auto again = parseMeasurements(text);
+  MeasurementFile file = someMeasurements(*chip);
+  file.models[0].measurements[0].seconds = 0; // Of a clock that had not moved on.
+  auto again = parseMeasurements(textOf(measurementsJson(file)));
   ASSERT_TRUE(bool(again)) << llvm::toString(again.takeError());
-  EXPECT_EQ(text, textOf(measurementsJson(*again)));
+  EXPECT_EQ(textOf(measurementsJson(file)), textOf(measurementsJson(*again)));
+  EXPECT_EQ(again->schedulerModel, "neoverse-n1");
+  EXPECT_EQ(again->window, 128);
+  // Nothing that counts is lost: all is predicted as before.
+  CostConstants constants = constantsOf(chip->cores[0]);
+  constants.waitShare = 0.4;
+  constants.coldCycles = 50;
+  for (auto [one, other] : llvm::zip(file.models[0].measurements, again->models[0].measurements)) {
+    auto seconds = [&](const Measurement &m) {
+      return predictOp(*chip, chip->cores[0], constants, m.op, m.cost, m.length, m.levelBytes).seconds(m.clock);
+    };
+    EXPECT_EQ(seconds(one), seconds(other));
+    EXPECT_EQ(one.seconds, other.seconds);
+    EXPECT_EQ(one.isHeldOut, other.isHeldOut);
+    EXPECT_EQ(one.op.layer, other.op.layer);
+  }
 }
 
 TEST(Measurements, FaultsSayWhere) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip));
-  MeasurementFile file{"cpu", {makeMeasurements(opsOfManySizes(), *chip, constantsOf(chip->cores[0]))}};
-  std::string text = textOf(measurementsJson(file));
+  std::string text = textOf(measurementsJson(someMeasurements(*chip)));
   for (auto [from, to, expected] : {std::tuple("\"level\":0", "\"level\":1", "measurements[0].level"),
+                                    {"\"level\":0", "\"level\":-1", "measurements[0].level"},
+                                    {"\"length\":1", "\"length\":\"1\"", "measurements[0].length: found \"1\""},
+                                    {"\"length\":1", "\"length\":1e999", "measurements"},
+                                    {"[\"only\"]", "[7]", "models[0].levels"},
                                     {"\"machine\":\"cpu\"", "\"machine\":1", "measurements.machine"},
                                     {"\"clock_hz\":2000000000", "\"clock_hz\":0", "measurements[0].clock_hz"}}) {
     auto found = parseMeasurements(replaced(text, from, to));
@@ -265,6 +288,12 @@ TEST(Measurements, FaultsSayWhere) {
   }
   for (const char *bad : {"", "[]", "null", "{", "{\"models\": [1]}"})
     EXPECT_FALSE(llvm::toString(parseMeasurements(bad).takeError()).empty());
+  // Of thousands of faults, twenty are told.
+  std::string many = "{\"machine\":\"cpu\",\"models\":[{\"name\":\"m\",\"levels\":[\"l\"],\"measurements\":[{}";
+  for (int i = 0; i < 5000; ++i)
+    many += ",{}";
+  std::string message = llvm::toString(parseMeasurements(many + "]}]}").takeError());
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 20);
 }
 
 } // namespace
