@@ -3,6 +3,7 @@
 // Methods, rewards and kept evaluations, on a reward that is known.
 
 #include "compiler/search/Search.h"
+#include "compiler/search/SearchFile.h"
 
 #include "llvm/Support/FileSystem.h"
 
@@ -209,6 +210,13 @@ TEST_F(EvaluationsTest, AFolderThatCannotBeWrittenIsAnError) {
   std::ofstream(folder + "/kept") << "a file";
   Evaluations evaluations = make();
   EXPECT_TRUE(bool(llvm::errorToBool(evaluations.run(jobs({1})).takeError())));
+}
+
+TEST(Loss, IsNeverMinusNothing) {
+  EXPECT_NEAR(lossPercent(0.97), 3, 1e-9);
+  EXPECT_NEAR(lossPercent(1.02), -2, 1e-9);
+  EXPECT_EQ(lossPercent(1 + 1e-9), 0);
+  EXPECT_FALSE(std::signbit(lossPercent(1 + 1e-9)));
 }
 
 } // namespace
