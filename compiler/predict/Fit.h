@@ -32,7 +32,7 @@ struct FitResult {
 };
 
 // The constants with the smallest mean of |predicted / measured - 1| over what is not held out, found from
-// those of `core`, and multiples of them, by steps of shrinking factors on each in turn. Each model at each length
+// those of `core`, and multiples of them, by steps of shrinking factors on each, alone and against the scale of computing. Each model at each length
 // counts the same; within one, ops count by the root of their time. Measurements of under 0.2 us do not count: the
 // clock is too coarse; without any other, the constants of `core` come back.
 FitResult fitConstants(const Chip &chip, const Core &core, llvm::ArrayRef<MeasuredModel> models);
