@@ -63,6 +63,17 @@ std::vector<T> inOriginalOrder(llvm::ArrayRef<T> values, int64_t columns, const 
   return result;
 }
 
+// The other way.
+template <typename T> std::vector<T> inOwnOrder(llvm::ArrayRef<T> values, int64_t columns, const LayerOrders &orders) {
+  std::vector<T> result(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    int64_t row = i / columns, column = i % columns;
+    result[i] = values[(orders.inputs.empty() ? row : orders.inputs[row]) * columns +
+                       (orders.outputs.empty() ? column : orders.outputs[column])];
+  }
+  return result;
+}
+
 } // namespace mlir::rt3
 
 #endif // RT3_COMPILER_PRUNE_HIDDENUNITS_H

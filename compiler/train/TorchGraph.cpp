@@ -56,12 +56,11 @@ namespace mlir::rt3 {
 // One run.
 class TorchExecution {
 public:
-  TorchExecution(const TorchGraph &graph, int64_t length, const std::vector<Tensor> &masks,
+  TorchExecution(const TorchGraph &graph, int64_t length, const std::vector<LayerOverride> &level,
                  const Parameters &parameters)
       : graph(graph), length(length), parameters(parameters) {
-    for (auto [layer, mask] : llvm::zip(graph.products, masks))
-      if (mask.defined())
-        maskOf[layer.op] = mask;
+    for (auto [layer, values] : llvm::zip(graph.products, level))
+      ownOf[layer.op] = values;
   }
 
   void set(mlir::Value value, Tensor tensor) { values[value] = std::move(tensor); }
@@ -257,16 +256,18 @@ private:
   }
 
   Tensor compute(graph::MatmulOp op) {
-    Tensor rhs = valueOf(op.getRhs());
-    if (auto mask = maskOf.find(op); mask != maskOf.end())
-      rhs = rhs * mask->second;
-    return torch::matmul(valueOf(op.getLhs()), rhs);
+    LayerOverride own = ownOf.lookup(op);
+    Tensor rhs = own.weights.defined() ? own.weights : valueOf(op.getRhs());
+    if (own.mask.defined())
+      rhs = rhs * own.mask;
+    Tensor result = torch::matmul(valueOf(op.getLhs()), rhs);
+    return own.bias.defined() ? result + own.bias : result;
   }
 
   const TorchGraph &graph;
   int64_t length;
   const Parameters &parameters;
-  llvm::DenseMap<Operation *, Tensor> maskOf;
+  llvm::DenseMap<Operation *, LayerOverride> ownOf;
   llvm::DenseMap<mlir::Value, Tensor> values;
 };
 
@@ -323,10 +324,11 @@ llvm::Expected<std::unique_ptr<TorchGraph>> TorchGraph::make(func::FuncOp functi
   return result;
 }
 
-std::vector<Tensor> TorchGraph::run(const std::vector<Tensor> &inputs, int64_t length, const std::vector<Tensor> &masks,
-                                    const Parameters &parameters, std::vector<Tensor> *hidden) const {
+std::vector<Tensor> TorchGraph::run(const std::vector<Tensor> &inputs, int64_t length,
+                                    const std::vector<LayerOverride> &level, const Parameters &parameters,
+                                    std::vector<Tensor> *hidden) const {
   Block &entry = const_cast<func::FuncOp &>(function).getBody().front();
-  TorchExecution execution(*this, length, masks, parameters);
+  TorchExecution execution(*this, length, level, parameters);
   for (auto [argument, input] : llvm::zip_equal(entry.getArguments(), inputs))
     execution.set(argument, input);
   std::vector<Tensor> results;

@@ -25,6 +25,13 @@ struct TorchLayer {
   mlir::Value weights; // K x N, a parameter or its transposition.
 };
 
+// What a level has of its own of a layer; what is not defined is the model's.
+struct LayerOverride {
+  torch::Tensor mask;    // K x N, what weights are multiplied by.
+  torch::Tensor weights; // K x N, instead of the model's.
+  torch::Tensor bias;    // N, added to the product, before what the model adds.
+};
+
 class TorchGraph {
 public:
   // Takes from `function` what the importer made of a model, before fusing, which need not
@@ -36,12 +43,11 @@ public:
   Parameters &parameters() { return trained; }
   llvm::ArrayRef<TorchLayer> layers() const { return products; }
 
-  // The results for `inputs`, of which the free axis has `length`. `masks` has a K x N tensor
-  // for each layer that is multiplied by one; others are not defined. `parameters` must have
-  // the names and shapes of those of this graph. `hidden`, if not null, gets what the normalisations
-  // of layers give, in their order.
+  // The results for `inputs`, of which the free axis has `length`. `level` has what is its own of each
+  // layer; empty: nothing. `parameters` must have the names and shapes of those of this graph. `hidden`, if
+  // not null, gets what the normalisations of layers give, in their order.
   std::vector<torch::Tensor> run(const std::vector<torch::Tensor> &inputs, int64_t length,
-                                 const std::vector<torch::Tensor> &masks, const Parameters &parameters,
+                                 const std::vector<LayerOverride> &level, const Parameters &parameters,
                                  std::vector<torch::Tensor> *hidden = nullptr) const;
 
   // The weights of a layer, K x N.

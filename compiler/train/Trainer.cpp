@@ -24,13 +24,18 @@ namespace {
 
 class Training {
 public:
-  Training(const TorchGraph &graph, int64_t rows, Parameters &parameters, const Dataset &training,
-           const Dataset &validation, LevelMasks *masks, bool masksAreGiven, const TrainOptions &options,
-           CheckpointStore &store, llvm::function_ref<void(const std::string &)> say)
-      : graph(graph), rows(rows), parameters(parameters), training(training), validation(validation), masks(masks),
+  Training(TorchGraph &graph, int64_t rows, const Dataset &training, const Dataset &validation, TrainedLevels *levels,
+           bool masksAreGiven, const TrainOptions &options, CheckpointStore &store,
+           llvm::function_ref<void(const std::string &)> say)
+      : graph(graph), rows(rows), hasOwnValues(levels && levels->haveOwnValues()),
+        parameters(hasOwnValues ? levels->parameters() : graph.parameters()),
+        shared(hasOwnValues ? teacher : graph.parameters()), training(training), validation(validation), levels(levels),
         masksAreGiven(masksAreGiven), options(options), store(store), say(say), scale(training.largestLabel()) {
-    for (auto &[name, parameter] : parameters)
+    for (auto &[name, parameter] : graph.parameters())
       teacher[name] = parameter.detach().clone();
+    for (size_t level = 0; level < levelCount(); ++level)
+      if (!hasOwnValues || levels->isTrained(level))
+        trainedLevels.push_back(level);
     std::vector<Tensor> matrices, vectors;
     for (auto &[name, parameter] : parameters)
       (parameter.dim() > 1 ? matrices : vectors).push_back(parameter);
@@ -44,7 +49,7 @@ public:
                                               torch::optim::AdamWOptions(options.learningRate));
     batchesPerEpoch = training.shuffled(options.batch, options.seed, 0).size();
     stepCount = std::llround(options.epochs * batchesPerEpoch);
-    rampSteps = masks && !masksAreGiven ? std::llround(options.ramp * stepCount) : 0;
+    rampSteps = levels && !masksAreGiven ? std::llround(options.ramp * stepCount) : 0;
     maskSteps = std::max<int64_t>(1, llvm::divideCeil(rampSteps, kMaskChoices));
     validationSteps = options.validationSteps ? options.validationSteps : std::max<int64_t>(1, batchesPerEpoch);
   }
@@ -58,6 +63,9 @@ public:
           llvm::formatv("{0} epochs of {1} batches are no whole step", options.epochs, batchesPerEpoch));
     if (llvm::Error error = restore())
       return error;
+    // What training must beat: values of a plan are good already.
+    if (hasOwnValues && best.empty())
+      measure();
     Progress progress("training", stepCount);
     auto lastCheckpoint = std::chrono::steady_clock::now();
     int64_t epoch = -1;
@@ -89,14 +97,17 @@ public:
       if (!torch::isfinite(values).all().item<bool>())
         return llvm::createStringError("the weights have become NaN or infinite; lower --learning-rate");
     copy(best, parameters);
-    if (masks && bestMasks)
-      if (llvm::Error error = masks->take(*bestMasks))
+    if (bestMasks)
+      if (llvm::Error error = levels->take(*bestMasks))
         return error;
     return llvm::Error::success();
   }
 
 private:
-  size_t levelCount() const { return masks ? masks->levelCount() : 1; }
+  size_t levelCount() const { return levels ? levels->levelCount() : 1; }
+  std::vector<LayerOverride> valuesOf(size_t level) const {
+    return levels ? levels->of(level) : std::vector<LayerOverride>();
+  }
   bool isOver() const { return options.patience && sinceBest >= options.patience; }
 
   //===-- One step --------------------------------------------------------===//
@@ -104,13 +115,13 @@ private:
   using Hidden = std::vector<std::vector<Tensor>>; // [side][normalisation]
 
   // What the task looks at: logits, numbers, cosines, or of a distillation alone the results.
-  Tensor predict(const Batch &batch, const std::vector<Tensor> &levelMasks, const Parameters &values,
+  Tensor predict(const Batch &batch, const std::vector<LayerOverride> &own, const Parameters &model,
                  Hidden *hidden = nullptr) {
     std::vector<Tensor> sides;
     for (const Texts &texts : batch.sides) {
       if (hidden)
         hidden->emplace_back();
-      Tensor result = graph.run(texts.inputs, texts.length, levelMasks, values, hidden ? &hidden->back() : nullptr)[0];
+      Tensor result = graph.run(texts.inputs, texts.length, own, model, hidden ? &hidden->back() : nullptr)[0];
       if (options.task == Task::Similarity && result.dim() == 3) {
         Tensor mask = texts.mask.unsqueeze(2);
         result = (result * mask).sum(1) / mask.sum(1);
@@ -180,17 +191,18 @@ private:
                   std::min((step + 1) / warmupSteps, (stepCount - step) / std::max(1.0, stepCount - warmupSteps));
     for (auto &group : optimizer->param_groups())
       static_cast<torch::optim::AdamWOptions &>(group.options()).lr(rate);
-    optimizer->zero_grad();
-    std::vector<size_t> levels;
-    for (size_t level = 0; level < levelCount(); ++level)
-      if (options.joint == JointMode::Summed || size_t(step) % levelCount() == level)
-        levels.push_back(level);
+    // None instead of zeros, at which Adam would go on as before with what another level has of its own.
+    for (auto &[name, parameter] : parameters)
+      parameter.mutable_grad().reset();
+    std::vector<size_t> taken = trainedLevels;
+    if (options.joint == JointMode::Alternating)
+      taken = {trainedLevels[step % trainedLevels.size()]};
     double loss = 0;
     for (size_t begin = 0; begin < examples.size(); begin += rows) {
       auto part = examples.slice(begin, std::min<size_t>(rows, examples.size() - begin));
       Batch batch = training.batch(part, rows);
-      double weight = double(part.size()) / examples.size() / levels.size();
-      double share = masks ? options.distillation : 0;
+      double weight = double(part.size()) / examples.size() / taken.size();
+      double share = levels ? options.distillation : 0;
       double own = options.isDistilled ? 1 : share;
       bool hasHidden = own > 0 && options.hidden > 0;
       Tensor dense;
@@ -199,10 +211,9 @@ private:
         torch::NoGradGuard noGradients;
         dense = predict(batch, {}, teacher, hasHidden ? &denseHidden : nullptr);
       }
-      for (size_t level : levels) {
+      for (size_t level : taken) {
         Hidden hidden;
-        Tensor prediction =
-            predict(batch, masks ? masks->of(level) : std::vector<Tensor>(), parameters, hasHidden ? &hidden : nullptr);
+        Tensor prediction = predict(batch, valuesOf(level), shared, hasHidden ? &hidden : nullptr);
         Tensor sum = own < 1 ? (1 - own) * taskLoss(prediction, batch) : torch::zeros({});
         if (own > 0)
           sum = sum + own * distillationLoss(prediction, dense, batch);
@@ -255,8 +266,9 @@ private:
   }
 
   llvm::Error updateMasks() {
-    bool isDue = masks && !masksAreGiven &&
-                 (step == rampSteps || (step < rampSteps && step % maskSteps == 0) || (step == 0 && !masks->current()));
+    bool isDue =
+        levels && !masksAreGiven &&
+        (step == rampSteps || (step < rampSteps && step % maskSteps == 0) || (step == 0 && !levels->current()));
     if (!isDue)
       return llvm::Error::success();
     double left = rampSteps ? 1 - double(step) / rampSteps : 0;
@@ -271,7 +283,7 @@ private:
       if (i < lassoWeights.size())
         lassoWeights[i] = reweighted(groupsOf(weights.back()).square().sum(2).sqrt());
     }
-    return masks->choose(weights, squares, 1 - left * left * left);
+    return levels->choose(weights, squares, 1 - left * left * left);
   }
 
   // Adam's running mean of the squared gradient.
@@ -291,8 +303,7 @@ private:
     std::vector<Outcome> result;
     for (const std::vector<size_t> &examples : validation.inOrder(rows)) {
       Batch batch = validation.batch(examples, rows);
-      const std::vector<Tensor> levelMasks = masks ? masks->of(level) : std::vector<Tensor>();
-      Tensor prediction = keptRows(predict(batch, levelMasks, parameters), batch);
+      Tensor prediction = keptRows(predict(batch, valuesOf(level), shared), batch);
       Tensor values = prediction;
       if (options.isDistilled) { // The squared error, as prediction of a label 0.
         Tensor dense = keptRows(predict(batch, {}, teacher), batch);
@@ -315,6 +326,8 @@ private:
     return result;
   }
 
+  std::optional<Plan> changingMasks() const { return levels && !masksAreGiven ? levels->current() : std::nullopt; }
+
   void measure() {
     const Metric &metric = metricsOf(options.task)[0];
     double score = 0;
@@ -329,14 +342,14 @@ private:
       else
         value = metric.compute(outcomes, classCount);
       score += options.isDistilled || !metric.isBetterHigher ? -value : value;
-      line += llvm::formatv(" {0} {1:f4}", masks ? masks->levels().levels[level].name : "dense", value);
+      line += llvm::formatv(" {0} {1:f4}", levels ? levels->levels().levels[level].name : "dense", value);
     }
     if (std::isnan(score)) // As the correlation of predictions that are all the same.
       score = -std::numeric_limits<double>::infinity();
     bool isBetter = best.empty() || score > bestScore;
     if (isBetter) {
       bestScore = score;
-      bestMasks = masks ? masks->current() : std::nullopt;
+      bestMasks = changingMasks();
       for (auto &[name, parameter] : parameters)
         best[name] = parameter.detach().clone();
     }
@@ -403,7 +416,7 @@ private:
     archive.write("lasso_count", torch::tensor(int64_t(lassoWeights.size()), torch::kInt64));
     for (size_t layer = 0; layer < lassoWeights.size(); ++layer)
       archive.write("lasso" + std::to_string(layer), lassoWeights[layer]);
-    writePlanTo(archive, "masks", masks ? masks->current() : std::nullopt);
+    writePlanTo(archive, "masks", changingMasks());
     writePlanTo(archive, "best_masks", bestMasks);
     std::ostringstream stream;
     archive.save_to(stream);
@@ -463,15 +476,18 @@ private:
     if (!current || !saved)
       return llvm::joinErrors(current.takeError(), saved.takeError());
     bestMasks = std::move(*saved);
-    return masks && *current ? masks->take(**current) : llvm::Error::success();
+    return *current ? levels->take(**current) : llvm::Error::success();
   }
 
-  const TorchGraph &graph;
+  TorchGraph &graph;
   int64_t rows; // That go through the graph at once.
-  Parameters &parameters;
+  bool hasOwnValues;
+  Parameters &parameters;   // What is trained.
+  const Parameters &shared; // What levels take that have nothing of their own.
   Parameters teacher, best;
+  std::vector<size_t> trainedLevels;
   const Dataset &training, &validation;
-  LevelMasks *masks;
+  TrainedLevels *levels;
   bool masksAreGiven;
   const TrainOptions &options;
   CheckpointStore &store;
@@ -487,9 +503,8 @@ private:
 
 } // namespace
 
-llvm::Error mlir::rt3::train(const TorchGraph &graph, int64_t rows, Parameters &parameters, const Dataset &training,
-                             const Dataset &validation, LevelMasks *masks, bool masksAreGiven,
-                             const TrainOptions &options, CheckpointStore &store,
-                             llvm::function_ref<void(const std::string &)> say) {
-  return Training(graph, rows, parameters, training, validation, masks, masksAreGiven, options, store, say).run();
+llvm::Error mlir::rt3::train(TorchGraph &graph, int64_t rows, const Dataset &training, const Dataset &validation,
+                             TrainedLevels *levels, bool masksAreGiven, const TrainOptions &options,
+                             CheckpointStore &store, llvm::function_ref<void(const std::string &)> say) {
+  return Training(graph, rows, training, validation, levels, masksAreGiven, options, store, say).run();
 }

@@ -6,7 +6,7 @@
 #define RT3_COMPILER_TRAIN_TRAINER_H
 
 #include "compiler/train/Batches.h"
-#include "compiler/train/LevelMasks.h"
+#include "compiler/train/TrainedLevels.h"
 
 namespace mlir::rt3 {
 
@@ -41,18 +41,19 @@ public:
   virtual std::optional<std::string> read() = 0;
 };
 
-// Trains `parameters`, in place, on `training`, and measures on `validation`; the weights that
-// are best there, in the mean over levels, are what is left. `masks` null: the dense model alone.
+// Trains the parameters of `graph`, in place, or those of `levels` if these have values of their own, on
+// `training`, and measures on `validation`; the weights that are best there, in the mean over levels, are what
+// is left. `levels` null: the dense model alone.
 //
 // Each step takes a batch and one level (alternating, in turns) or all (summed). The loss of a
 // level is (1 - d) task + d distillation, if there are levels (a dense one, which shares the others'
-// weights, would else drift away from what the dense model gave): cross entropy for
-// classification and language models, squared error for numbers (of similarity: of the cosine,
-// against labels over their largest); distillation is temperature^2 times the Kullback-Leibler
-// divergence from the dense model's softened distribution (Hinton et al., 2015), or the squared
-// error against its results, plus `hidden` times the mean over all normalisations of layers of the squared
-// error of what they give over its square in the dense model (hidden states as in Jiao et al., TinyBERT,
-// 2020, between layers of one width). AdamW (Loshchilov and Hutter, 2019); weight decay for matrices.
+// weights, would else drift away from what the dense model gave; one with nothing of its own is passed over): cross
+// entropy for classification and language models, squared error for numbers (of similarity: of the cosine, against
+// labels over their largest); distillation is temperature^2 times the Kullback-Leibler divergence from the dense
+// model's softened distribution (Hinton et al., 2015), or the squared error against its results, plus `hidden` times
+// the mean over all normalisations of layers of the squared error of what they give over its square in the dense model
+// (hidden states as in Jiao et al., TinyBERT, 2020, between layers of one width). AdamW (Loshchilov and Hutter, 2019);
+// weight decay for matrices.
 //
 // On the ramp, the share of weights that has gone is 1 - (1 - t)^3 (Zhu and Gupta, 2017), and
 // masks are chosen anew from time to time, except those of a plan. With a group lasso, before
@@ -61,9 +62,9 @@ public:
 //
 // Resumes from a checkpoint bit by bit, for the same number of threads. `say` gets a line per
 // validation.
-llvm::Error train(const TorchGraph &graph, int64_t rows, Parameters &parameters, const Dataset &training,
-                  const Dataset &validation, LevelMasks *masks, bool masksAreGiven, const TrainOptions &options,
-                  CheckpointStore &store, llvm::function_ref<void(const std::string &)> say);
+llvm::Error train(TorchGraph &graph, int64_t rows, const Dataset &training, const Dataset &validation,
+                  TrainedLevels *levels, bool masksAreGiven, const TrainOptions &options, CheckpointStore &store,
+                  llvm::function_ref<void(const std::string &)> say);
 
 } // namespace mlir::rt3
 

@@ -27,7 +27,7 @@ namespace {
 
 struct TrainVerb {
   ModelOptions model;
-  std::string data, validation, task, out = "trained", pool = "mean", joint = "alternating";
+  std::string data, validation, task, out = "trained", pool = "mean", joint = "alternating", values;
   int64_t classes = 0, threads = 2;
   TrainOptions options;
 };
@@ -96,8 +96,8 @@ public:
     // Now, not when hours have gone.
     if (llvm::Error error = checkFolder())
       return fail(std::move(error));
-    llvm::Error failure = train(*graph, rows, graph->parameters(), *training, *validation, masks ? &*masks : nullptr,
-                                bool(options.plan), verb.options, store, [](const std::string &line) {
+    llvm::Error failure = train(*graph, rows, *training, *validation, levels ? &*levels : nullptr, bool(options.plan),
+                                verb.options, store, [](const std::string &line) {
                                   llvm::outs() << line << "\n";
                                   llvm::outs().flush();
                                 });
@@ -134,6 +134,8 @@ private:
         return fail(kExitBadInput, "--levels: level " + level.name +
                                        " has \"time\", which is of a target: give it a density, or make a plan with "
                                        "rt3c prune --target and train that with --plan");
+    if (!verb.values.empty() && !options.plan)
+      return fail(kExitUsage, "--values needs --plan: it says whose values its levels train");
     train.joint = verb.joint == "summed" ? JointMode::Summed : JointMode::Alternating;
     torch::set_num_threads(1); // Of its own: see useThreads.
     return kExitOk;
@@ -152,7 +154,8 @@ private:
     for (llvm::StringRef text :
          {llvm::StringRef(modelBytes), llvm::StringRef(trainingText), llvm::StringRef(validationText),
           llvm::StringRef(levelsText), llvm::StringRef(vocabularyText), llvm::StringRef(verb.task),
-          llvm::StringRef(verb.pool), llvm::StringRef(verb.joint), llvm::StringRef(m.texts.columns.label)})
+          llvm::StringRef(verb.pool), llvm::StringRef(verb.joint), llvm::StringRef(verb.values),
+          llvm::StringRef(m.texts.columns.label)})
       add(text);
     for (const std::vector<std::string> *list : {&m.shapes, &m.texts.columns.texts})
       add(llvm::join(*list, "\n"));
@@ -189,6 +192,10 @@ private:
       return error;
     bool needsHead = (verb.options.task == Task::Classification || verb.options.task == Task::Regression) &&
                      !verb.options.isDistilled && resultShape().size() != 2;
+    if (needsHead && trainsOwnValues())
+      return llvm::createStringError(verb.model.model + ": output " + resultName() + " needs a head for " + verb.task +
+                                     ", which all levels would share: train the model with a head first, without "
+                                     "--plan, and prune that, or take --values shared");
     if (needsHead)
       if (llvm::Error error = addHead())
         return error;
@@ -321,23 +328,33 @@ private:
     auto fused = fusedModule();
     if (!fused)
       return fused.takeError();
-    auto made = LevelMasks::make(std::move(*fused), options.levels, *graph);
+    auto made = TrainedLevels::make(std::move(*fused), options.levels, *graph);
     if (!made)
       return made.takeError();
-    masks.emplace(std::move(*made));
+    levels.emplace(std::move(*made));
     if (options.plan) {
-      bool hasValues = llvm::any_of(options.plan->layers, [](const PlannedLayer &layer) {
-        return !layer.values.empty() ||
-               llvm::any_of(layer.levels, [](const PlannedLevel &level) { return !level.values.empty(); });
-      });
-      if (hasValues)
-        llvm::errs() << "rt3c: of the plan, masks are taken: all levels train the model's weights, not the plan's\n";
       auto [json, weights] = writePlan(*options.plan);
       levelsText = json + weights;
-      return masks->take(*options.plan);
+      if (trainsOwnValues())
+        return levels->takeValues(*options.plan, *graph);
+      if (hasSharedValues(*options.plan) || hasLevelValues(*options.plan))
+        llvm::errs() << "rt3c: of the plan, masks are taken: all levels train the model's weights, not the plan's\n";
+      return levels->take(*options.plan);
     }
     levelsText = llvm::formatv("{0}", llvm::json::Value(levelsJson(options.levels)));
     return llvm::Error::success();
+  }
+
+  static bool hasSharedValues(const Plan &plan) {
+    return llvm::any_of(plan.layers, [](const PlannedLayer &layer) { return !layer.values.empty(); });
+  }
+  static bool hasLevelValues(const Plan &plan) {
+    return llvm::any_of(plan.layers, [](const PlannedLayer &layer) {
+      return llvm::any_of(layer.levels, [](const PlannedLevel &level) { return !level.values.empty(); });
+    });
+  }
+  bool trainsOwnValues() const {
+    return options.plan && (verb.values.empty() ? hasLevelValues(*options.plan) : verb.values == "own");
   }
 
   // The model as rt3c compile sees it.
@@ -352,7 +369,7 @@ private:
 
   // Whether the results can be written, and stand beside nothing that belongs to another model.
   llvm::Error checkFolder() {
-    if (!masks && llvm::sys::fs::exists(verb.out + "/" + kPlanJson))
+    if (!levels && llvm::sys::fs::exists(verb.out + "/" + kPlanJson))
       return llvm::createStringError(verb.out + " has a plan, which would not fit the new model: name another folder "
                                                 "with -o");
     static constexpr llvm::StringLiteral kProbe = ".rt3-train";
@@ -373,11 +390,11 @@ private:
       return bytes.takeError();
     modelBytes = *bytes;
     std::vector<OutputFile> files = {{kModel.str(), modelBytes}};
-    if (masks) {
+    if (levels) {
       auto fused = fusedModule();
       if (!fused)
         return fused.takeError();
-      auto plan = masks->planFor(**fused);
+      auto plan = levels->planFor(**fused);
       if (!plan)
         return plan.takeError();
       plan->model = kModel.str();
@@ -391,7 +408,7 @@ private:
     if (llvm::Error error = writeFiles(verb.out, files))
       return error;
     llvm::outs() << "written to " << verb.out << ": " << kModel;
-    if (masks)
+    if (levels)
       llvm::outs() << ", " << kPlanJson << ", " << kPlanWeights;
     llvm::outs() << "\n";
     return llvm::Error::success();
@@ -409,7 +426,7 @@ private:
   int64_t maxLength = 1, rows = 1;
   std::unique_ptr<TorchGraph> graph;
   std::optional<Dataset> training, validation;
-  std::optional<LevelMasks> masks;
+  std::optional<TrainedLevels> levels;
 };
 
 } // namespace
@@ -434,6 +451,10 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
   addTextOptions(&app, verb.model.texts);
   app.add_option("--levels", verb.model.levels, "levels.json; none: the dense model is trained");
   app.add_option("--plan", verb.model.plan, "instead: folder that rt3c prune wrote, whose masks stay");
+  app.add_option("--values", verb.values,
+                 "what levels of --plan train: own, each its own, from the plan's, while the model stays; or shared, "
+                 "the model's for all; none: own where levels of the plan have some")
+      ->check(CLI::IsMember({"own", "shared"}));
   app.add_option("--data", verb.data, "to train on: table of texts and labels (.tsv with a header), or a text")
       ->required();
   app.add_option("--validation", verb.validation, "to choose by: of the same kind")->required();

@@ -45,6 +45,8 @@ class LanguageModelTest(unittest.TestCase):
         cls.valid.write_bytes(HELD_OUT.read_bytes()[3000:4000])
         cls.levels = cls.texts / "levels.json"
         cls.levels.write_text(json.dumps(LEVELS))
+        cls.own = cls.texts / "own.json"
+        cls.own.write_text(json.dumps({**LEVELS, "nested": False}))
         cls.options = ["train", MODEL, *SHAPE, "--task", "language-model", "--tokenizer", "bytes", "--data", cls.train,
                        "--validation", cls.valid, "--batch", "4", "--threads", "1", "--learning-rate", "0.001"]
         cls.eval = ["--task", "language-model", "--tokenizer", "bytes", "--data", cls.valid]
@@ -115,6 +117,64 @@ class LanguageModelTest(unittest.TestCase):
         self.assertNotEqual(layers[0][0]["weights_hash"], layers[1][0]["weights_hash"])
         # Masks alone: neither has values of its own.
         self.assertEqual(*((each / "plan.weights").read_bytes() for each in (plan, out)))
+
+    def own_levels(self):
+        """A calibrated plan whose levels have values, biases and an order of hidden units of their own."""
+        plan = folder("own-plan")
+        rt3c("prune", MODEL, *SHAPE, "--levels", self.own, "--calib", self.train, "--tokenizer", "bytes", "--calib-samples", "24",
+             "-o", plan)
+        return plan
+
+    def test_levels_of_a_plan_train_values_of_their_own(self):
+        plan, out, bundle = self.own_levels(), folder("trained-own"), folder("trained-own-bundle")
+        report = lines(rt3c(*self.options, "--plan", plan, "--epochs", "2", "-o", out))
+        best = min(report, key=lambda line: sum(line.values()))
+        # Step 0 is the plan as it was; the level that is dense has nothing to train.
+        self.assertLess(best["low"], report[0]["low"] - 0.05)
+        self.assertEqual(best["high"], report[0]["high"])
+        self.assertEqual((out / "model.onnx").read_bytes(), MODEL.read_bytes())
+        before, after = (json.loads((each / "plan.json").read_text()) for each in (plan, out))
+        for each in (before, after):
+            each.pop("weights_hash"), each.pop("model")
+        self.assertEqual(before, after)
+        self.assertTrue(any("order_offset" in layer for layer in after["layers"]))
+        # The values written are those measured, in the plan's order of hidden units, biases among them.
+        whole = self.texts / "whole-own.txt"
+        whole.write_bytes(self.valid.read_bytes()[: 31 * 32 + 1])
+        task = [*self.eval[:-1], whole, "--json"]
+        for subject, measured in ((plan, report[0]), (out, best)):
+            found = json.loads(rt3c("eval", MODEL, "--plan", subject, *SHAPE, *task).stdout)["levels"]
+            for level in found[1:]:
+                self.assertAlmostEqual(level["metrics"]["bits per token"]["value"], measured[level["level"]], 3)
+        rt3c(MODEL, "--plan", out, *SHAPE, "-o", bundle)
+        rt3c("compare", MODEL, "--plan", out, *SHAPE, "--with", bundle)
+
+    def test_own_values_resume_in_the_same_bytes(self):
+        plan, whole, killed = self.own_levels(), folder("own-whole"), folder("own-killed")
+        options = [*self.options, "--plan", plan, "--epochs", "1", "--checkpoint-steps", "2"]
+        rt3c(*options, "-o", whole)
+        process = subprocess.Popen([RT3C, *map(str, options), "-o", killed], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        while not (killed / "checkpoint.pt").exists() and process.poll() is None:
+            pass
+        process.send_signal(signal.SIGKILL)
+        self.assertEqual(process.wait(), -signal.SIGKILL)
+        self.assertIn("belongs to another", rt3c(*options, "--values", "shared", "-o", killed, code=2).stderr)
+        self.assertIn("resumed at step", rt3c(*options, "-o", killed).stdout)
+        for name in ("model.onnx", "plan.json", "plan.weights"):
+            self.assertEqual((whole / name).read_bytes(), (killed / name).read_bytes(), name)
+
+    def test_own_values_need_levels_that_share_none(self):
+        nested, masks, out = folder("nested-plan"), folder("mask-plan"), SCRATCH / "own-refused"
+        self.assertIn("needs --plan", rt3c(*self.options, "--levels", self.own, "--values", "own", "-o", out, code=2).stderr)
+        rt3c("prune", MODEL, *SHAPE, "--levels", self.levels, "-o", nested)
+        refused = rt3c(*self.options, "--plan", nested, "--values", "own", "-o", out, code=4).stderr
+        self.assertIn("nested", refused)
+        self.assertIn("--values shared", refused)
+        # Masks alone begin at the model's weights.
+        rt3c("prune", MODEL, *SHAPE, "--levels", self.own, "-o", masks)
+        report = lines(rt3c(*self.options, "--plan", masks, "--values", "own", "--epochs", "1", "-o", folder("trained-masks")))
+        self.assertLess(report[-1]["low"], report[0]["low"] - 0.3)
 
     def test_the_dense_model_is_a_teacher_without_labels(self):
         table, out = self.texts / "texts.tsv", folder("trained-outputs")
