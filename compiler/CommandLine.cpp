@@ -71,13 +71,13 @@ void mlir::rt3::addTypeOptions(CLI::App *app, ModelOptions &options) {
 
 void mlir::rt3::addCalibrationOptions(CLI::App *app, ModelOptions &options) {
   app->add_option("--calib", options.calibration,
-                  "inputs to prune by: folder with a folder per sample and NAME.npy of each input in it; or texts, a "
-                  ".tsv with a header or a text per line; none: by magnitude");
-  app->add_option("--calib-samples", options.calibrationSamples, "texts to take from a file, spread over it")
+                  "inputs to prune by: texts, a .tsv with a header or a text per line; or arrays, an .npz with all "
+                  "samples, or a folder with an .npz or a folder of NAME.npy per sample; none: by magnitude");
+  app->add_option("--calib-samples", options.calibrationSamples, "samples to take, spread over all")
       ->check(oneOrMore())
       ->capture_default_str();
   app->add_option("--calib-memory", options.calibrationMemory,
-                  "MiB that calibration may take; of samples that need more, some are left out")
+                  "MiB that pruning may take; of samples that need more, some are left out")
       ->check(oneOrMore())
       ->capture_default_str();
   addTextOptions(app, options.texts);

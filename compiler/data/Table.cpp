@@ -66,6 +66,8 @@ static llvm::Expected<Places> findColumns(const Cells &header, const TableColumn
 
 llvm::Expected<std::vector<TextExample>> mlir::rt3::parseTable(StringRef text, const TableColumns &columns,
                                                                bool hasLabels, std::optional<int64_t> classCount) {
+  if (text.trim().empty())
+    return llvm::createStringError("is empty, expected a header with the names of columns and a row per text");
   StringRef rest = text;
   Cells header;
   takeLine(rest).split(header, '\t');
@@ -106,5 +108,17 @@ llvm::Expected<std::vector<TextExample>> mlir::rt3::parseTable(StringRef text, c
   }
   if (result.empty())
     return llvm::createStringError("no row behind the header");
+  return result;
+}
+
+std::vector<std::string> mlir::rt3::splitTexts(StringRef text, bool isBytes, int64_t maxLength) {
+  std::vector<std::string> result;
+  while (!text.empty()) {
+    StringRef part = isBytes ? text.take_front(maxLength) : takeLine(text).trim();
+    if (isBytes)
+      text = text.drop_front(part.size());
+    if (!part.empty())
+      result.push_back(part.str());
+  }
   return result;
 }

@@ -34,6 +34,10 @@ struct TableColumns {
 llvm::Expected<std::vector<TextExample>> parseTable(llvm::StringRef text, const TableColumns &columns, bool hasLabels,
                                                     std::optional<int64_t> classCount = std::nullopt);
 
+// The texts of a file that is no table: its lines, or with `isBytes` windows of `maxLength` bytes. Empty ones are
+// left out.
+std::vector<std::string> splitTexts(llvm::StringRef text, bool isBytes, int64_t maxLength);
+
 } // namespace mlir::rt3
 
 #endif // RT3_COMPILER_DATA_TABLE_H

@@ -2,6 +2,7 @@
 
 #include "compiler/plan/MaskFiles.h"
 
+#include "compiler/data/NpzArchive.h"
 #include "compiler/prune/PruneLevels.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -12,17 +13,13 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
-#include <zip.h>
-
 using namespace mlir;
 using namespace mlir::rt3;
 using llvm::StringRef;
 
 // Larger matrices and archives are refused.
 static constexpr int64_t kMaxWeights = int64_t(1) << 28;
-static constexpr uint64_t kMaxArrayBytes = uint64_t(1) << 30;
 static constexpr int64_t kMaxAllWeights = int64_t(1) << 29; // Of all masks of a level together.
-static constexpr int64_t kMaxArrays = 10000;
 
 //===-- .smtx -------------------------------------------------------------===//
 
@@ -107,64 +104,34 @@ static llvm::Expected<GivenMask> parseArray(StringRef name, StringRef bytes) {
   for (int64_t i = 0; i < size; ++i) {
     uint64_t bits = 0;
     memcpy(&bits, data.data() + i * elementSize, elementSize);
-    if (type[1] == 'f') // -0 is a zero too.
+    if (type[1] == 'f') { // -0 is a zero too.
       bits &= ~(uint64_t(1) << (8 * elementSize - 1));
+      // Above the exponent of infinity: which of the two was meant, nobody can say.
+      uint64_t infinity = elementSize == 8 ? 0x7ff0000000000000 : elementSize == 4 ? 0x7f800000 : 0x7c00;
+      if (bits > infinity)
+        return llvm::createStringError("has NaN at [" + Twine(i / mask.inputs) + ", " + Twine(i % mask.inputs) +
+                                       "], expected numbers: 0 for what goes");
+    }
     mask.kept[i] = bits != 0;
   }
   return mask;
 }
 
 llvm::Expected<std::vector<GivenMask>> mlir::rt3::parseNpz(StringRef bytes) {
-  zip_error_t error;
-  zip_error_init(&error);
-  zip_source_t *source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
-  zip_t *archive = source ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error) : nullptr;
-  if (!archive) {
-    std::string why = zip_error_strerror(&error);
-    zip_error_fini(&error);
-    zip_source_free(source);
-    return llvm::createStringError("no archive of NumPy: " + why);
-  }
   std::vector<GivenMask> result;
-  std::string fault;
-  int64_t count = zip_get_num_entries(archive, 0), all = 0;
-  if (count < 1)
-    fault = "it has no arrays";
-  if (count > kMaxArrays)
-    fault = llvm::formatv("{0} arrays, at most {1} are read", count, kMaxArrays);
-  for (int64_t i = 0; i < count && fault.empty(); ++i) {
-    zip_stat_t entry;
-    zip_file_t *file = zip_stat_index(archive, i, 0, &entry) == 0 ? zip_fopen_index(archive, i, 0) : nullptr;
-    StringRef name = file ? StringRef(entry.name) : StringRef("(unnamed)");
-    name.consume_back(".npy");
-    std::string contents;
-    if (!file)
-      fault = llvm::formatv("array {0} cannot be read: {1}", i, zip_strerror(archive));
-    else if (entry.size > kMaxArrayBytes)
-      fault = llvm::formatv("array \"{0}\" has {1} bytes, at most 2^30 are read", name, entry.size);
-    if (fault.empty()) {
-      contents.resize(entry.size);
-      char behind; // The checksum is compared at the end only.
-      if (zip_fread(file, contents.data(), contents.size()) != int64_t(contents.size()) ||
-          zip_fread(file, &behind, 1) != 0)
-        fault = llvm::formatv("array \"{0}\" is damaged: {1}", name, zip_file_strerror(file));
-    }
-    if (file)
-      zip_fclose(file);
-    if (!fault.empty())
-      break;
-    auto mask = parseArray(name, contents);
-    all += mask ? mask->kept.size() : 0;
-    if (mask && all > kMaxAllWeights)
-      fault = "its masks have over 2^29 elements together";
-    else if (mask)
-      result.push_back(std::move(*mask));
-    else
-      fault = llvm::formatv("array \"{0}\" {1}", name, llvm::toString(mask.takeError()));
-  }
-  zip_discard(archive);
-  if (!fault.empty())
-    return llvm::createStringError(fault);
+  int64_t all = 0;
+  llvm::Error error = forEachArray(bytes, [&](StringRef name, StringRef npy) -> llvm::Error {
+    auto mask = parseArray(name, npy);
+    if (!mask)
+      return llvm::createStringError("array \"" + name + "\" " + llvm::toString(mask.takeError()));
+    all += mask->kept.size();
+    if (all > kMaxAllWeights)
+      return llvm::createStringError("its masks have over 2^29 elements together");
+    result.push_back(std::move(*mask));
+    return llvm::Error::success();
+  });
+  if (error)
+    return std::move(error);
   return result;
 }
 

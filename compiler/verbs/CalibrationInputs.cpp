@@ -1,46 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The samples of --calib: folders with a .npy file per input of the model, or texts.
+// The samples of --calib: NumPy arrays of the model's inputs, or texts.
 
+#include "compiler/data/NpzArchive.h"
+#include "compiler/data/Table.h"
 #include "compiler/prune/RebuildLevels.h"
 #include "compiler/verbs/Npy.h"
 #include "compiler/verbs/SampleInputs.h"
 #include "compiler/verbs/Verbs.h"
 
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
+#include <optional>
 
 using namespace mlir;
 using namespace mlir::rt3;
 
-// Input `i` of `function` from a file; sets `length`, or keeps to it if it is not 0.
-static llvm::Expected<HostTensor> readInput(func::FuncOp function, unsigned i, const std::string &folder,
-                                            int64_t &length) {
+static std::string inputName(func::FuncOp function, unsigned i) {
+  return cast<StringAttr>(function.getArgAttr(i, "rt3_graph.name")).str();
+}
+
+// Rows of the smallest table that an input of `function` indexes for which `isMeant`; nothing: none does.
+static std::optional<int64_t> indexedRows(func::FuncOp function, llvm::function_ref<bool(unsigned)> isMeant) {
+  std::optional<int64_t> rows;
+  function.walk([&](graph::GatherOp op) {
+    mlir::Value indices = op.getIndices();
+    while (isa_and_nonnull<graph::CastOp, graph::ReshapeOp>(indices.getDefiningOp()))
+      indices = indices.getDefiningOp()->getOperand(0);
+    auto argument = dyn_cast<BlockArgument>(indices);
+    int64_t own = cast<RankedTensorType>(op.getTable().getType()).getDimSize(op.getAxis());
+    if (argument && isMeant(argument.getArgNumber()) && !ShapedType::isDynamic(own))
+      rows = std::min(rows.value_or(own), own);
+  });
+  return rows;
+}
+
+// An array of an input of the model, and where it comes from.
+struct GivenArray {
+  NpyArray array;
+  std::string place;
+};
+
+// Input `i` of `function` from an array of as many axes; sets `length`, or keeps to it if it is not 0.
+static llvm::Expected<HostTensor> toInput(func::FuncOp function, unsigned i, uint32_t elementType,
+                                          const std::vector<int64_t> &shape, llvm::StringRef bytes, int64_t &length) {
+  auto wrong = [](const llvm::Twine &what) { return llvm::createStringError(what); };
   auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
-  auto name = cast<StringAttr>(function.getArgAttr(i, "rt3_graph.name"));
-  std::string path = folder + "/" + name.str() + ".npy";
-  auto bytes = readFile(path);
-  if (!bytes)
-    return bytes.takeError();
-  auto wrong = [&](const llvm::Twine &what) { return llvm::createStringError(path + ": " + what); };
-  auto array = parseNpy(*bytes);
-  if (!array)
-    return wrong(llvm::toString(array.takeError()));
   Type element = type.getElementType();
   uint32_t expected = element.isF32()         ? RT3_FLOAT32
                       : element.isInteger(64) ? RT3_INT64
                       : element.isInteger(32) ? RT3_INT32
                                               : RT3_BOOL;
-  if (array->elementType != expected)
-    return wrong("its elements are of another type than the model's input");
-  if (int64_t(array->shape.size()) != type.getRank())
-    return wrong(llvm::Twine(array->shape.size()) + " axes, expected " + llvm::Twine(type.getRank()));
+  if (elementType != expected)
+    return wrong("its elements are " + elementName(elementType) + ", expected " + elementName(expected) +
+                 ", as the model's input has them");
   int64_t maxLength = 1;
   if (auto largest = function->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr))
     maxLength = largest.getInt();
   for (int64_t axis = 0; axis < type.getRank(); ++axis) {
-    int64_t size = array->shape[axis];
+    int64_t size = shape[axis];
     if (type.isDynamicDim(axis) && length == 0 && size >= 1 && size <= maxLength)
       length = size;
     int64_t wanted = type.isDynamicDim(axis) ? length : type.getDimSize(axis);
@@ -49,35 +72,152 @@ static llvm::Expected<HostTensor> readInput(func::FuncOp function, unsigned i, c
                    (wanted ? llvm::Twine(wanted) : "1 to " + llvm::Twine(maxLength)));
   }
   rt3_tensor_t tensor{};
-  tensor.element_type = array->elementType;
+  tensor.element_type = elementType;
   tensor.rank = 1;
-  tensor.dims[0] = array->bytes.size() / elementSize(array->elementType);
-  return HostTensor{array->shape, fromMemory(tensor, array->bytes.data(), 1)};
+  tensor.dims[0] = bytes.size() / elementSize(elementType);
+  HostTensor result{shape, fromMemory(tensor, bytes.data(), 1)};
+  std::optional<int64_t> rows = indexedRows(function, [&](unsigned argument) { return argument == i; });
+  for (auto [place, value] : llvm::enumerate(result.elements)) {
+    if (!std::isfinite(value))
+      return wrong("element " + llvm::Twine(place) + " is NaN or infinite, expected inputs as the model gets them");
+    if (rows && (value < -*rows || value >= *rows))
+      return wrong("element " + llvm::Twine(place) + " is " + llvm::Twine(int64_t(value)) +
+                   ", but the model looks it up in a table of " + llvm::Twine(*rows) +
+                   " rows: are these the tokens of another vocabulary?");
+  }
+  return result;
 }
 
-static llvm::Expected<std::vector<CalibrationSample>> readSamples(func::FuncOp function, const std::string &folder) {
-  std::vector<std::string> folders;
-  std::error_code code;
-  for (llvm::sys::fs::directory_iterator entry(folder, code), end; entry != end && !code; entry.increment(code))
-    if (llvm::sys::fs::is_directory(entry->path()))
-      folders.push_back(entry->path());
-  if (code)
-    return llvm::createStringError(code, "--calib " + folder + ": cannot be read: " + code.message());
-  if (folders.empty())
-    return llvm::createStringError("--calib " + folder +
-                                   ": has no folder; each sample is one, with NAME.npy of each input");
-  llvm::sort(folders); // The same sums on every machine.
-  std::vector<CalibrationSample> samples;
-  for (const std::string &path : folders) {
+// Adds the samples that an array per input holds: one, or where inputs begin with an axis of size 1 as many as
+// the arrays have there, of which `most`, spread over all, are taken.
+static llvm::Error addSamples(func::FuncOp function, const std::vector<GivenArray> &given, int64_t most,
+                              std::vector<CalibrationSample> &samples) {
+  auto beginsWithOne = [&](unsigned i) {
+    auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
+    return type.getRank() > 0 && type.getDimSize(0) == 1;
+  };
+  int64_t count = 1;
+  const GivenArray *first = nullptr; // That has samples along its first axis.
+  for (auto [i, one] : llvm::enumerate(given)) {
+    int64_t rank = cast<RankedTensorType>(function.getArgumentTypes()[i]).getRank();
+    if (int64_t(one.array.shape.size()) != rank)
+      return llvm::createStringError(one.place + ": " + llvm::Twine(one.array.shape.size()) + " axes, expected " +
+                                     llvm::Twine(rank));
+    if (!beginsWithOne(i))
+      continue;
+    int64_t own = one.array.shape[0];
+    if (own < 1)
+      return llvm::createStringError(one.place + ": has no sample: its first axis is of size 0");
+    if (first && own != count)
+      return llvm::createStringError(one.place + ": has " + llvm::Twine(own) + " samples, " + first->place + " has " +
+                                     llvm::Twine(count));
+    first = first ? first : &one;
+    count = own;
+  }
+  int64_t taken = std::min(count, most);
+  for (int64_t t = 0; t < taken; ++t) {
+    int64_t row = t * count / taken;
     CalibrationSample sample{0, {}};
-    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-      auto input = readInput(function, i, path, sample.length);
+    for (auto [i, one] : llvm::enumerate(given)) {
+      std::vector<int64_t> shape = one.array.shape;
+      llvm::StringRef bytes = one.array.bytes;
+      std::string place = one.place;
+      if (count > 1 && beginsWithOne(i)) {
+        size_t size = bytes.size() / count;
+        bytes = bytes.substr(row * size, size);
+        shape[0] = 1;
+        place += ", sample " + std::to_string(row);
+      }
+      auto input = toInput(function, i, one.array.elementType, shape, bytes, sample.length);
       if (!input)
-        return input.takeError();
+        return llvm::createStringError(place + ": " + llvm::toString(input.takeError()));
       sample.inputs.push_back(std::move(*input));
     }
     sample.length = std::max<int64_t>(sample.length, 1);
     samples.push_back(std::move(sample));
+  }
+  return llvm::Error::success();
+}
+
+static llvm::Expected<GivenArray> readArray(const std::string &place, llvm::StringRef npy) {
+  auto array = parseNpy(npy);
+  if (!array)
+    return llvm::createStringError(place + ": " + llvm::toString(array.takeError()));
+  return GivenArray{std::move(*array), place};
+}
+
+// A .npy per input of the model.
+static llvm::Error addFolder(func::FuncOp function, const std::string &folder, int64_t most,
+                             std::vector<CalibrationSample> &samples) {
+  std::vector<GivenArray> given;
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    std::string path = folder + "/" + inputName(function, i) + ".npy";
+    auto bytes = readFile(path);
+    if (!bytes)
+      return bytes.takeError();
+    auto array = readArray(path, *bytes);
+    if (!array)
+      return array.takeError();
+    given.push_back(std::move(*array));
+  }
+  return addSamples(function, given, most, samples);
+}
+
+// An array per input of the model.
+static llvm::Error addNpz(func::FuncOp function, const std::string &path, llvm::StringRef bytes, int64_t most,
+                          std::vector<CalibrationSample> &samples) {
+  std::vector<std::string> names;
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    names.push_back(inputName(function, i));
+  std::vector<GivenArray> given(names.size());
+  llvm::Error error = forEachArray(bytes, [&](llvm::StringRef name, llvm::StringRef npy) -> llvm::Error {
+    std::string place = path + ": array \"" + name.str() + "\"";
+    auto found = llvm::find(names, name);
+    if (found == names.end())
+      return llvm::createStringError(place + " is no input of the model, expected " + llvm::join(names, ", "));
+    auto array = readArray(place, npy);
+    if (!array)
+      return array.takeError();
+    given[found - names.begin()] = std::move(*array);
+    return llvm::Error::success();
+  });
+  if (error)
+    return error;
+  for (auto [name, one] : llvm::zip_equal(names, given))
+    if (one.place.empty())
+      return llvm::createStringError(path + ": has no array \"" + name + "\", which the model reads");
+  return addSamples(function, given, most, samples);
+}
+
+// A folder's samples, of which `most`, spread over all, are taken.
+static llvm::Expected<std::vector<CalibrationSample>> readSamples(func::FuncOp function, const std::string &folder,
+                                                                  size_t most) {
+  std::vector<std::string> entries;
+  std::error_code code;
+  for (llvm::sys::fs::directory_iterator entry(folder, code), end; entry != end && !code; entry.increment(code))
+    if (llvm::sys::fs::is_directory(entry->path()) || llvm::sys::path::extension(entry->path()) == ".npz")
+      entries.push_back(entry->path());
+  if (code)
+    return llvm::createStringError(code, "--calib " + folder + ": cannot be read: " + code.message());
+  if (entries.empty())
+    return llvm::createStringError("--calib " + folder +
+                                   ": has no sample; each is a folder with NAME.npy of each input of the model, or an "
+                                   ".npz with an array of each");
+  llvm::sort(entries); // The same sums on every machine.
+  std::vector<CalibrationSample> samples;
+  size_t taken = std::min(entries.size(), most);
+  for (size_t t = 0; t < taken; ++t) {
+    const std::string &path = entries[t * entries.size() / taken];
+    if (llvm::sys::fs::is_directory(path)) {
+      if (llvm::Error error = addFolder(function, path, most, samples))
+        return std::move(error);
+      continue;
+    }
+    auto bytes = readFile(path);
+    if (!bytes)
+      return bytes.takeError();
+    if (llvm::Error error = addNpz(function, path, *bytes, most, samples))
+      return std::move(error);
   }
   return samples;
 }
@@ -94,19 +234,8 @@ static llvm::Expected<std::vector<TextExample>> readTexts(const ModelOptions &op
     return table;
   }
   std::vector<TextExample> result;
-  llvm::StringRef rest = *text;
-  while (!rest.empty()) {
-    llvm::StringRef part;
-    if (options.texts.tokenizer == "bytes") {
-      part = rest.take_front(maxLength);
-      rest = rest.drop_front(part.size());
-    } else {
-      std::tie(part, rest) = rest.split('\n');
-      part = part.trim();
-    }
-    if (!part.empty())
-      result.push_back({part.str(), std::nullopt});
-  }
+  for (std::string &part : splitTexts(*text, options.texts.tokenizer == "bytes", maxLength))
+    result.push_back({std::move(part), std::nullopt});
   if (result.empty())
     return llvm::createStringError(options.calibration + ": has no text");
   return result;
@@ -127,19 +256,12 @@ std::vector<InputShape> mlir::rt3::inputShapes(func::FuncOp function) {
 }
 
 llvm::Error mlir::rt3::checkVocabulary(func::FuncOp function, const TextInputs &inputs, const Tokenizer &tokenizer) {
-  int64_t rows = tokenizer.vocabularySize();
-  function.walk([&](graph::GatherOp op) {
-    mlir::Value indices = op.getIndices();
-    while (isa_and_nonnull<graph::CastOp, graph::ReshapeOp>(indices.getDefiningOp()))
-      indices = indices.getDefiningOp()->getOperand(0);
-    auto argument = dyn_cast<BlockArgument>(indices);
-    if (argument && inputs.roles[argument.getArgNumber()] == TextRole::Ids)
-      rows = std::min(rows, cast<RankedTensorType>(op.getTable().getType()).getDimSize(op.getAxis()));
-  });
-  if (rows == tokenizer.vocabularySize())
+  std::optional<int64_t> rows =
+      indexedRows(function, [&](unsigned argument) { return inputs.roles[argument] == TextRole::Ids; });
+  if (!rows || *rows >= tokenizer.vocabularySize())
     return llvm::Error::success();
   return llvm::createStringError("the tokenizer has " + llvm::Twine(tokenizer.vocabularySize()) +
-                                 " tokens, the model's table " + llvm::Twine(rows) +
+                                 " tokens, the model's table " + llvm::Twine(*rows) +
                                  " rows: expected --tokenizer of this model");
 }
 
@@ -174,21 +296,73 @@ static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp func
   return samples;
 }
 
-// Leaves out samples, spread over all, until the rest fits the memory.
-static void fitMemory(func::FuncOp function, std::vector<CalibrationSample> &samples, const ModelOptions &options) {
+bool mlir::rt3::hasArrays(const std::string &path) {
+  auto beginning = llvm::MemoryBuffer::getFileSlice(path, kNpyMagic.size(), 0);
+  return beginning && (isArchive((*beginning)->getBuffer()) || (*beginning)->getBuffer() == kNpyMagic);
+}
+
+// An .npz, a .npy of a model with one input, or texts.
+static llvm::Expected<std::vector<CalibrationSample>> readSampleFile(func::FuncOp function,
+                                                                     const ModelOptions &options) {
+  const std::string &path = options.calibration;
+  auto bytes = readFile(path);
+  if (!bytes)
+    return bytes.takeError();
+  std::vector<CalibrationSample> samples;
+  if (isArchive(*bytes)) {
+    if (llvm::Error error = addNpz(function, path, *bytes, options.calibrationSamples, samples))
+      return std::move(error);
+    return samples;
+  }
+  if (!llvm::StringRef(*bytes).starts_with(kNpyMagic))
+    return tokenize(function, options);
+  if (function.getNumArguments() != 1)
+    return llvm::createStringError(path + ": is one array, but the model has " +
+                                   llvm::Twine(function.getNumArguments()) + " inputs: expected an .npz, or a folder");
+  auto array = readArray(path, *bytes);
+  if (!array)
+    return array.takeError();
+  if (llvm::Error error = addSamples(function, {std::move(*array)}, options.calibrationSamples, samples))
+    return std::move(error);
+  return samples;
+}
+
+// Bytes of the program with the model in it, before any sample, as measured for models of 2 and 90 MB: libraries, and
+// the weights in the file, in the module, as floats and in what is compiled to predict times.
+static int64_t programMemory(func::FuncOp function) {
+  int64_t constants = 0;
+  function.walk([&](graph::ConstantOp op) { constants += graph::rawBytes(op.getValue()).size(); });
+  return (100 << 20) + 4 * constants;
+}
+
+// Leaves out samples, spread over all, until the rest fits the memory. An error if not even one does.
+static llvm::Error fitMemory(func::FuncOp function, std::vector<CalibrationSample> &samples,
+                             const ModelOptions &options) {
   size_t count = samples.size();
-  int64_t allowed = options.calibrationMemory << 20, needed = rebuildingMemory(function, samples);
-  while (needed > allowed && samples.size() > 1) {
+  int64_t base = programMemory(function), allowed = options.calibrationMemory << 20;
+  auto needed = [&] {
+    int64_t inputs = 0;
+    for (const CalibrationSample &sample : samples)
+      for (const HostTensor &input : sample.inputs)
+        inputs += input.elements.size() * sizeof(double);
+    return base + inputs + rebuildingMemory(function, samples);
+  };
+  while (needed() > allowed && samples.size() > 1) {
     std::vector<CalibrationSample> kept;
-    size_t wanted = std::clamp<size_t>(samples.size() * double(allowed) / needed, 1, samples.size() - 1);
+    double share = std::max<double>(allowed - base, 0) / (needed() - base);
+    size_t wanted = std::clamp<size_t>(samples.size() * share, 1, samples.size() - 1);
     for (size_t i = 0; i < wanted; ++i)
       kept.push_back(std::move(samples[i * samples.size() / wanted]));
     samples = std::move(kept);
-    needed = rebuildingMemory(function, samples);
   }
+  if (!samples.empty() && needed() > allowed)
+    return llvm::createStringError("--calib-memory " + llvm::Twine(options.calibrationMemory) +
+                                   ": even one sample takes about " + llvm::Twine(needed() >> 20) +
+                                   " MiB; expected more than that");
   if (samples.size() < count)
     llvm::errs() << "rt3c: warning: " << samples.size() << " of " << count << " samples are used: more would take over "
                  << options.calibrationMemory << " MiB (--calib-memory)\n";
+  return llvm::Error::success();
 }
 
 // Weights fit few samples all too well.
@@ -212,12 +386,14 @@ mlir::rt3::calibrationReader(const ModelOptions &options) {
   return [options](func::FuncOp function) -> llvm::Expected<std::vector<CalibrationSample>> {
     if (!llvm::sys::fs::exists(options.calibration))
       return llvm::createStringError("--calib " + options.calibration + ": cannot be read: there is no such file");
-    auto samples = llvm::sys::fs::is_directory(options.calibration) ? readSamples(function, options.calibration)
-                                                                    : tokenize(function, options);
-    if (samples)
-      fitMemory(function, *samples, options);
-    if (samples)
-      warnOfFewTokens(function, *samples, options.calibration);
+    auto samples = llvm::sys::fs::is_directory(options.calibration)
+                       ? readSamples(function, options.calibration, options.calibrationSamples)
+                       : readSampleFile(function, options);
+    if (!samples)
+      return samples;
+    if (llvm::Error error = fitMemory(function, *samples, options))
+      return std::move(error);
+    warnOfFewTokens(function, *samples, options.calibration);
     return samples;
   };
 }

@@ -20,13 +20,20 @@ static const std::pair<const char *, uint32_t> kTypes[] = {
 
 static size_t sizeOf(uint32_t type) { return type == RT3_INT64 ? 8 : type == RT3_BOOL ? 1 : 4; }
 
+StringRef mlir::rt3::elementName(uint32_t elementType) {
+  return elementType == RT3_FLOAT32 ? "float32"
+         : elementType == RT3_INT64 ? "int64"
+         : elementType == RT3_INT32 ? "int32"
+                                    : "bool";
+}
+
 // The text behind 'key': in a header like {'descr': '<f4', 'shape': (1, 2), }
 static StringRef valueOf(StringRef header, StringRef key) {
   return header.split(("'" + key + "':").str()).second.ltrim();
 }
 
 llvm::Expected<NpyArray> mlir::rt3::parseNpy(StringRef bytes) {
-  if (bytes.size() < 10 || !bytes.starts_with("\x93NUMPY"))
+  if (bytes.size() < 10 || !bytes.starts_with(kNpyMagic))
     return createStringError("this is no .npy file");
   bool isLong = bytes[6] >= 2;
   size_t start = isLong ? 12 : 10;

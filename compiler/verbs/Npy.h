@@ -5,6 +5,7 @@
 #ifndef RT3_COMPILER_VERBS_NPY_H
 #define RT3_COMPILER_VERBS_NPY_H
 
+#include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
 #include <string>
@@ -17,6 +18,12 @@ struct NpyArray {
   std::vector<int64_t> shape;
   std::string bytes; // Row-major, little-endian.
 };
+
+// What files begin with.
+inline constexpr llvm::StringLiteral kNpyMagic = "\x93NUMPY";
+
+// "int64", of an rt3_element_type_t.
+llvm::StringRef elementName(uint32_t elementType);
 
 // Errors: not .npy, Fortran order, another element type, truncated.
 llvm::Expected<NpyArray> parseNpy(llvm::StringRef bytes);

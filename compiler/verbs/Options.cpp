@@ -58,7 +58,7 @@ static llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out)
   if (!options.calibration.empty() && options.levels.empty() && options.plan.empty())
     return llvm::createStringError("--calib needs --levels: there is nothing to prune without");
   bool isText = !options.calibration.empty() && llvm::sys::fs::exists(options.calibration) &&
-                !llvm::sys::fs::is_directory(options.calibration);
+                !llvm::sys::fs::is_directory(options.calibration) && !hasArrays(options.calibration);
   if (isText && options.texts.tokenizer.empty())
     return llvm::createStringError("--calib " + options.calibration +
                                    " is a text: it needs --tokenizer, the vocab.txt of the model, or bytes");

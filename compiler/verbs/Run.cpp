@@ -14,13 +14,6 @@
 
 using namespace mlir::rt3;
 
-static llvm::StringRef typeName(uint32_t elementType) {
-  return elementType == RT3_FLOAT32 ? "float32"
-         : elementType == RT3_INT64 ? "int64"
-         : elementType == RT3_INT32 ? "int32"
-                                    : "bool";
-}
-
 // The bytes of input `tensor`, and the free dimension if it tells.
 static llvm::Expected<std::string> readInput(const rt3_tensor_t &tensor, const std::string &path, int64_t maxLength,
                                              int64_t &length) {
@@ -49,7 +42,8 @@ static llvm::Expected<std::string> readInput(const rt3_tensor_t &tensor, const s
   if (!array)
     return wrong(llvm::toString(array.takeError()));
   if (array->elementType != tensor.element_type)
-    return wrong("its elements are " + typeName(array->elementType) + ", expected " + typeName(tensor.element_type));
+    return wrong("its elements are " + elementName(array->elementType) + ", expected " +
+                 elementName(tensor.element_type));
   if (array->shape.size() != tensor.rank)
     return wrong(llvm::Twine(array->shape.size()) + " axes, expected " + llvm::Twine(tensor.rank));
   for (uint32_t i = 0; i < tensor.rank; ++i) {

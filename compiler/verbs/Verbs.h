@@ -49,8 +49,8 @@ struct ModelOptions {
   bool keepsSparse = false;
   std::string type = "f32"; // Or a precision, with hyphens.
   std::vector<std::string> keepF32;
-  std::string calibration;          // A folder, or a file of texts; empty: none.
-  int64_t calibrationSamples = 512; // Texts of a file, at most.
+  std::string calibration;          // A folder, or a file of texts or arrays; empty: none.
+  int64_t calibrationSamples = 512; // At most.
   int64_t calibrationMemory = 4096; // MiB, at most, about.
   TextOptions texts;
   std::string plan; // A folder that prune wrote; empty: none.
@@ -193,6 +193,9 @@ llvm::Error checkVocabulary(func::FuncOp function, const TextInputs &inputs, con
 
 // The task of a name; an error lists them.
 llvm::Expected<Task> parseTask(const std::string &name);
+
+// Whether a file of --calib has NumPy's arrays (.npz, .npy), not texts.
+bool hasArrays(const std::string &path);
 
 // What reads the samples of --calib; null without it.
 std::function<llvm::Expected<std::vector<CalibrationSample>>(func::FuncOp)>

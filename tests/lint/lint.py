@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "compiler/interpreter": ["dialects/graph/", "compiler/interpreter/"],
     "compiler/data": ["compiler/data/"],
     "compiler/prune": ["dialects/graph/", "compiler/Progress.h", "compiler/interpreter/", "compiler/prune/"],
-    "compiler/plan": ["dialects/graph/", "compiler/plan/", "compiler/prune/", "rt3/"],
+    "compiler/plan": ["dialects/graph/", "compiler/data/", "compiler/plan/", "compiler/prune/", "rt3/"],
     "compiler/train": ["dialects/graph/", "compiler/"],
     "compiler/bundle": ["rt3/", "compiler/bundle/"],
     "compiler": ["dialects/", "codegen/", "compiler/", "rt3/"],
@@ -39,7 +39,7 @@ ONLY_IN = {
     "CLI/": ["compiler/CommandLine.h"],
     "torch/": ["compiler/train/Torch.h"],
     "utf8proc.h": ["compiler/data"],
-    "zip.h": ["compiler/plan"],
+    "zip.h": ["compiler/data"],
     "Eigen/": ["compiler/prune", "compiler/search", "benchmarks/kernels"],
     "mpi.h": ["compiler/search"],
 }
