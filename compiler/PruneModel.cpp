@@ -100,10 +100,11 @@ static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const 
   };
   if (llvm::none_of(plan.levels, [](const LevelSpec &level) { return level.isTime; }))
     return prune(plan);
-  std::vector<bool> isCounted; // Layers that any level prunes.
+  std::vector<std::vector<bool>> isCounted(plan.levels.size()); // Layers that a level prunes.
   module.walk([&](graph::LinearOp op) {
-    if (graph::constantValue(op.getWeights()))
-      isCounted.push_back(isPruned(op, plan));
+    for (auto [level, counts] : llvm::zip_equal(plan.levels, isCounted))
+      if (graph::constantValue(op.getWeights()))
+        counts.push_back(isPrunedAt(op, plan, level));
   });
   // Patterns come in steps, so that a correction may also make it worse, and nested levels
   // depend on each other: the round whose worst level is closest is kept as a whole.
@@ -124,7 +125,7 @@ static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const 
       if (!level.isTime)
         continue;
       double taken = 0, dense = 0, wanted = options.levels.levels[i].density;
-      for (auto [layer, counts] : llvm::zip_equal((*cycles)[i], isCounted))
+      for (auto [layer, counts] : llvm::zip_equal((*cycles)[i], isCounted[i]))
         if (counts) {
           taken += layer.cycles;
           dense += layer.dense;
@@ -145,10 +146,14 @@ static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const 
     plan = next;
   }
   for (auto [i, level] : llvm::enumerate(options.levels.levels))
-    if (level.isTime && worst > kWorthAWarning && std::abs(shares[i] - level.density) > kWorthAWarning * level.density)
-      llvm::errs() << llvm::formatv("rt3c: warning: level {0} was given {1:f1} % of the dense layers' time and is "
-                                    "predicted to take {2:f1} %, the closest of {3} tries\n",
-                                    level.name, 100 * level.density, 100 * shares[i], kRounds);
+    if (level.isTime) {
+      bool isOff = std::abs(shares[i] - level.density) > kWorthAWarning * level.density;
+      llvm::errs() << llvm::formatv(
+          "rt3c: {0}level {1} was given {2:f1} % of the dense layers' time and is predicted to "
+          "take {3:f1} %{4}\n",
+          isOff ? "warning: " : "", level.name, 100 * level.density, 100 * shares[i],
+          isOff ? ", the closest that was found" : "");
+    }
   return prune(closest);
 }
 
@@ -156,6 +161,9 @@ static Error pruneToTimes(ModuleOp module, const CompileOptions &options, const 
 static Error chooseMasks(ModuleOp module, const CompileOptions &options,
                          const std::vector<CalibrationSample> &samples) {
   auto function = *module.getOps<func::FuncOp>().begin();
+  // Before what takes minutes.
+  if (Error error = checkLayers(module, options.levels))
+    return error;
   auto calibration = calibrate(function, samples, options.levels.hasOwnBiases);
   if (!calibration)
     return calibration.takeError();

@@ -10,6 +10,7 @@
 #include <Eigen/Core>
 
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -29,6 +30,28 @@ void mlir::rt3::centre(InputMoments &moments, std::vector<double> means, double 
       sums.row(k).setZero();
       sums.col(k).setZero();
     }
+}
+
+// What inputs and weights of a layer make must be saliency that a float can tell from 0 and from infinity.
+static llvm::Error checkRange(graph::LinearOp op, const InputMoments &moments) {
+  ElementsAttr constant = graph::constantValue(op.getWeights());
+  Eigen::Map<const Matrix> sums(moments.sums.data(), moments.inputs, moments.inputs);
+  Eigen::VectorXd diagonal = sums.diagonal();
+  if (!constant || diagonal.isZero(0))
+    return llvm::Error::success();
+  std::vector<float> weights = graph::floatElements(constant);
+  int64_t outputs = weights.size() / moments.inputs;
+  double largest = 0;
+  for (size_t i = 0; i < weights.size(); ++i)
+    largest = std::max(largest, double(weights[i]) * weights[i] * diagonal[i / outputs]);
+  bool isTooLarge = largest * (1 + kOwnDampening + kMeanDampening * moments.inputs) > std::numeric_limits<float>::max();
+  bool isTooSmall = largest > 0 && largest < std::numeric_limits<float>::min();
+  if (!isTooLarge && !isTooSmall)
+    return llvm::Error::success();
+  return llvm::createStringError("layer \"" + op.getLayer() + "\": calibration inputs make squares that are too " +
+                                 (isTooSmall ? "small" : "large") +
+                                 " for 32-bit numbers, so that no weight can be told from another; expected inputs as "
+                                 "the model gets them, scaled to some thousand at most");
 }
 
 llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
@@ -87,6 +110,9 @@ llvm::Expected<Calibration> mlir::rt3::calibrate(func::FuncOp function, const st
       mean /= count;
     centre(*moments, std::move(means), count);
   }
+  for (auto &[op, moments] : result)
+    if (llvm::Error error = checkRange(cast<graph::LinearOp>(op), *moments))
+      return std::move(error);
   return result;
 }
 

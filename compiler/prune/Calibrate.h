@@ -38,7 +38,7 @@ using Calibration = llvm::DenseMap<Operation *, std::shared_ptr<InputMoments>>;
 // `isCentred`: biases can make up for what inputs are on average, so that the
 // moments are those about it.
 //
-// Errors: no sample, inputs that make a layer's NaN or infinite.
+// Errors: no sample, inputs that make a layer's NaN or infinite, or saliency that leaves the range of floats.
 llvm::Expected<Calibration> calibrate(func::FuncOp function, const std::vector<CalibrationSample> &samples,
                                       bool isCentred);
 

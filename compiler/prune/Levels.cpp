@@ -25,6 +25,14 @@ StringRef mlir::rt3::schemeName(Scheme scheme) {
   llvm_unreachable("every scheme is above");
 }
 
+std::string mlir::rt3::schemeNames(const LevelSpec &level) {
+  std::vector<StringRef> names{schemeName(level.scheme)};
+  for (const NamedLayout &named : level.layers)
+    if (StringRef name = schemeName(named.layout.scheme); !llvm::is_contained(names, name))
+      names.push_back(name);
+  return llvm::join(names, "/");
+}
+
 namespace {
 
 // Reads fields of one object, collecting faults under its place.
@@ -124,6 +132,103 @@ std::string mlir::rt3::levelNameFault(StringRef name) {
   return isIdentifier ? "" : "\"" + name.str() + "\" is not a letter followed by up to 30 letters, digits and _";
 }
 
+// Scheme, group_rows and pattern. Without a scheme it is `otherwise`. Whether the scheme is one.
+static bool parseLayout(Fields &fields, const json::Object &object, const std::string &place,
+                        std::optional<Scheme> otherwise, Layout &layout, std::vector<std::string> &faults) {
+  bool isFound = false;
+  if (otherwise && !object.get("scheme")) {
+    layout.scheme = *otherwise;
+    isFound = true;
+  } else if (auto scheme = fields.text("scheme", true)) {
+    for (Scheme candidate : {Scheme::Dense, Scheme::Block, Scheme::Pattern, Scheme::BlockPattern})
+      if (*scheme == schemeName(candidate)) {
+        layout.scheme = candidate;
+        isFound = true;
+      }
+    if (!isFound)
+      fields.fault("scheme", "\"" + *scheme + "\" is none of dense, bp, pp, bp+pp");
+  }
+  if (object.get("group_rows") && isFound && layout.scheme != Scheme::Block)
+    fields.fault("group_rows", "is of scheme bp only");
+  fields.integer("group_rows", 8, 64, layout.groupRows);
+  if (layout.groupRows & (layout.groupRows - 1))
+    fields.fault("group_rows", std::to_string(layout.groupRows) + " must be 8, 16, 32 or 64");
+  if (const json::Object *pattern = fields.child("pattern")) {
+    if (isFound && !layout.hasPatterns())
+      fields.fault("pattern", ("scheme " + schemeName(layout.scheme) + " has no patterns").str());
+    Fields inner(*pattern, place + ".pattern", faults);
+    inner.integer("rows", 4, 8, layout.rows);
+    inner.integer("columns", 1, 8, layout.columns);
+    // Code has a loop per pattern; few blocks would share one.
+    inner.integer("count", 1, 32, layout.patternCount);
+    inner.integer("sample", 0, 1 << 20, layout.patternSample);
+    inner.flag("shared", layout.isSetShared);
+    if (layout.rows != 4 && layout.rows != 8)
+      inner.fault("rows",
+                  std::to_string(layout.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
+    if (layout.columns & (layout.columns - 1))
+      inner.fault("columns", std::to_string(layout.columns) + " must be 1, 2, 4 or 8");
+    if (auto kept = inner.text("kept", false)) {
+      layout.kept = *kept == "free" ? KeptCount::Free : KeptCount::Fixed;
+      // Gathered columns make blocks of which none may be empty; those of one column are mostly empty.
+      bool isForced = layout.scheme == Scheme::BlockPattern && layout.isCountFree() != (layout.columns == 1);
+      if (*kept != "free" && *kept != "fixed")
+        inner.fault("kept", "\"" + *kept + "\" is neither free nor fixed");
+      else if (isForced)
+        inner.fault("kept", "\"" + *kept + "\": bp+pp has free patterns of one column, and fixed ones of several");
+    }
+    inner.rejectOthers();
+  }
+  return isFound;
+}
+
+// The texts of a list; nothing, and a fault, if it is none.
+static std::optional<std::vector<std::string>> parseNames(Fields &fields, const json::Object &object, StringRef field) {
+  fields.known.insert(field);
+  std::vector<std::string> names;
+  const json::Value *value = object.get(field);
+  const json::Array *list = value ? value->getAsArray() : nullptr;
+  for (const json::Value &name : list ? *list : json::Array())
+    if (auto text = name.getAsString())
+      names.push_back(text->str());
+  if (list && names.size() == list->size())
+    return names;
+  fields.fault(field, "is no list of names");
+  return std::nullopt;
+}
+
+// Layers with a layout of their own.
+static void parseLayers(Fields &fields, const json::Object &object, const std::string &place, bool isDense,
+                        LevelSpec &level, std::vector<std::string> &faults) {
+  fields.known.insert("layers");
+  const json::Value *value = object.get("layers");
+  if (!value)
+    return;
+  const json::Array *list = value->getAsArray();
+  if (!list)
+    return fields.fault("layers", "is no list of objects with \"names\" and \"scheme\"");
+  if (isDense)
+    fields.fault("layers", "stands in a level that is dense: name the scheme that most layers have as the level's");
+  for (auto [i, entry] : llvm::enumerate(*list)) {
+    std::string own = place + ".layers[" + std::to_string(i) + "]";
+    const json::Object *layer = entry.getAsObject();
+    if (!layer) {
+      faults.push_back(own + ": is no object");
+      continue;
+    }
+    Fields inner(*layer, own, faults);
+    NamedLayout named;
+    if (auto names = parseNames(inner, *layer, "names")) {
+      named.names = std::move(*names);
+      if (named.names.empty())
+        inner.fault("names", "is empty: expected names of layers");
+    }
+    parseLayout(inner, *layer, own, std::nullopt, named.layout, faults);
+    inner.rejectOthers();
+    level.layers.push_back(std::move(named));
+  }
+}
+
 static LevelSpec parseLevel(const json::Object &object, const std::string &place, std::vector<std::string> &faults) {
   Fields fields(object, place, faults);
   LevelSpec level;
@@ -141,52 +246,13 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
     fields.fault("time", "stands beside density: one of them says how much is kept");
   fields.share("density", level.density);
   fields.share("time", level.density);
-  bool isFound = false;
   // What compiler/prune/README.md's picture of all layouts recommends.
-  if (!object.get("scheme")) {
-    level.scheme = level.density < 1 ? Scheme::BlockPattern : Scheme::Dense;
-    isFound = true;
-  } else if (auto scheme = fields.text("scheme", true)) {
-    for (Scheme candidate : {Scheme::Dense, Scheme::Block, Scheme::Pattern, Scheme::BlockPattern})
-      if (*scheme == schemeName(candidate)) {
-        level.scheme = candidate;
-        isFound = true;
-      }
-    if (!isFound)
-      fields.fault("scheme", "\"" + *scheme + "\" is none of dense, bp, pp, bp+pp");
-  }
-  if (isFound && level.scheme == Scheme::Dense && level.density != 1)
+  Scheme otherwise = level.density < 1 ? Scheme::BlockPattern : Scheme::Dense;
+  bool isFound = parseLayout(fields, object, place, otherwise, level, faults);
+  bool isDense = isFound && level.scheme == Scheme::Dense;
+  parseLayers(fields, object, place, isDense, level, faults);
+  if (isDense && level.density != 1)
     fields.fault(level.isTime ? "time" : "density", llvm::formatv("{0}: a dense level has 1", level.density).str());
-  if (object.get("group_rows") && isFound && level.scheme != Scheme::Block)
-    fields.fault("group_rows", "is of scheme bp only");
-  fields.integer("group_rows", 8, 64, level.groupRows);
-  if (level.groupRows & (level.groupRows - 1))
-    fields.fault("group_rows", std::to_string(level.groupRows) + " must be 8, 16, 32 or 64");
-  if (const json::Object *pattern = fields.child("pattern")) {
-    if (isFound && level.scheme != Scheme::Pattern && level.scheme != Scheme::BlockPattern)
-      fields.fault("pattern", ("a level of scheme " + schemeName(level.scheme) + " has no patterns").str());
-    Fields inner(*pattern, place + ".pattern", faults);
-    inner.integer("rows", 4, 8, level.rows);
-    inner.integer("columns", 1, 8, level.columns);
-    // Code has a loop per pattern; few blocks would share one.
-    inner.integer("count", 1, 32, level.patternCount);
-    inner.integer("sample", 0, 1 << 20, level.patternSample);
-    inner.flag("shared", level.isSetShared);
-    if (level.rows != 4 && level.rows != 8)
-      inner.fault("rows", std::to_string(level.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
-    if (level.columns & (level.columns - 1))
-      inner.fault("columns", std::to_string(level.columns) + " must be 1, 2, 4 or 8");
-    if (auto kept = inner.text("kept", false)) {
-      level.kept = *kept == "free" ? KeptCount::Free : KeptCount::Fixed;
-      // Gathered columns make blocks of which none may be empty; those of one column are mostly empty.
-      bool isForced = level.scheme == Scheme::BlockPattern && level.isCountFree() != (level.columns == 1);
-      if (*kept != "free" && *kept != "fixed")
-        inner.fault("kept", "\"" + *kept + "\" is neither free nor fixed");
-      else if (isForced)
-        inner.fault("kept", "\"" + *kept + "\": bp+pp has free patterns of one column, and fixed ones of several");
-    }
-    inner.rejectOthers();
-  }
   fields.rejectOthers();
   return level;
 }
@@ -218,22 +284,10 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     return llvm::createStringError("expected an object with a list \"levels\"");
   Fields fields(*object, "", faults);
   fields.known.insert("levels");
-  fields.known.insert("dense_layers");
   fields.flag("nested", plan.isNested);
   fields.flag("own_biases", plan.hasOwnBiases);
-  if (const json::Value *names = object->get("dense_layers")) {
-    const json::Array *list = names->getAsArray();
-    for (const json::Value &name : list ? *list : json::Array()) {
-      if (auto text = name.getAsString())
-        plan.denseLayers.push_back(text->str());
-      else
-        list = nullptr;
-      if (!list)
-        break;
-    }
-    if (!list)
-      fields.fault("dense_layers", "is no list of names");
-  }
+  if (object->get("dense_layers"))
+    plan.denseLayers = parseNames(fields, *object, "dense_layers").value_or(std::vector<std::string>());
   fields.rejectOthers();
   if (levels->empty() || levels->size() > 64)
     faults.push_back("levels: has " + std::to_string(levels->size()) + " entries, expected 1 to 64");
@@ -249,6 +303,8 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     size_t faultCount = faults.size();
     LevelSpec spec = parseLevel(*level, place, faults);
     bool isRead = faults.size() == faultCount;
+    if (plan.isNested && !spec.layers.empty())
+      faults.push_back(place + ".layers: nested levels have one layout for all layers, so that one lies in the other");
     for (auto [j, before] : llvm::enumerate(plan.levels)) {
       // Names become macros, in capitals.
       if (StringRef(before.name).equals_insensitive(spec.name))
@@ -276,6 +332,22 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
   return llvm::createStringError(llvm::join(faults, "\n  "));
 }
 
+// All of a layout but its scheme.
+static void addLayout(const Layout &layout, json::Object &entry) {
+  if (layout.scheme == Scheme::Block && layout.groupRows != 8)
+    entry["group_rows"] = layout.groupRows;
+  if (!layout.hasPatterns())
+    return;
+  json::Object pattern{{"rows", layout.rows}, {"columns", layout.columns}, {"count", layout.patternCount}};
+  if (layout.patternSample != 0)
+    pattern["sample"] = layout.patternSample;
+  if (!layout.isSetShared)
+    pattern["shared"] = false;
+  if (layout.kept != KeptCount::Default)
+    pattern["kept"] = layout.kept == KeptCount::Free ? "free" : "fixed";
+  entry["pattern"] = std::move(pattern);
+}
+
 json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
   json::Array levels, denseLayers(plan.denseLayers);
   for (const LevelSpec &level : plan.levels) {
@@ -285,18 +357,15 @@ json::Object mlir::rt3::levelsJson(const LevelPlan &plan) {
          {std::pair("frequency_khz", level.frequencyKhz), {"voltage_uv", level.voltageUv}, {"power_mw", level.powerMw}})
       if (number != 0) // Unknown.
         entry[field] = number;
-    if (level.scheme == Scheme::Block && level.groupRows != 8)
-      entry["group_rows"] = level.groupRows;
-    if (level.scheme == Scheme::Pattern || level.scheme == Scheme::BlockPattern) {
-      json::Object pattern{{"rows", level.rows}, {"columns", level.columns}, {"count", level.patternCount}};
-      if (level.patternSample != 0)
-        pattern["sample"] = level.patternSample;
-      if (!level.isSetShared)
-        pattern["shared"] = false;
-      if (level.kept != KeptCount::Default)
-        pattern["kept"] = level.kept == KeptCount::Free ? "free" : "fixed";
-      entry["pattern"] = std::move(pattern);
+    addLayout(level, entry);
+    json::Array layers;
+    for (const NamedLayout &named : level.layers) {
+      json::Object layer{{"names", json::Array(named.names)}, {"scheme", schemeName(named.layout.scheme)}};
+      addLayout(named.layout, layer);
+      layers.push_back(std::move(layer));
     }
+    if (!layers.empty())
+      entry["layers"] = std::move(layers);
     levels.push_back(std::move(entry));
   }
   return json::Object{{"nested", plan.isNested},

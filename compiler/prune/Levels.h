@@ -23,14 +23,9 @@ llvm::StringRef schemeName(Scheme scheme);
 // block of one column.
 enum class KeptCount { Default, Free, Fixed };
 
-struct LevelSpec {
-  std::string name;
-  int64_t frequencyKhz = 0, voltageUv = 0, powerMw = 0; // 0: unknown.
+// What the weights that stay look like.
+struct Layout {
   Scheme scheme = Scheme::Dense;
-  double density = 1; // Kept linear weights, over 0 up to 1.
-  // The density is a share of the dense layers' predicted time instead: somewhat more than that of weights,
-  // in whose place it stands where that need not be exact (order of hidden units, sensitivity).
-  bool isTime = false;
   int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
   // Blocks of patterns, outputs x inputs, and how many patterns a set has.
   int64_t rows = 8, columns = 1, patternCount = 16;
@@ -40,8 +35,25 @@ struct LevelSpec {
   // for each number.
   int64_t patternSample = 0;
 
+  bool hasPatterns() const { return scheme == Scheme::Pattern || scheme == Scheme::BlockPattern; }
   // Patterns that keep any number of weights, under the budget of a layer.
   bool isCountFree() const { return kept == KeptCount::Free || (kept == KeptCount::Default && columns == 1); }
+};
+
+// Layers with a layout of their own.
+struct NamedLayout {
+  std::vector<std::string> names; // `*` at the end for any rest.
+  Layout layout;
+};
+
+struct LevelSpec : Layout {
+  std::string name;
+  int64_t frequencyKhz = 0, voltageUv = 0, powerMw = 0; // 0: unknown.
+  double density = 1;                                   // Kept linear weights, over 0 up to 1.
+  // The density is a share of the dense layers' predicted time instead: somewhat more than that of weights,
+  // in whose place it stands where that need not be exact (order of hidden units, sensitivity).
+  bool isTime = false;
+  std::vector<NamedLayout> layers = {}; // The first that has a layer's name; others have the level's own.
 };
 
 struct LevelPlan {
@@ -53,6 +65,9 @@ struct LevelPlan {
   int64_t minWeights = 4096;
   std::vector<std::string> denseLayers; // Names, `*` at the end for any rest.
 };
+
+// All schemes of a level, its own first, then those of layers that it names: "bp/pp".
+std::string schemeNames(const LevelSpec &level);
 
 // The least density of the levels that prune; 1 if none does.
 double sparsestDensity(const LevelPlan &plan);

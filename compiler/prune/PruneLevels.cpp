@@ -26,6 +26,16 @@ static bool isNamed(StringRef layer, const std::vector<std::string> &patterns) {
   return llvm::any_of(patterns, [&](StringRef pattern) { return graph::isNamed(layer, pattern); });
 }
 
+// Which of the level's layouts of named layers a layer has; their number: the level's own.
+static size_t layoutIndex(StringRef layer, const LevelSpec &level) {
+  return llvm::find_if(level.layers, [&](const NamedLayout &named) { return isNamed(layer, named.names); }) -
+         level.layers.begin();
+}
+
+static const Layout &layoutAt(const LevelSpec &level, size_t index) {
+  return index == level.layers.size() ? level : level.layers[index].layout;
+}
+
 namespace {
 
 // A linear layer and what is decided about it, level by level.
@@ -72,6 +82,8 @@ public:
 
 private:
   llvm::Error findLayers() {
+    if (llvm::Error error = checkLayers(module, plan))
+      return error;
     SmallVector<graph::LinearOp> ops;
     module.walk([&](graph::LinearOp op) {
       if (graph::constantValue(op.getWeights()))
@@ -93,27 +105,18 @@ private:
                   std::vector<std::string>(plan.levels.size())};
       layer.saliency = {type.getDimSize(0), type.getDimSize(1),
                         graph::floatElements(graph::constantValue(op.getWeights()))};
-      int64_t zeros = 0;
-      for (auto [i, value] : llvm::enumerate(layer.saliency.values)) {
-        if (!std::isfinite(value))
-          return llvm::createStringError(
-              llvm::formatv("layer \"{0}\": weight [{1}, {2}] is {3}, expected a number; export the model from a "
-                            "checkpoint without them",
-                            op.getLayer(), i / layer.saliency.outputs, i % layer.saliency.outputs,
-                            std::isnan(value) ? "NaN" : "infinite"));
-        zeros += value == 0;
-        value = value * value;
-      }
+      int64_t zeros = llvm::count(layer.saliency.values, 0.0f);
       layer.zeroShare = double(zeros) / layer.saliency.values.size();
+      for (float &value : layer.saliency.values)
+        value *= value;
       if (known)
         layer.saliency = std::move(known->saliency);
+      if (llvm::any_of(layer.saliency.values, [](float one) { return !std::isfinite(one); }))
+        return llvm::createStringError("layer \"" + op.getLayer() +
+                                       "\": the saliency of a weight is too large for a 32-bit number");
       layer.saliency = sumUnits(layer.saliency, layer.unit);
       layers.push_back(std::move(layer));
     }
-    for (const std::string &pattern : plan.denseLayers)
-      if (llvm::none_of(layers, [&](const Layer &layer) { return isNamed(layer.name, {pattern}); }))
-        return llvm::createStringError("dense_layers of the levels: no layer is named \"" + pattern +
-                                       "\" (* stands at the end only); the report of a compilation lists all names");
     return llvm::Error::success();
   }
 
@@ -148,6 +151,17 @@ private:
       }
   }
 
+  static const Layout &layoutOf(const Layer &layer, const LevelSpec &level) {
+    return layoutAt(level, layoutIndex(layer.name, level));
+  }
+  // The level as if all its layers had one of its layouts.
+  static LevelSpec withLayout(const LevelSpec &level, size_t index) {
+    LevelSpec result = level;
+    static_cast<Layout &>(result) = layoutAt(level, index);
+    result.layers.clear();
+    return result;
+  }
+
   // Why a layer stays dense at a level, or nothing.
   std::string denseReason(const Layer &layer, const LevelSpec &level) {
     int64_t count = layer.inputs * layer.saliency.outputs;
@@ -158,6 +172,8 @@ private:
       return "named in dense_layers";
     if (count < plan.minWeights)
       return llvm::formatv("the layer has only {0} weights", count);
+    if (layoutOf(layer, level).scheme == Scheme::Dense && !hasZeros)
+      return "dense at this level, as its layers say";
     return level.density == 1 && !hasZeros ? "the density is 1" : "";
   }
 
@@ -203,7 +219,7 @@ private:
       layer.reasons[index] = denseReason(layer, level);
       if (!layer.reasons[index].empty())
         continue;
-      if (level.scheme == Scheme::Dense) // The zeros that are there.
+      if (layoutOf(layer, level).scheme == Scheme::Dense) // The zeros that are there.
         layer.masks[index] = nonZeros(layer);
       else
         pruned.push_back(&layer);
@@ -211,8 +227,20 @@ private:
     if (pruned.empty())
       return;
     allocate(index, pruned);
+    for (size_t layout = 0; layout <= level.layers.size(); ++layout) {
+      std::vector<Layer *> alike;
+      llvm::copy_if(pruned, std::back_inserter(alike),
+                    [&](Layer *layer) { return layoutIndex(layer->name, level) == layout; });
+      chooseMasks(index, withLayout(level, layout), alike);
+    }
+  }
+
+  // Of layers of one layout.
+  void chooseMasks(size_t index, const LevelSpec &level, ArrayRef<Layer *> pruned) {
+    if (pruned.empty())
+      return;
     std::vector<Mask> masks =
-        level.scheme == Scheme::Block ? chooseBlocks(index, pruned) : choosePatterns(index, pruned);
+        level.scheme == Scheme::Block ? chooseBlocks(index, level, pruned) : choosePatterns(index, level, pruned);
     for (auto [layer, mask] : llvm::zip_equal(pruned, masks)) {
       if (const Mask *lower = grownFrom(*layer, index))
         for (size_t i = 0; i < mask.size(); ++i)
@@ -232,19 +260,17 @@ private:
     return result;
   }
 
-  std::vector<Mask> chooseBlocks(size_t index, ArrayRef<Layer *> pruned) const {
+  std::vector<Mask> chooseBlocks(size_t index, const LevelSpec &level, ArrayRef<Layer *> pruned) const {
     std::vector<Mask> masks;
     for (const Layer *layer : pruned) {
       Mask place = allowed(*layer, index);
-      masks.push_back(
-          pruneBlocks(within(layer->saliency, place), plan.levels[index].groupRows, layer->densities[index]));
+      masks.push_back(pruneBlocks(within(layer->saliency, place), level.groupRows, layer->densities[index]));
       intersect(masks.back(), place);
     }
     return masks;
   }
 
-  std::vector<Mask> choosePatterns(size_t index, ArrayRef<Layer *> pruned) const {
-    const LevelSpec &level = plan.levels[index];
+  std::vector<Mask> choosePatterns(size_t index, const LevelSpec &level, ArrayRef<Layer *> pruned) const {
     std::vector<Saliency> saliencies;
     std::vector<Mask> places;
     std::vector<PatternLayer> inputs;
@@ -279,9 +305,12 @@ private:
   void allocate(size_t index, ArrayRef<Layer *> pruned) {
     const LevelSpec &level = plan.levels[index];
     std::vector<LayerCost> costs;
+    bool isFree = true;
     for (Layer *layer : pruned) {
+      const Layout &layout = layoutOf(*layer, level);
+      isFree &= layout.scheme == Scheme::Block || (layout.scheme == Scheme::Pattern && layout.isCountFree());
       LayerCost cost{&layer->saliency, layer->energy, double(layer->inputs) * layer->saliency.outputs,
-                     level.scheme == Scheme::Block ? level.groupRows : 1};
+                     layout.scheme == Scheme::Block ? layout.groupRows : 1};
       assert((!level.isTime || !times[index].empty()) && "a level of time needs the layers' times");
       if (level.isTime)
         cost.times = &times[index][layer - layers.data()];
@@ -295,7 +324,6 @@ private:
     double density = level.isTime ? uniformDensity(costs, level.density) : level.density;
     for (Layer *layer : pruned)
       layer->densities[index] = density;
-    bool isFree = level.scheme == Scheme::Block || (level.scheme == Scheme::Pattern && level.isCountFree());
     if (!isFree || !llvm::all_of(pruned, [](Layer *layer) { return layer->isComparable; }))
       return;
     for (auto [layer, density] : llvm::zip(pruned, allocateDensities(costs, level.density)))
@@ -315,7 +343,7 @@ private:
       mask[i] &= other[i];
   }
 
-  static bool isGathered(const LevelSpec &level) { return level.scheme == Scheme::BlockPattern && level.columns > 1; }
+  static bool isGathered(const Layout &level) { return level.scheme == Scheme::BlockPattern && level.columns > 1; }
 
   // The next sparser level whose weights this one contains.
   const Mask *lowerOf(const Layer &layer, size_t level) const {
@@ -324,28 +352,36 @@ private:
 
   // The set of each layer at a level.
   void choosePatternSets(size_t index) {
-    const LevelSpec &level = plan.levels[index];
+    const LevelSpec &given = plan.levels[index];
     sets.emplace_back(layers.size());
-    if (level.scheme != Scheme::Pattern && level.scheme != Scheme::BlockPattern)
-      return;
-    std::string name = "patterns_" + level.name;
-    if (level.isSetShared)
-      std::fill(sets.back().begin(), sets.back().end(), choosePatternSet(index, layers, name));
-    else
-      for (size_t i = 0; i < layers.size(); ++i)
-        if (!layers[i].masks[index].empty())
-          sets.back()[i] =
-              choosePatternSet(index, ArrayRef(layers).slice(i, 1), "layer" + std::to_string(i) + "_" + name);
+    for (size_t layout = 0; layout <= given.layers.size(); ++layout) {
+      LevelSpec level = withLayout(given, layout);
+      if (!level.hasPatterns())
+        continue;
+      std::string name = "patterns_" + level.name;
+      if (layout < given.layers.size())
+        name = "layers" + std::to_string(layout) + "_" + name;
+      std::vector<const Layer *> alike;
+      for (const Layer &layer : layers)
+        if (layoutIndex(layer.name, given) == layout)
+          alike.push_back(&layer);
+      FlatSymbolRefAttr set = level.isSetShared ? choosePatternSet(index, level, alike, name) : nullptr;
+      for (const Layer *layer : alike) {
+        size_t i = layer - layers.data();
+        if (set || !layer->masks[index].empty())
+          sets.back()[i] = set ? set : choosePatternSet(index, level, layer, "layer" + std::to_string(i) + "_" + name);
+      }
+    }
   }
 
   // The patterns that the blocks of `sharers` have at a level, or with nested levels what
   // those add to the level below: the most frequent.
-  FlatSymbolRefAttr choosePatternSet(size_t index, ArrayRef<Layer> sharers, const std::string &name) {
-    const LevelSpec &level = plan.levels[index];
+  FlatSymbolRefAttr choosePatternSet(size_t index, const LevelSpec &level, ArrayRef<const Layer *> sharers,
+                                     const std::string &name) {
     std::map<uint64_t, int64_t> counts;
-    for (const Layer &layer : sharers)
-      if (!layer.masks[index].empty() && !isGathered(level))
-        forEachBlockMask(layer.saliency, level, layer.masks[index], lowerOf(layer, index),
+    for (const Layer *layer : sharers)
+      if (!layer->masks[index].empty() && !isGathered(level))
+        forEachBlockMask(layer->saliency, level, layer->masks[index], lowerOf(*layer, index),
                          [&](uint64_t mask) { ++counts[mask]; });
     std::vector<std::pair<int64_t, uint64_t>> order;
     for (auto [mask, count] : counts)
@@ -374,7 +410,7 @@ private:
     for (int64_t k = 0; k < layer.inputs; ++k)
       std::copy_n(mask.begin() + k / layer.unit.inputs * outputs, outputs, bytes.begin() + k * outputs);
     ElementsAttr elements = graph::makeResource(type, "mask", bytes);
-    const LevelSpec &level = plan.levels[index];
+    const Layout &level = layoutOf(layer, plan.levels[index]);
     if (level.scheme == Scheme::Dense) // Zeros without structure.
       return graph::BlockEncodingAttr::get(context, 1, elements, nullptr, nullptr);
     if (level.scheme == Scheme::Block)
@@ -420,6 +456,38 @@ llvm::Error mlir::rt3::pruneLevels(ModuleOp module, const LevelPlan &plan, const
   return LevelPruner(module, plan, units, importance, times).prune();
 }
 
+llvm::Error mlir::rt3::checkLayers(ModuleOp module, const LevelPlan &plan) {
+  std::string fault;
+  std::vector<StringRef> layers;
+  module.walk([&](graph::LinearOp op) {
+    ElementsAttr weights = graph::constantValue(op.getWeights());
+    if (!weights)
+      return WalkResult::advance();
+    layers.push_back(op.getLayer());
+    int64_t outputs = cast<RankedTensorType>(op.getWeights().getType()).getDimSize(1);
+    for (auto [i, value] : llvm::enumerate(graph::floatElements(weights)))
+      if (!std::isfinite(value)) {
+        fault = llvm::formatv("layer \"{0}\": weight [{1}, {2}] is {3}, expected a number; export the model from a "
+                              "checkpoint without them",
+                              op.getLayer(), i / outputs, i % outputs, std::isnan(value) ? "NaN" : "infinite");
+        return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
+  });
+  auto check = [&](const llvm::Twine &where, const std::vector<std::string> &names) {
+    for (const std::string &pattern : names)
+      if (fault.empty() && llvm::none_of(layers, [&](StringRef layer) { return isNamed(layer, {pattern}); }))
+        fault = (where + ": no layer is named \"" + pattern +
+                 "\" (* stands at the end only); the report of a compilation lists all names")
+                    .str();
+  };
+  check("dense_layers of the levels", plan.denseLayers);
+  for (const LevelSpec &level : plan.levels)
+    for (const NamedLayout &named : level.layers)
+      check("layers of level " + level.name, named.names);
+  return fault.empty() ? llvm::Error::success() : llvm::createStringError(fault);
+}
+
 void mlir::rt3::clearLevels(ModuleOp module) {
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<graph::LevelOp, graph::PatternSetOp>(op))
@@ -436,6 +504,10 @@ bool mlir::rt3::isPruned(graph::LinearOp op, const LevelPlan &plan) {
   auto type = cast<RankedTensorType>(op.getWeights().getType());
   return llvm::any_of(plan.levels, [](const LevelSpec &level) { return level.scheme != Scheme::Dense; }) &&
          type.getNumElements() >= plan.minWeights && !isNamed(op.getLayer(), plan.denseLayers);
+}
+
+bool mlir::rt3::isPrunedAt(graph::LinearOp op, const LevelPlan &plan, const LevelSpec &level) {
+  return isPruned(op, plan) && layoutAt(level, layoutIndex(op.getLayer(), level)).scheme != Scheme::Dense;
 }
 
 LevelPlan mlir::rt3::levelsOfModelAsIs() {

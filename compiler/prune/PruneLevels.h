@@ -34,13 +34,18 @@ ImportanceSource secondOrderImportance(const Calibration &calibration);
 
 // Whether any level of the plan prunes a layer, whose weights are constant.
 bool isPruned(graph::LinearOp op, const LevelPlan &plan);
+// Whether one of its levels, which prunes others, does.
+bool isPrunedAt(graph::LinearOp op, const LevelPlan &plan, const LevelSpec &level);
+
+// Errors: the first weight of a layer that is NaN or infinite; a name in the plan that no layer has.
+llvm::Error checkLayers(ModuleOp module, const LevelPlan &plan);
 
 // Adds a rt3_graph.level per level, pattern sets, and `levels` on each layer.
 //
 // Zeros that the weights contain already stay zeros and go first. A layer stays
 // dense, with a reason, if the plan says so or if it is too small to gain.
 // Where layers can be compared, those that suffer more keep more.
-// Errors: weights that are NaN or infinite, with layer and place.
+// Errors: those of checkLayers, and saliency that is larger than a float.
 //
 // `units`: what the target wants kept or dropped together; others: single weights.
 // `times`: of levels that are given a share of time, those of all layers with constant

@@ -76,7 +76,7 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
     double density = keptShare(*plan, i);
     llvm::StringRef asked = level.isTime ? "asked_time" : "asked_density";
     list.push_back(llvm::json::Object{{"name", level.name},
-                                      {"scheme", schemeName(level.scheme)},
+                                      {"scheme", schemeNames(level)},
                                       {asked, level.density},
                                       {"density", density},
                                       {"dense_layers", dense},
@@ -86,7 +86,7 @@ static ExitCode inspectPlan(const InspectVerb &verb) {
       llvm::outs() << llvm::formatv(
           "  level {0} {1,-12} {2,-6} {3:f1} % of weights (asked: {4:f1} % of {5}), {6} layers "
           "dense, {7} with new values, {8} with a bias of their own\n",
-          i, level.name, schemeName(level.scheme), 100 * density, 100 * level.density,
+          i, level.name, schemeNames(level), 100 * density, 100 * level.density,
           level.isTime ? "the dense layers' time" : "weights", dense, rebuilt, biases);
   }
   if (verb.asJson)

@@ -213,7 +213,7 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
                                         {"frequency_khz", level.frequencyKhz},
                                         {"voltage_uv", level.voltageUv},
                                         {"power_mw", level.powerMw},
-                                        {"scheme", schemeName(level.scheme)},
+                                        {"scheme", schemeNames(level)},
                                         {level.isTime ? "time" : "density", level.density},
                                         {"layers", std::move(layers)}});
   }

@@ -30,7 +30,7 @@ static void printLevels(const Plan &plan, const std::vector<RebuiltLayer> &rebui
         after += layer.error;
         ++count;
       }
-    llvm::outs() << llvm::formatv("level {0,-12} {1,-6} keeps {2:f1} %", level.name, schemeName(level.scheme),
+    llvm::outs() << llvm::formatv("level {0,-12} {1,-6} keeps {2:f1} %", level.name, schemeNames(level),
                                   100 * keptShare(plan, i));
     if (count != 0)
       llvm::outs() << llvm::formatv("; output error of its layers {0:f2} % by mask, {1:f2} % rebuilt",
@@ -149,7 +149,7 @@ private:
 } // namespace
 
 // Of masks and values: another one where the same inputs give others.
-static constexpr int64_t kMethod = 3;
+static constexpr int64_t kMethod = 4;
 
 // What pruning depends on.
 static std::string checkpointKey(const PruneVerb &verb, const CompileOptions &options) {

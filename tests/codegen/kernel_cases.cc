@@ -51,26 +51,22 @@ static LevelPlan makePlan(bool isNested, bool hasCache) {
   plan.minWeights = 0;
   if (!hasCache)
     plan.denseLayers = {"special"};
+  auto level = [](const char *name, Scheme scheme, double density, int64_t rows = 8, int64_t columns = 1,
+                  int64_t patternCount = 16) {
+    Layout layout{.scheme = scheme, .rows = rows, .columns = columns, .patternCount = patternCount};
+    return LevelSpec{layout, name, 0, 0, 0, density};
+  };
   if (isNested)
-    plan.levels = {
-        {.name = "n0", .scheme = Scheme::BlockPattern, .density = 0.2, .rows = 8, .columns = 1, .patternCount = 8},
-        {.name = "n1", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 1, .patternCount = 16},
-        {.name = "n2", .scheme = Scheme::Block, .density = 0.8, .rows = 8, .columns = 1, .patternCount = 16},
-        {.name = "n3", .scheme = Scheme::Dense, .density = 1, .rows = 8, .columns = 1, .patternCount = 16}};
+    plan.levels = {level("n0", Scheme::BlockPattern, 0.2, 8, 1, 8), level("n1", Scheme::Pattern, 0.5),
+                   level("n2", Scheme::Block, 0.8), level("n3", Scheme::Dense, 1)};
   else
-    plan.levels = {
-        {.name = "dense", .scheme = Scheme::Dense, .density = 1, .rows = 8, .columns = 1, .patternCount = 16},
-        {.name = "bp", .scheme = Scheme::Block, .density = 0.4, .rows = 8, .columns = 1, .patternCount = 16},
-        {.name = "pp8x4", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 4, .patternCount = 8},
-        {.name = "pp8x1", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 1, .patternCount = 16},
-        {.name = "pp4x1", .scheme = Scheme::Pattern, .density = 0.4, .rows = 4, .columns = 1, .patternCount = 15},
-        {.name = "pp8x8", .scheme = Scheme::Pattern, .density = 0.3, .rows = 8, .columns = 8, .patternCount = 4},
-        {.name = "bppp8x4",
-         .scheme = Scheme::BlockPattern,
-         .density = 0.3,
-         .rows = 8,
-         .columns = 4,
-         .patternCount = 8}};
+    plan.levels = {level("dense", Scheme::Dense, 1),
+                   level("bp", Scheme::Block, 0.4),
+                   level("pp8x4", Scheme::Pattern, 0.5, 8, 4, 8),
+                   level("pp8x1", Scheme::Pattern, 0.5),
+                   level("pp4x1", Scheme::Pattern, 0.4, 4, 1, 15),
+                   level("pp8x8", Scheme::Pattern, 0.3, 8, 8, 4),
+                   level("bppp8x4", Scheme::BlockPattern, 0.3, 8, 4, 8)};
   return plan;
 }
 

@@ -6,13 +6,14 @@
 """
 
 import json
+import re
 import subprocess
 import unittest
 
 import numpy
 
 import run_rt3c
-from run_rt3c import INDEPENDENT, MODEL, NESTED, ROOT, RT3C, SCRATCH, folder, rt3c
+from run_rt3c import Graph, INDEPENDENT, MODEL, NESTED, ROOT, RT3C, SCRATCH, folder, rt3c
 
 
 class CalibrationTest(unittest.TestCase):
@@ -69,18 +70,107 @@ class CalibrationTest(unittest.TestCase):
             self.assertFalse(out.exists())
 
         bad = folder("bad-samples")
-        refused("has no folder")
+        refused("has no sample")
         (bad / "0").mkdir()
         refused("ids.npy")
         numpy.save(bad / "0/ids.npy", numpy.zeros((1, 129), numpy.int64))
         refused("expected 1 to 128")
         numpy.save(bad / "0/ids.npy", numpy.zeros((1, 4), numpy.float32))
-        refused("another type")
+        refused("its elements are float32, expected int64")
         numpy.save(bad / "0/ids.npy", numpy.zeros((4,), numpy.int64))
         refused("1 axes, expected 2")
+        numpy.save(bad / "0/ids.npy", numpy.full((1, 4), 256))
+        refused("0/ids.npy: element 0 is 256, but the model looks it up in a table of 256 rows")
         numpy.save(bad / "0/ids.npy", numpy.zeros((1, 4), numpy.int64))
+        numpy.savez(bad / "1.npz", ids=numpy.zeros((1, 4), numpy.int64), other=numpy.zeros(3))
+        refused('1.npz: array "other" is no input of the model, expected ids')
+        bad = bad / "1.npz"
+        numpy.savez(bad, ids=numpy.zeros((3, 4)))
+        refused('1.npz: array "ids": element type <f8 is not supported')
+        numpy.savez(bad, ids=numpy.int64(0))
+        refused('array "ids": 0 axes, expected 2')
+        numpy.savez(bad, ids=numpy.zeros((0, 4), numpy.int64))
+        refused('array "ids": has no sample')
+        numpy.savez(bad, ids=numpy.zeros((3, 129), numpy.int64))
+        refused('array "ids", sample 0: size 129 of axis 1, expected 1 to 128')
+        bad.write_bytes(bad.read_bytes()[:-30])
+        refused("no archive of NumPy")
         bad = SCRATCH / "nowhere"
         refused("cannot be read")
+
+    def test_all_kinds_of_arrays_say_the_same(self):
+        """Folders of .npy, an .npz per sample, all samples in one .npz, and a lone .npy."""
+        text = (ROOT / "tests/models/byte-lm/held-out.txt").read_bytes()
+        ids = numpy.array([list(text[70 * i : 70 * i + 70]) for i in range(6)], numpy.int64)
+        folders, archives, whole = folder("array-folders"), folder("array-archives"), folder("array-files")
+        for i, row in enumerate(ids):
+            (folders / str(i)).mkdir()
+            numpy.save(folders / f"{i}/ids.npy", row[None])
+            numpy.savez_compressed(archives / f"{i}.npz", ids=row[None])
+        numpy.savez(whole / "all.npz", ids=ids)
+        numpy.save(whole / "all.npy", ids)
+        plans = []
+        for samples in (folders, archives, whole / "all.npz", whole / "all.npy"):
+            for some in ([], ["--calib-samples", "3"]):
+                out = folder("array-plan")
+                rt3c("prune", *self.model, "--calib", samples, *some, "-o", out)
+                plans.append((out / "plan.weights").read_bytes())
+        self.assertEqual(len(set(plans[::2])), 1)
+        self.assertEqual(len(set(plans[1::2])), 1)
+        self.assertNotEqual(*plans[:2])
+
+    def test_arrays_of_several_inputs(self):
+        """One has a row per sample, another is the same for all of them."""
+        graph = Graph()
+        random = numpy.random.default_rng(5)
+        x, y = graph.input("x", "float32", [1, "length", 64]), graph.input("y", "float32", [64])
+        w = graph.constant("w", random.standard_normal((64, 128)).astype(numpy.float32))
+        graph.output(graph.op("MatMul", graph.op("Add", x, y), w, name="layer"), "float32", [1, "length", 128])
+        model = folder("two-inputs") / "model.onnx"
+        graph.save(model)
+        levels, samples = model.with_name("levels.json"), model.with_name("samples.npz")
+        levels.write_text(json.dumps({"levels": [{"name": "low", "scheme": "bp", "density": 0.5}]}))
+        prune = ["prune", model, "--shape", "x=1x1..8x64", "--shape", "y=64", "--levels", levels, "--calib", samples]
+        rows, one = random.standard_normal((5, 8, 64)).astype(numpy.float32), numpy.ones(64, numpy.float32)
+
+        def refused(says, **arrays):
+            numpy.savez(samples, **arrays)
+            out = SCRATCH / "two-inputs-out"
+            self.assertIn(says, rt3c(*prune, "-o", out, code=4).stderr)
+            self.assertFalse(out.exists())
+
+        refused('has no array "y"', x=rows)
+        refused('array "y": 0 axes, expected 1', x=rows, y=numpy.float32(1))
+        refused('array "y": size 5 of axis 0, expected 64', x=rows, y=one[:5])
+        numpy.save(samples.with_name("x.npy"), rows)
+        lone = rt3c(*prune[:-1], samples.with_name("x.npy"), "-o", SCRATCH / "two-inputs-out", code=4).stderr
+        self.assertIn("is one array, but the model has 2 inputs", lone)
+        numpy.savez(samples, x=rows, y=one)
+        self.assertIn("40 tokens", rt3c(*prune, "-o", folder("two-inputs-plan")).stderr)
+
+    def test_numbers_that_nothing_can_be_told_from(self):
+        weights = numpy.random.default_rng(3).standard_normal((64, 128)).astype(numpy.float32)
+
+        def refused(says, scale, values):
+            model = folder("numbers-model") / "model.onnx"
+            graph = Graph()
+            x, w = graph.input("x", "float32", [1, "length", 64]), graph.constant("w", values)
+            graph.output(graph.op("MatMul", x, w, name="layer"), "float32", [1, "length", 128])
+            graph.save(model)
+            samples = folder("numbers-samples") / "x.npz"
+            numpy.savez(samples, x=(scale * numpy.random.default_rng(4).standard_normal((4, 8, 64))).astype(numpy.float32))
+            levels = folder("numbers-levels") / "levels.json"
+            levels.write_text(json.dumps({"levels": [{"name": "low", "scheme": "bp", "density": 0.5}]}))
+            out = SCRATCH / "numbers-out"
+            result = rt3c("prune", model, "--shape", "x=1x1..8x64", "--levels", levels, "--calib", samples, "-o", out, code=4)
+            self.assertIn(says, result.stderr)
+            self.assertFalse(out.exists())
+
+        refused("too large for 32-bit numbers", 1e25, weights)
+        refused("too small for 32-bit numbers", 1e-25, weights)
+        refused("x.npz: array \"x\", sample 0: element 0 is NaN or infinite", numpy.inf, weights)
+        weights[3, 5] = numpy.nan
+        refused('layer "layer": weight [3, 5] is NaN', 1, weights)
 
 
 class PlanTest(unittest.TestCase):
@@ -196,7 +286,7 @@ class PlanTest(unittest.TestCase):
         far = [{"name": "low", "scheme": "pp", "time": 0.02, "pattern": {"rows": 8, "columns": 8, "count": 8}}]
         (folder("time-far") / "levels.json").write_text(json.dumps({"levels": far}))
         result = rt3c("prune", *self.model, "--levels", SCRATCH / "time-far/levels.json", "--target", "neoverse-n1", "-o", folder("plan-far"))
-        self.assertIn("level low was given 2.0 % of the dense layers' time", result.stderr)
+        self.assertIn("warning: level low was given 2.0 % of the dense layers' time", result.stderr)
         # A level between two that leave it no room; what is said is what is compiled.
         near = [{"name": f"l{i}", "scheme": "bp+pp", "time": time} for i, time in enumerate((0.4, 0.45, 0.9))]
         (folder("time-near") / "levels.json").write_text(json.dumps({"nested": True, "levels": near}))
@@ -206,10 +296,10 @@ class PlanTest(unittest.TestCase):
         for level, found in zip(near, json.loads(result.stdout)["levels"], strict=True):
             layers = [layer for layer in found["layers"] if layer["inputs"] * layer["outputs"] >= 4096]
             taken = 100 * sum(layer["predicted_cycles"] for layer in layers) / sum(layer["predicted_dense_cycles"] for layer in layers)
-            if abs(taken / (100 * level["time"]) - 1) > 0.031:
-                missed += 1
-                self.assertIn(f"level {level['name']} was given {100 * level['time']:.1f} % of the dense layers' time and is predicted to take {taken:.1f} %",
-                              result.stderr)
+            said = f"level {level['name']} was given {100 * level['time']:.1f} % of the dense layers' time and is predicted to take {taken:.1f} %"
+            is_missed = abs(taken / (100 * level["time"]) - 1) > 0.031
+            missed += is_missed
+            self.assertIn("warning: " + said if is_missed else said, result.stderr)
         self.assertGreater(missed, 0)
 
     def test_same_samples_give_the_same_plan(self):
@@ -242,11 +332,64 @@ class PlanTest(unittest.TestCase):
                 self.assertEqual((whole / file).read_bytes(), (killed / file).read_bytes(), name)
             self.assertEqual(sorted(path.name for path in killed.iterdir()), ["plan.json", "plan.weights"])
 
+    def test_layers_have_layouts_of_their_own(self):
+        """bp, one-column patterns in one kind of layer, blocks of four columns in another, and the head dense."""
+        up = {"rows": 4, "columns": 1, "count": 15}
+        levels = {"levels": [
+            {"name": "low", "scheme": "bp", "density": 0.4, "layers": [
+                {"names": ["/blocks.0/up/MatMul", "/blocks.1/up/MatMul"], "scheme": "pp", "pattern": up},
+                {"names": ["/blocks.1/d*"], "scheme": "bp+pp", "pattern": {"rows": 8, "columns": 4, "count": 8}},
+                {"names": ["/head*"], "scheme": "dense"}]},
+            {"name": "high", "scheme": "dense"}]}
+        plan, _ = self.prune("plan-layers", levels, "--calib", self.samples)
+        document = json.loads((plan / "plan.json").read_text())
+        schemes = {layer["name"]: layer["levels"][0]["scheme"] for layer in document["layers"]}
+        kinds = {"/blocks.0/up/MatMul": "pp", "/blocks.1/up/MatMul": "pp", "/blocks.1/down/MatMul": "bp+pp", "/head/MatMul": "dense"}
+        for name, scheme in schemes.items():
+            self.assertEqual(scheme, kinds.get(name, "bp"), name)
+        self.assertEqual(document["plan"]["levels"][0]["layers"][0]["pattern"], up)
+        sets = {layer["levels"][0].get("pattern_set") for layer in document["layers"]}
+        self.assertEqual(len(sets - {None}), 2)
+        out = folder("layers-out")
+        rt3c(*self.model, "--plan", plan, "--keep-sparse", "--name", "lm", "-o", out)
+        rt3c("compare", *self.model, "--plan", plan, "--keep-sparse", "--with", out, "--length", "37")
+        low = json.loads((out / "lm.report.json").read_text())["levels"][0]["layers"]
+        self.assertEqual({layer["layer"]: layer["scheme"] for layer in low}, schemes)
+        self.assertIn("dense at this level", next(layer["reason"] for layer in low if layer["layer"] == "/head/MatMul"))
+
+    def test_layouts_of_layers_that_are_wrong(self):
+        path = folder("wrong-layers") / "levels.json"
+
+        def refused(says, layers, nested=False, scheme="bp"):
+            level = {"name": "low", "scheme": scheme, "layers": layers, **({"density": 0.5} if scheme != "dense" else {})}
+            path.write_text(json.dumps({"nested": nested, "levels": [level, {"name": "high", "scheme": "dense"}]}))
+            self.assertIn(says, rt3c(*self.model, "--levels", path, "-o", SCRATCH / "wrong-layers-out", code=4).stderr)
+
+        one = {"names": ["/head*"], "scheme": "pp"}
+        refused('layers of level low: no layer is named "/tail*"', [{**one, "names": ["/tail*"]}])
+        refused("levels[0].layers[0].names: is empty", [{**one, "names": []}])
+        refused("levels[0].layers[0].names: is no list of names", [{**one, "names": "/head*"}])
+        refused("levels[0].layers[0].scheme: is missing", [{"names": ["/head*"]}])
+        refused("levels[0].layers[0].density: is no known field", [{**one, "density": 0.3}])
+        refused("levels[0].layers: is no list", one)
+        refused("levels[0].layers: nested levels have one layout", [one], nested=True)
+        refused("stands in a level that is dense", [one], scheme="dense")
+        refused('levels[0].scheme: "bq" is none of dense, bp, pp, bp+pp', [one], scheme="bq")
+        self.assertNotIn("stands in", rt3c(*self.model, "--levels", path, "-o", SCRATCH / "wrong-layers-out", code=4).stderr)
+
     def test_memory_is_bounded(self):
         _, report = self.prune("plan-small", INDEPENDENT, "--calib", self.samples)
         result = rt3c("prune", *self.model, "--levels", SCRATCH / "plan-small-levels/levels.json", "--calib", self.samples,
-                      "--calib-memory", "18", "-o", folder("plan-bounded"))
+                      "--calib-memory", "133", "-o", folder("plan-bounded"))
         self.assertIn("of 8 samples are used", result.stderr)
+        # What libraries take is no business of ours: 15 % more or less.
+        peak = int(re.search(r"peak memory (\d+) MiB", result.stdout)[1])
+        self.assertLess(peak, 1.15 * 133)
+        out = SCRATCH / "plan-unbounded"
+        result = rt3c("prune", *self.model, "--levels", SCRATCH / "plan-small-levels/levels.json", "--calib", self.samples,
+                      "--calib-memory", "20", "-o", out, code=4)
+        self.assertIn("even one sample takes about", result.stderr)
+        self.assertFalse(out.exists())
 
     def test_plans_that_are_wrong(self):
         plan, _ = self.prune("plan-wrong", NESTED)
@@ -312,6 +455,12 @@ class GivenMaskTest(unittest.TestCase):
         bits = numpy.unpackbits(numpy.frombuffer(plans[0], numpy.uint8), bitorder="little")
         first = next(iter(self.masks.values())).T
         self.assertTrue((bits[: first.size].reshape(first.shape) == first).all())
+
+    def test_nan_is_no_answer(self):
+        name, mask = next(iter(self.masks.items()))
+        numpy.savez(self.folder / "nan.npz", **{name: numpy.where(mask, numpy.nan, 0).astype(numpy.float16)})
+        refused = rt3c("prune", *self.model, "--masks", self.folder / "nan.npz", "-o", SCRATCH / "nan-plan", code=4).stderr
+        self.assertIn("has NaN at [", refused)
 
     def test_they_are_compiled(self):
         numpy.savez(self.folder / "d.npz", **self.masks)

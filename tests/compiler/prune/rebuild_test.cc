@@ -74,8 +74,7 @@ protected:
     LevelPlan plan;
     plan.minWeights = 0;
     plan.isNested = isNested;
-    plan.levels = {{.name = "low", .scheme = Scheme::Block, .density = 0.3},
-                   {.name = "high", .scheme = Scheme::Block, .density = 0.6}};
+    plan.levels = {{{.scheme = Scheme::Block}, "low", 0, 0, 0, 0.3}, {{.scheme = Scheme::Block}, "high", 0, 0, 0, 0.6}};
     EXPECT_FALSE(pruneLevels(*module, plan, {}));
     RebuildState state;
     EXPECT_FALSE(rebuildLevels(*module->getOps<func::FuncOp>().begin(), samples, hasOwnBiases, state));
@@ -143,7 +142,7 @@ TEST_F(RebuildLevelsTest, NestedPatternsGrowFromTheSparsest) {
     LevelPlan plan;
     plan.minWeights = 0;
     for (auto [name, density] : llvm::zip(std::initializer_list<const char *>{"low", "mid", "high"}, kDensities))
-      plan.levels.push_back({.name = name, .scheme = Scheme::Pattern, .density = density});
+      plan.levels.push_back({{.scheme = Scheme::Pattern}, name, 0, 0, 0, density});
     plan.isNested = true;
     // The second layer loses ten times as much, so that densities differ.
     ImportanceSource importance = [](graph::LinearOp op) {
@@ -196,8 +195,8 @@ TEST_F(RebuildLevelsTest, NestedPatternsOfAModelWithZeros) {
   LevelPlan plan;
   plan.minWeights = 0;
   plan.isNested = true;
-  plan.levels = {{.name = "low", .scheme = Scheme::Pattern, .density = 0.3},
-                 {.name = "high", .scheme = Scheme::Pattern, .density = 0.5}};
+  plan.levels = {{{.scheme = Scheme::Pattern}, "low", 0, 0, 0, 0.3},
+                 {{.scheme = Scheme::Pattern}, "high", 0, 0, 0, 0.5}};
   ASSERT_FALSE(pruneLevels(*module, plan, {}, importance));
   module->walk([](graph::LinearOp op) {
     Mask low = graph::byteElements(graph::encodingMask(op.getLevelsAttr()[0]));
@@ -210,7 +209,7 @@ TEST_F(RebuildLevelsTest, ClearedLevelsCanBeChosenAnew) {
   OwningOpRef<ModuleOp> module = rebuilt(/*isNested=*/true, /*hasOwnBiases=*/true);
   LevelPlan plan;
   plan.minWeights = 0;
-  plan.levels = {{.name = "low", .scheme = Scheme::Pattern, .density = 0.3}};
+  plan.levels = {{{.scheme = Scheme::Pattern}, "low", 0, 0, 0, 0.3}};
   for (int i = 0; i < 2; ++i) {
     clearLevels(*module);
     EXPECT_TRUE(module->getOps<graph::LevelOp>().empty());

@@ -74,7 +74,7 @@ TEST(Sensitivity, IsTheErrorOfTheResults) {
   LevelPlan plan;
   plan.minWeights = 0;
   plan.denseLayers = {"quiet"};
-  plan.levels = {{.name = "half", .scheme = Scheme::Block, .density = 0.5}};
+  plan.levels = {{{.scheme = Scheme::Block}, "half", 0, 0, 0, 0.5}};
   auto energies = [&] {
     auto measured = measureSensitivity(function, samples, own, plan);
     std::map<std::string, double> result;
