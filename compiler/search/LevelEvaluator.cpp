@@ -63,12 +63,15 @@ llvm::json::Object mlir::rt3::curveJob(size_t layout, double minDensity) {
 }
 
 Expected<TimeCurve> mlir::rt3::parseCurve(const llvm::json::Object &result, size_t clocks) {
-  TimeCurve curve{parseNumbers(result.getArray("densities")), {}};
-  if (const llvm::json::Array *rows = result.getArray("seconds"))
-    for (const llvm::json::Value &row : *rows)
-      curve.seconds.push_back(parseNumbers(row.getAsArray()));
-  bool isWhole = !curve.densities.empty() && curve.seconds.size() == curve.densities.size() &&
-                 llvm::all_of(curve.seconds, [&](const std::vector<double> &row) { return row.size() == clocks; });
+  TimeCurve curve{parseNumbers(result.getArray("densities")), {}, {}};
+  bool isWhole = !curve.densities.empty();
+  for (auto [field, rows] : {std::pair("seconds", &curve.seconds), {"narrow_seconds", &curve.narrow}}) {
+    if (const llvm::json::Array *list = result.getArray(field))
+      for (const llvm::json::Value &row : *list)
+        rows->push_back(parseNumbers(row.getAsArray()));
+    isWhole &= rows->size() == curve.densities.size() &&
+               llvm::all_of(*rows, [&](const std::vector<double> &row) { return row.size() == clocks; });
+  }
   if (!isWhole)
     return llvm::createStringError("a predicted layout is not whole: remove the folder of evaluations");
   return curve;
@@ -83,6 +86,25 @@ Expected<std::unique_ptr<LevelEvaluator>> LevelEvaluator::make(const LevelEvalua
 
 static Error optionFault(const llvm::Twine &what) {
   return llvm::make_error<onnx::OptionFault>(what.str(), llvm::inconvertibleErrorCode());
+}
+
+// Layers that can be pruned and have at most half of the weights that the largest has, as those of attention beside
+// those of feed-forward parts.
+static std::vector<std::string> findNarrowLayers(ModuleOp module) {
+  std::vector<std::pair<std::string, int64_t>> layers;
+  int64_t largest = 0;
+  module.walk([&](graph::LinearOp op) {
+    int64_t size = cast<RankedTensorType>(op.getWeights().getType()).getNumElements();
+    if (!graph::constantValue(op.getWeights()) || size < LevelPlan().minWeights)
+      return;
+    layers.emplace_back(op.getLayer().str(), size);
+    largest = std::max(largest, size);
+  });
+  std::vector<std::string> narrow;
+  for (auto &[name, size] : layers)
+    if (2 * size <= largest)
+      narrow.push_back(name);
+  return narrow;
 }
 
 Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
@@ -130,6 +152,7 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   module = std::move(imported->module);
   if (Error error = quantize(*module, compile))
     return error;
+  narrow = findNarrowLayers(*module);
   auto function = *module->getOps<func::FuncOp>().begin();
   auto maxLength = (*module)->getAttrOfType<IntegerAttr>(graph::kMaxLengthAttr);
   int64_t most = maxLength ? maxLength.getInt() : 1;
@@ -174,7 +197,8 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   return Error::success();
 }
 
-Expected<std::vector<std::vector<double>>> LevelEvaluator::predictClocks(ModuleOp pruned, const LevelPlan &levels) {
+Expected<std::vector<LevelEvaluator::ClockTimes>> LevelEvaluator::predictClocks(ModuleOp pruned,
+                                                                                const LevelPlan &levels) {
   OwningOpRef<ModuleOp> copy = pruned.clone();
   CompileOptions options = compile;
   options.levels = levels;
@@ -188,13 +212,18 @@ Expected<std::vector<std::vector<double>>> LevelEvaluator::predictClocks(ModuleO
   auto predicted = predict(*result, chosen, length);
   if (!predicted)
     return predicted.takeError();
-  std::vector<std::vector<double>> seconds;
+  std::vector<ClockTimes> times;
   for (const LevelPrediction &level : *predicted) {
-    seconds.emplace_back();
-    for (const ClockLevel &clock : core().levels)
-      seconds.back().push_back(level.seconds(clock.frequencyKhz * 1e3));
+    ClockTimes &own = times.emplace_back();
+    for (const ClockLevel &clock : core().levels) {
+      own.all.push_back(level.seconds(clock.frequencyKhz * 1e3));
+      own.narrow.push_back(0);
+      for (const OpPrediction &op : level.ops)
+        if (llvm::is_contained(narrow, op.op->layer))
+          own.narrow.back() += op.seconds(clock.frequencyKhz * 1e3);
+    }
   }
-  return seconds;
+  return times;
 }
 
 Expected<std::vector<double>> LevelEvaluator::measure(ModuleOp pruned, const LevelPlan &levels) {
@@ -225,15 +254,15 @@ Expected<std::vector<double>> LevelEvaluator::measure(ModuleOp pruned, const Lev
 }
 
 Expected<std::vector<LevelResult>> LevelEvaluator::evaluatePruned(ModuleOp pruned, const LevelPlan &levels) {
-  auto seconds = predictClocks(pruned, levels);
-  if (!seconds)
-    return seconds.takeError();
+  auto times = predictClocks(pruned, levels);
+  if (!times)
+    return times.takeError();
   auto metrics = measure(pruned, levels);
   if (!metrics)
     return metrics.takeError();
   std::vector<LevelResult> results;
   for (size_t i = 0; i < levels.levels.size(); ++i)
-    results.push_back({(*metrics)[i], std::move((*seconds)[i])});
+    results.push_back({(*metrics)[i], std::move((*times)[i].all)});
   return results;
 }
 
@@ -271,15 +300,17 @@ Expected<llvm::json::Object> LevelEvaluator::evaluateCurve(const llvm::json::Obj
     return levels.takeError();
   if (Error error = pruneLevels(*module, *levels, pruningUnits(compile.device)))
     return std::move(error);
-  auto seconds = predictClocks(*module, *levels);
-  if (!seconds)
-    return seconds.takeError();
-  llvm::json::Array densities, rows;
+  auto times = predictClocks(*module, *levels);
+  if (!times)
+    return times.takeError();
+  llvm::json::Array densities, rows, narrow;
   for (size_t i = 0; i < levels->levels.size(); ++i) {
     densities.push_back(levels->levels[i].density);
-    rows.push_back(numbers((*seconds)[i]));
+    rows.push_back(numbers((*times)[i].all));
+    narrow.push_back(numbers((*times)[i].narrow));
   }
-  return llvm::json::Object{{"densities", std::move(densities)}, {"seconds", std::move(rows)}};
+  return llvm::json::Object{
+      {"densities", std::move(densities)}, {"seconds", std::move(rows)}, {"narrow_seconds", std::move(narrow)}};
 }
 
 llvm::json::Object LevelEvaluator::evaluate(const llvm::json::Object &job) {

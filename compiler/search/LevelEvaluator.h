@@ -40,6 +40,8 @@ public:
   const Chip &chip() const { return chosen.chip; }
   const Core &core() const { return chosen.get(); }
   const Metric &metric() const { return metricsOf(task).front(); }
+  // Layers with few weights beside others; none if all are alike.
+  const std::vector<std::string> &narrowLayers() const { return narrow; }
   // A hash of everything that results depend on but the job.
   const std::string &key() const { return hash; }
 
@@ -62,7 +64,11 @@ public:
 private:
   LevelEvaluator() = default;
   llvm::Error read(const LevelEvaluatorOptions &options);
-  llvm::Expected<std::vector<std::vector<double>>> predictClocks(ModuleOp pruned, const LevelPlan &levels);
+  // Seconds at each clock, of all and of narrow layers.
+  struct ClockTimes {
+    std::vector<double> all, narrow;
+  };
+  llvm::Expected<std::vector<ClockTimes>> predictClocks(ModuleOp pruned, const LevelPlan &levels);
   llvm::Expected<std::vector<double>> measure(ModuleOp pruned, const LevelPlan &levels);
   llvm::Expected<std::vector<LevelResult>> evaluatePruned(ModuleOp pruned, const LevelPlan &levels);
   llvm::Expected<llvm::json::Object> evaluateLevel(const llvm::json::Object &job);
@@ -77,6 +83,7 @@ private:
   Task task = Task::Classification;
   std::unique_ptr<Tokenizer> tokenizer;
   TaskData data;
+  std::vector<std::string> narrow;
   int64_t length = 0;
   std::string modelPath, hash;
 };

@@ -34,11 +34,28 @@ const std::vector<LevelSpec> &mlir::rt3::searchedLayouts() {
   return layouts;
 }
 
-std::string mlir::rt3::layoutName(const LevelSpec &spec) {
-  std::string name = schemeName(spec.scheme).str();
-  if (spec.scheme == Scheme::Pattern || spec.scheme == Scheme::BlockPattern)
-    name += llvm::formatv(" {0}x{1} k={2}", spec.rows, spec.columns, spec.patternCount);
+std::string mlir::rt3::layoutName(const Layout &layout) {
+  std::string name = schemeName(layout.scheme).str();
+  if (layout.hasPatterns())
+    name += llvm::formatv(" {0}x{1} k={2}", layout.rows, layout.columns, layout.patternCount);
   return name;
+}
+
+std::string mlir::rt3::layoutNames(const LevelSpec &spec) {
+  std::string names = layoutName(spec);
+  for (const NamedLayout &named : spec.layers)
+    names += " + " + layoutName(named.layout);
+  return names;
+}
+
+TimeCurve mlir::rt3::combine(const TimeCurve &wide, const TimeCurve &narrow) {
+  TimeCurve result{wide.densities, wide.seconds, {}};
+  for (auto [density, seconds] : llvm::enumerate(result.seconds)) {
+    const std::vector<double> &other = narrow.narrow[std::min(density, narrow.narrow.size() - 1)];
+    for (auto [clock, second] : llvm::enumerate(seconds))
+      second += other[clock] - wide.narrow[density][clock];
+  }
+  return result;
 }
 
 std::optional<double> mlir::rt3::largestDensity(const TimeCurve &curve, size_t clock, double limit) {
@@ -62,7 +79,8 @@ std::optional<double> mlir::rt3::largestDensity(const TimeCurve &curve, size_t c
 std::vector<int> SearchSpace::sizes() const {
   std::vector<int> result;
   for (const SearchLevel &level : searchLevels)
-    result.insert(result.end(), {int(level.layouts.size()), int(std::size(kDensitySteps)), kSamples});
+    result.insert(result.end(), {int(level.layouts.size()), level.mixed.empty() ? 1 : 1 + int(searchedLayouts().size()),
+                                 int(std::size(kDensitySteps)), kSamples});
   return result;
 }
 
@@ -70,15 +88,24 @@ LevelSpec SearchSpace::levelOf(const Candidate &candidate, size_t level) const {
   const int *decisions = &candidate[level * kDecisionsPerLevel];
   const SearchLevel &own = searchLevels[level];
   const FeasibleLayout &feasible = own.layouts[decisions[0]];
+  int narrow = decisions[1] - 1;
+  double largest = narrow >= 0 ? own.mixed[decisions[0]][narrow] : 0;
   LevelSpec spec = searchedLayouts()[feasible.layout];
+  if (largest > 0)
+    spec.layers = {{narrowLayers, searchedLayouts()[narrow]}};
+  else
+    largest = feasible.density;
   const ClockLevel &clock = core.levels[own.clock];
   spec.frequencyKhz = clock.frequencyKhz;
   spec.voltageUv = clock.voltageUv;
   spec.powerMw = std::llround(clock.powerMw);
   spec.name = llvm::formatv("f{0}", clock.frequencyKhz / 1000);
   if (spec.scheme != Scheme::Dense)
-    spec.density = std::max(minDensity, std::floor(feasible.density * kDensitySteps[decisions[1]] * 100 + 1e-9) / 100);
-  if (spec.scheme == Scheme::Pattern || spec.scheme == Scheme::BlockPattern)
-    spec.patternSample = decisions[2];
+    spec.density = std::max(minDensity, std::floor(largest * kDensitySteps[decisions[2]] * 100 + 1e-9) / 100);
+  if (spec.hasPatterns())
+    spec.patternSample = decisions[3];
+  for (NamedLayout &named : spec.layers)
+    if (named.layout.hasPatterns())
+      named.layout.patternSample = decisions[3];
   return spec;
 }

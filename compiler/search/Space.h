@@ -14,13 +14,20 @@ namespace mlir::rt3 {
 // The layouts that are tried; density, name and clock are not set.
 const std::vector<LevelSpec> &searchedLayouts();
 // "pp 8x4 k=8", for people.
-std::string layoutName(const LevelSpec &spec);
+std::string layoutName(const Layout &layout);
+// "bp + pp 8x4 k=8": a level's own, then those of the layers that it names.
+std::string layoutNames(const LevelSpec &spec);
 
 // Predicted seconds of a layout on one core.
 struct TimeCurve {
-  std::vector<double> densities;            // Rising.
-  std::vector<std::vector<double>> seconds; // [density][clock of the core].
+  std::vector<double> densities;                // Rising.
+  std::vector<std::vector<double>> seconds;     // [density][clock of the core].
+  std::vector<std::vector<double>> narrow = {}; // Of these, those of narrow layers.
 };
+
+// Wide layers in one layout and narrow ones in another, from their curves over the same densities; that of narrow
+// layers may be a dense one's, over {1}.
+TimeCurve combine(const TimeCurve &wide, const TimeCurve &narrow);
 
 // The largest density, down to hundredths, at which the curve is at most `limit` seconds at a
 // clock, with straight lines between its points; nothing if not even the smallest is.
@@ -35,19 +42,24 @@ struct FeasibleLayout {
 struct SearchLevel {
   size_t clock; // Of the core's levels.
   std::vector<FeasibleLayout> layouts;
+  // [one of `layouts`, of wide layers][searched layout of narrow ones]: the largest density of what both prune; 0: not
+  // possible, or no mix. Empty: all layers are alike.
+  std::vector<std::vector<double>> mixed = {};
 };
 
-// A number per decision: per level, slowest first, layout, density step and pattern sample.
+// A number per decision: per level, slowest first, layout, layout of narrow layers (0: the same, else a searched one,
+// from 1 on), density step and pattern sample.
 using Candidate = std::vector<int>;
 
 class SearchSpace {
 public:
-  static constexpr size_t kDecisionsPerLevel = 3;
+  static constexpr size_t kDecisionsPerLevel = 4;
 
   SearchSpace() = default;
-  // No level keeps less than `minDensity`.
-  SearchSpace(std::vector<SearchLevel> levels, const Core &core, double minDensity)
-      : searchLevels(std::move(levels)), core(core), minDensity(minDensity) {}
+  // No level keeps less than `minDensity`. `narrowLayers`: their names.
+  SearchSpace(std::vector<SearchLevel> levels, const Core &core, double minDensity,
+              std::vector<std::string> narrowLayers = {})
+      : searchLevels(std::move(levels)), core(core), minDensity(minDensity), narrowLayers(std::move(narrowLayers)) {}
 
   const std::vector<SearchLevel> &levels() const { return searchLevels; }
   // How many values each decision has.
@@ -59,6 +71,7 @@ private:
   std::vector<SearchLevel> searchLevels;
   Core core;
   double minDensity = 0;
+  std::vector<std::string> narrowLayers;
 };
 
 } // namespace mlir::rt3

@@ -193,12 +193,14 @@ private:
     auto results = evaluations->run(jobs, [&](size_t done, size_t) { progress.show(done); });
     if (!results)
       return results.takeError();
-    std::vector<TimeCurve> curves{{{1}, {dense.seconds}}};
+    std::vector<TimeCurve> curves{{{1}, {dense.seconds}, {}}};
     for (const llvm::json::Object &result : *results)
       if (auto curve = parseCurve(result, core().levels.size()))
         curves.push_back(std::move(*curve));
       else
         return curve.takeError();
+    // With all of its weights, a layout is the dense one.
+    curves[0].narrow = {curves[1].narrow.back()};
     auto clocks = chooseClocks(curves);
     if (!clocks)
       return clocks.takeError();
@@ -218,13 +220,23 @@ private:
                                        llvm::formatv("{0:f0} %", 100 * verb.minDensity).str() +
                                        " of the weights: raise --latency-limit, lower --min-density or choose other "
                                        "--clocks");
+      for (const FeasibleLayout &wide : level.layouts) {
+        if (evaluator->narrowLayers().empty())
+          break;
+        std::vector<double> &row = level.mixed.emplace_back();
+        for (size_t narrow = 0; narrow < curves.size(); ++narrow) {
+          double most = largestDensity(combine(curves[wide.layout], curves[narrow]), clock, reward.limit).value_or(0);
+          bool isMix = wide.layout != 0 && narrow != wide.layout && (!isDensePossible || most < 1);
+          row.push_back(isMix ? most : 0);
+        }
+      }
       std::string text = llvm::formatv("at {0} MHz:", core().levels[clock].frequencyKhz / 1000);
       for (const FeasibleLayout &feasible : level.layouts)
         text += llvm::formatv(" {0} {1:f0} %;", layoutName(searchedLayouts()[feasible.layout]), 100 * feasible.density);
       say(text + "\n");
       levels.push_back(std::move(level));
     }
-    space = SearchSpace(std::move(levels), core(), verb.minDensity);
+    space = SearchSpace(std::move(levels), core(), verb.minDensity, evaluator->narrowLayers());
     return llvm::Error::success();
   }
 
@@ -399,12 +411,12 @@ private:
   }
 
   void print(const std::vector<LevelValue> &levels) const {
-    llvm::outs() << llvm::formatv("{0,8} {1,-18} {2,8} {3,10} {4,9} {5,10} {6,-6} {7,9} {8,8}\n", "MHz", "layout",
+    llvm::outs() << llvm::formatv("{0,8} {1,-28} {2,8} {3,10} {4,9} {5,10} {6,-6} {7,9} {8,8}\n", "MHz", "layout",
                                   "kept", evaluator->metric().name, "loss", "ms", "limit", "mJ", "runs");
     for (const LevelValue &level : levels)
       llvm::outs() << llvm::formatv(
-          "{0,8} {1,-18} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9:f3} {8,7:f2}x\n",
-          level.spec.frequencyKhz / 1000, layoutName(level.spec), 100 * level.spec.density, level.metric,
+          "{0,8} {1,-28} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9:f3} {8,7:f2}x\n",
+          level.spec.frequencyKhz / 1000, layoutNames(level.spec), 100 * level.spec.density, level.metric,
           lossPercent(level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
           level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
     llvm::outs() << "written to " << printable(verb.out)
@@ -417,10 +429,17 @@ private:
   static llvm::json::Array levelsOf(const std::vector<LevelValue> &levels) {
     llvm::json::Array list;
     for (const LevelValue &level : levels) {
-      llvm::json::Object entry{{"level", level.spec.name},           {"frequency_khz", level.spec.frequencyKhz},
-                               {"layout", layoutName(level.spec)},   {"density", level.spec.density},
-                               {"sample", level.spec.patternSample}, {"metric", number(level.metric)},
-                               {"quality", number(level.quality)},   {"seconds", level.seconds},
+      int64_t sample = level.spec.patternSample; // The same in all layouts that have patterns.
+      for (const NamedLayout &named : level.spec.layers)
+        sample = std::max(sample, named.layout.patternSample);
+      llvm::json::Object entry{{"level", level.spec.name},
+                               {"frequency_khz", level.spec.frequencyKhz},
+                               {"layout", layoutNames(level.spec)},
+                               {"density", level.spec.density},
+                               {"sample", sample},
+                               {"metric", number(level.metric)},
+                               {"quality", number(level.quality)},
+                               {"seconds", level.seconds},
                                {"energy_mj", level.energyMj}};
       if (!level.clockSeconds.empty())
         entry["clock_seconds"] = llvm::json::Array(level.clockSeconds);

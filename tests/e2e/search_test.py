@@ -49,6 +49,8 @@ class SearchTest(unittest.TestCase):
         self.assertLess(slow["frequency_khz"], fast["frequency_khz"])
         self.assertLess(slow["energy_mj"], fast["energy_mj"])
         self.assertEqual(len(search["runs"][0]["trials"]), 8)
+        tried = [level["layout"] for trial in search["runs"][0]["trials"] for level in trial["levels"]]
+        self.assertTrue(any(" + " in layout for layout in tried), "narrow layers in a layout of their own")
         best = max(trial["reward"] for trial in search["runs"][0]["trials"])
         self.assertIn(f"best reward {best:.4f}", self.printed)
 

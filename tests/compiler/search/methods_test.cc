@@ -119,6 +119,38 @@ TEST(Space, DensityIsTheLargestThatMeetsTheLimit) {
   EXPECT_DOUBLE_EQ(*largestDensity(curve, 1, 100), 1);
 }
 
+TEST(Space, NarrowLayersTakeTheTimeOfTheirOwnLayout) {
+  // At two densities and one clock: all layers, and of these the narrow ones.
+  TimeCurve bp{{0.2, 1}, {{2}, {10}}, {{0.5}, {3}}}, pp{{0.2, 1}, {{4}, {10}}, {{1.5}, {3}}}, dense{{1}, {{10}}, {{3}}};
+  EXPECT_EQ(combine(bp, pp).seconds, (std::vector<std::vector<double>>{{3}, {10}}));
+  EXPECT_EQ(combine(bp, dense).seconds, (std::vector<std::vector<double>>{{4.5}, {10}}));
+}
+
+TEST(Space, MixedLevelsNameTheirLayers) {
+  Core core;
+  core.levels = {{1000000, 800000, 100}};
+  // bp and pp 8x4 alone; of mixes bp with narrow layers dense or pp 8x4.
+  std::vector<double> none(searchedLayouts().size()), ofBp = none;
+  ofBp[0] = 0.2;
+  ofBp[4] = 0.45;
+  SearchLevel level{0, {{1, 0.5}, {4, 0.4}}, {ofBp, none}};
+  SearchSpace space({level}, core, 0.1, {"q"});
+  EXPECT_EQ(space.sizes(), (std::vector<int>{2, int(none.size()) + 1, 3, 4}));
+  LevelSpec same = space.levelOf({0, 0, 0, 0}, 0), impossible = space.levelOf({1, 2, 0, 0}, 0);
+  EXPECT_TRUE(same.layers.empty() && impossible.layers.empty());
+  EXPECT_EQ(same.density, 0.5);
+  EXPECT_EQ(impossible.density, 0.4);
+  LevelSpec mixed = space.levelOf({0, 5, 0, 2}, 0);
+  EXPECT_EQ(layoutNames(mixed), "bp + pp 8x4 k=8");
+  EXPECT_EQ(mixed.density, 0.45);
+  ASSERT_EQ(mixed.layers.size(), 1u);
+  EXPECT_EQ(mixed.layers[0].names, std::vector<std::string>{"q"});
+  EXPECT_EQ(mixed.layers[0].layout.patternSample, 2);
+  LevelSpec dense = space.levelOf({0, 1, 0, 0}, 0);
+  EXPECT_EQ(layoutNames(dense), "bp + dense");
+  EXPECT_EQ(dense.density, 0.2);
+}
+
 class EvaluationsTest : public testing::Test {
 protected:
   void SetUp() override {
