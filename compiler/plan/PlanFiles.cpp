@@ -160,6 +160,8 @@ public:
     plan.levels = std::move(*parsed);
     readSets(root->getArray("pattern_sets"), plan);
     readLayers(root->getArray("layers"), plan);
+    if (faults.empty())
+      checkParts();
     if (!faults.empty())
       return llvm::createStringError("plan.json: " + llvm::join(faults, "\n  "));
     return plan;
@@ -224,6 +226,22 @@ private:
     }
   }
 
+  // Each part begins where one ends, and nothing is left over: an offset that is damaged would else give a
+  // layer the numbers of another.
+  void checkParts() {
+    llvm::sort(parts);
+    uint64_t end = 0;
+    for (auto &[offset, size, place] : parts) {
+      if (offset != llvm::alignTo(end, kAlignment))
+        return fault(place, llvm::formatv("is {0}, expected {1}, where the part before ends: parts neither overlap "
+                                          "nor leave gaps; make the plan anew",
+                                          offset, llvm::alignTo(end, kAlignment)));
+      end = offset + size;
+    }
+    if (llvm::alignTo(end, kAlignment) != llvm::alignTo(weights.size(), kAlignment))
+      fault("layers", llvm::formatv("take {0} of {1} bytes of plan.weights; make the plan anew", end, weights.size()));
+  }
+
   // `count` bytes at a field's offset.
   StringRef part(const json::Object &object, StringRef field, const std::string &place, uint64_t count) {
     auto offset = integer(object, field, place, 0, weights.size());
@@ -239,6 +257,8 @@ private:
       fault(place + "." + field.str(), llvm::formatv("{0} bytes at {1} do not lie in plan.weights", count, *offset));
       return {};
     }
+    if (count > 0)
+      parts.push_back({*offset, count, place + "." + field.str()});
     return weights.substr(*offset, count);
   }
 
@@ -341,6 +361,9 @@ private:
       layer.inputs = *inputs;
       layer.outputs = *outputs;
       layer.weightsHash = object->getString("weights_hash").value_or("").str();
+      uint64_t hash;
+      if (layer.weightsHash.size() > 16 || StringRef(layer.weightsHash).getAsInteger(16, hash))
+        fault(place + ".weights_hash", "is no hexadecimal number of up to 16 digits");
       const json::Array *levels = object->getArray("levels");
       if (!levels || levels->size() != plan.levels.levels.size()) {
         fault(place + ".levels", llvm::formatv("is no list of {0} entries", plan.levels.levels.size()));
@@ -384,7 +407,8 @@ private:
 
   StringRef weights;
   int64_t version = 0;
-  uint64_t used = 0; // Bytes of `weights` so far.
+  uint64_t used = 0;                                              // Bytes of `weights` so far.
+  std::vector<std::tuple<uint64_t, uint64_t, std::string>> parts; // Where, how large, and which field says so.
   std::vector<std::string> faults;
   std::map<std::string, size_t> setNames;
 };

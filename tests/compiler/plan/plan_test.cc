@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "compiler/plan/Plan.h"
+#include "rt3/rt3_bundle.h"
 
 #include "llvm/ADT/StringExtras.h"
 
@@ -18,9 +19,9 @@ Plan makePlan(bool isNested) {
   plan.model = "model.onnx";
   plan.precision = "f32";
   plan.levels.isNested = isNested;
-  plan.levels.levels = {{.name = "low", .frequencyKhz = 600000, .scheme = Scheme::Pattern, .density = 0.5},
-                        {.name = "mid", .frequencyKhz = 900000, .scheme = Scheme::Block, .density = 0.5},
-                        {.name = "high", .frequencyKhz = 1200000, .scheme = Scheme::Dense}};
+  plan.levels.levels = {{{.scheme = Scheme::Pattern}, "low", 600000, 0, 0, 0.5},
+                        {{.scheme = Scheme::Block}, "mid", 900000, 0, 0, 0.5},
+                        {{.scheme = Scheme::Dense}, "high", 1200000}};
   plan.patternSets = {{"patterns_low", 8, 1, {0x0f, 0xf0}}};
   PlannedLayer layer{"a \"layer\"", 3, 8, "1f", {}, {}, {}};
   PlannedLevel patterns{Scheme::Pattern, "", 8, 0, Mask(24, 0), {}, {}},
@@ -101,6 +102,7 @@ TEST(Plan, SaysWhatIsWrong) {
            {"\"rows\": 8", "\"rows\": 3", "rows"},
            {"\"density\": 0.5", "\"density\": 2", "density"},
            {"\"layers\"", "\"other\"", "layers: is no list"},
+           {"\"weights_hash\": \"1", "\"weights_hash\": \"x", "weights_hash"},
        })
     EXPECT_NE(errorOf(replaced(json, c.from, c.to), weights).find(c.says), std::string::npos)
         << c.to << ": " << errorOf(replaced(json, c.from, c.to), weights);
@@ -109,6 +111,30 @@ TEST(Plan, SaysWhatIsWrong) {
   std::string changed = weights;
   changed[0] ^= 1;
   EXPECT_NE(errorOf(json, changed).find("hash"), std::string::npos);
+}
+
+// An offset that points at another part would give a layer the numbers of another.
+TEST(Plan, PartsNeitherOverlapNorLeaveGaps) {
+  auto [json, weights] = writePlan(makePlan(false));
+  std::vector<std::string> offsets;
+  for (size_t at = 0; (at = json.find("_offset\": ", at)) != std::string::npos;) {
+    at += strlen("_offset\": ");
+    offsets.push_back(json.substr(at, json.find_first_of(",\n", at) - at));
+  }
+  ASSERT_GT(offsets.size(), 3u);
+  for (const std::string &own : offsets)
+    for (const std::string &other : offsets)
+      if (own != other)
+        EXPECT_NE(errorOf(replaced(json, "_offset\": " + own, "_offset\": " + other), weights).find("_offset"),
+                  std::string::npos)
+            << own << " " << other;
+  // What no layer has.
+  std::string longer = weights + std::string(16, '\0');
+  std::string hash = llvm::utohexstr(rt3_hash(longer.data(), longer.size()), /*LowerCase=*/true);
+  std::string other = replaced(json, "\"weights_size\": " + std::to_string(weights.size()),
+                               "\"weights_size\": " + std::to_string(longer.size()));
+  std::string old = llvm::utohexstr(rt3_hash(weights.data(), weights.size()), /*LowerCase=*/true);
+  EXPECT_NE(errorOf(replaced(other, old, hash), longer).find("bytes of plan.weights"), std::string::npos);
 }
 
 TEST(Plan, RefusesValuesThatAreNoNumbers) {
