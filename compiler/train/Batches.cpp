@@ -51,6 +51,19 @@ llvm::Expected<Dataset> Dataset::make(Task task, llvm::StringRef data, const Tab
   return result;
 }
 
+llvm::Expected<Dataset> Dataset::ofTexts(llvm::ArrayRef<std::string> texts, const Tokenizer &tokenizer,
+                                         const TextInputs &inputs, int64_t maxLength) {
+  Dataset result;
+  result.task = Task::Regression;
+  result.inputs = inputs;
+  for (const std::string &text : texts)
+    if (TokenText tokens = tokenizer.encode(text, nullptr, maxLength); !tokens.ids.empty())
+      result.examples.push_back({{std::move(tokens)}, 0, {}});
+  if (result.examples.empty())
+    return llvm::createStringError("has no text");
+  return result;
+}
+
 double Dataset::largestLabel() const {
   double largest = 0;
   for (const Example &example : examples)

@@ -33,6 +33,9 @@ struct Labels {
 // What a model is trained on, or measured with.
 class Dataset {
 public:
+  // Of texts alone, whose labels are 0. Errors: none has a token.
+  static llvm::Expected<Dataset> ofTexts(llvm::ArrayRef<std::string> texts, const Tokenizer &tokenizer,
+                                         const TextInputs &inputs, int64_t maxLength);
   // `data` is a table, of language models a text. Texts are cut to `maxLength` tokens.
   // Labels that are not needed are 0. Errors as parseTable's.
   static llvm::Expected<Dataset> make(Task task, llvm::StringRef data, const TableColumns &columns, Labels labels,

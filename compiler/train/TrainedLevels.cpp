@@ -81,8 +81,10 @@ llvm::Error TrainedLevels::choose(const std::vector<Tensor> &weights, const std:
     // All in units of the loss: layers can be compared as they are.
     return Importance{{saliency.size(0), saliency.size(1), std::vector<float>(data, data + saliency.numel())}, 1};
   };
-  if (llvm::Error error = pruneLevels(*pruned, now, {}, importance))
+  if (llvm::Error error = checkLayers(*pruned, now))
     return error;
+  if (llvm::Error error = pruneLevels(*pruned, now, {}, importance))
+    return llvm::createStringError(llvm::toString(std::move(error)) + "; lower --learning-rate");
   readMasks();
   return llvm::Error::success();
 }

@@ -93,6 +93,10 @@ public:
       }
       progress.show(step, llvm::formatv("loss {0:f4}", meanLoss));
     }
+    if (isOver())
+      say(llvm::formatv("ended at step {0} of {1}: {2} validations without a better one", step, stepCount, sinceBest));
+    if (bestStep != step)
+      say(llvm::formatv("the weights of step {0} are kept", bestStep));
     for (auto &[name, values] : best)
       if (!torch::isfinite(values).all().item<bool>())
         return llvm::createStringError("the weights have become NaN or infinite; lower --learning-rate");
@@ -349,6 +353,7 @@ private:
     bool isBetter = best.empty() || score > bestScore;
     if (isBetter) {
       bestScore = score;
+      bestStep = step;
       bestMasks = changingMasks();
       for (auto &[name, parameter] : parameters)
         best[name] = parameter.detach().clone();
@@ -397,7 +402,7 @@ private:
   llvm::Error save() {
     torch::serialize::OutputArchive archive;
     archive.write("numbers", torch::tensor(std::vector<double>{double(step), bestScore, double(sinceBest), meanLoss,
-                                                               double(!best.empty())},
+                                                               double(!best.empty()), double(bestStep)},
                                            torch::kFloat64));
     size_t i = 0;
     for (auto &[name, parameter] : parameters) {
@@ -450,6 +455,7 @@ private:
     bestScore = at(1);
     sinceBest = at(2);
     meanLoss = at(3);
+    bestStep = at(5);
     size_t i = 0;
     for (auto &[name, parameter] : parameters) {
       std::string index = std::to_string(i++);
@@ -496,7 +502,7 @@ private:
   std::unique_ptr<torch::optim::AdamW> optimizer;
   std::vector<Tensor> lassoWeights; // By layer, [K, groups].
   int64_t batchesPerEpoch = 0, stepCount = 0, rampSteps = 0, maskSteps = 1, validationSteps = 1;
-  int64_t step = 0, sinceBest = 0;
+  int64_t step = 0, sinceBest = 0, bestStep = 0;
   double bestScore = 0, meanLoss = 0;
   std::optional<Plan> bestMasks;
 };

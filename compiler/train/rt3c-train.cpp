@@ -14,6 +14,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <malloc.h>
+#include <map>
 #include <unistd.h>
 
 using namespace mlir;
@@ -21,7 +22,7 @@ using namespace mlir::rt3;
 
 static constexpr int64_t kMaxClasses = 65536;
 static constexpr llvm::StringLiteral kCheckpoint = "checkpoint.pt", kModel = "model.onnx",
-                                     kCheckpointMagic = "rt3-checkpoint 1 ";
+                                     kCheckpointName = "rt3-checkpoint ", kCheckpointMagic = "rt3-checkpoint 2 ";
 
 namespace {
 
@@ -46,10 +47,8 @@ public:
       llvm::consumeError(bytes.takeError());
       return std::nullopt;
     }
-    // Nothing that is damaged reaches libtorch's reader.
-    llvm::StringRef rest = llvm::StringRef(*bytes).drop_front(key.size());
-    auto [hash, payload] = rest.split('\n');
-    return hash == hashOf(payload) ? payload.str() : std::string();
+    // What is damaged, fault() has refused: none of it reaches libtorch's reader.
+    return llvm::StringRef(*bytes).drop_front(key.size()).split('\n').second.str();
   }
   // Why the file there cannot be gone on from or written over; empty if it can.
   std::string fault() const {
@@ -58,9 +57,15 @@ public:
       llvm::consumeError(bytes.takeError());
       return "";
     }
-    if (llvm::StringRef(*bytes).starts_with(key))
+    auto [hash, payload] = llvm::StringRef(*bytes).drop_front(std::min(key.size(), bytes->size())).split('\n');
+    bool isOwn = llvm::StringRef(*bytes).starts_with(key);
+    if (isOwn && hash == hashOf(payload))
       return "";
-    if (!llvm::StringRef(*bytes).starts_with(kCheckpointMagic))
+    bool isOlder =
+        llvm::StringRef(*bytes).starts_with(kCheckpointName) && !llvm::StringRef(*bytes).starts_with(kCheckpointMagic);
+    if (isOlder)
+      return path() + " is of another version of rt3c: remove it to begin anew, or name another folder with -o";
+    if (isOwn || !llvm::StringRef(*bytes).starts_with(kCheckpointMagic))
       return path() + " is damaged, or no checkpoint: remove it to begin anew, or name another folder with -o";
     return path() +
            " belongs to another model, other data or other options: go on with those, remove it, or name another "
@@ -261,6 +266,14 @@ private:
     if (!made)
       return made.takeError();
     graph = std::move(*made);
+    for (auto &[name, parameter] : graph->parameters()) {
+      auto wrong = torch::isfinite(parameter.flatten()).logical_not().nonzero();
+      if (wrong.size(0) > 0)
+        return llvm::createStringError(verb.model.model + ": element " + llvm::Twine(wrong[0][0].item<int64_t>()) +
+                                       " of initializer " + name +
+                                       " is NaN or infinite, expected a number; export the model from a checkpoint "
+                                       "without them");
+    }
     return llvm::Error::success();
   }
 
@@ -280,6 +293,20 @@ private:
     return std::move(imported->module);
   }
 
+  // As many as the labels say, two at least. A class without a row is more often a slip in a label than meant.
+  static llvm::Expected<int64_t> countClasses(llvm::ArrayRef<TextExample> examples) {
+    std::map<int64_t, int64_t> lines;
+    for (const TextExample &example : examples)
+      lines.emplace(int64_t(example.label), example.line);
+    auto [largest, line] = *lines.rbegin();
+    for (int64_t label = 0; label < largest; ++label)
+      if (!lines.count(label))
+        return llvm::createStringError(llvm::formatv("line {0} has label {1}, but no row has {2}: expected all of 0 to "
+                                                     "{1}; say --classes {3} if that is meant",
+                                                     line, largest, label, largest + 1));
+    return std::max<int64_t>(largest + 1, 2);
+  }
+
   llvm::Error addHead() {
     std::vector<int64_t> shape = resultShape();
     onnx::Head head;
@@ -296,10 +323,10 @@ private:
                                verb.classes ? verb.classes : kMaxClasses);
       if (!labels)
         return llvm::createStringError(verb.data + ": " + llvm::toString(labels.takeError()));
-      double largest = 1;
-      for (const TextExample &example : *labels)
-        largest = std::max(largest, example.label);
-      head.results = verb.classes ? verb.classes : int64_t(largest) + 1;
+      auto classes = verb.classes ? llvm::Expected<int64_t>(verb.classes) : countClasses(*labels);
+      if (!classes)
+        return llvm::createStringError(verb.data + ": " + llvm::toString(classes.takeError()));
+      head.results = *classes;
     }
     torch::manual_seed(verb.options.seed);
     torch::Tensor weights = (0.02 * torch::randn({head.features, head.results})).contiguous();
@@ -317,8 +344,15 @@ private:
       labels.classCount = resultShape().back();
     for (auto [path, text, dataset] :
          {std::tuple(&verb.data, &trainingText, &training), {&verb.validation, &validationText, &validation}}) {
-      auto made =
-          Dataset::make(verb.options.task, *text, verb.model.texts.columns, labels, *tokenizer, inputs, maxLength);
+      // Without labels, a file that is no table has texts alone, as for --calib.
+      bool isTable = !verb.options.isDistilled || llvm::StringRef(*path).ends_with(".tsv");
+      if (!isTable && !(verb.model.texts.columns.texts.empty() && verb.model.texts.columns.label.empty()))
+        return llvm::createStringError(*path + ": --text and --label name columns of a table, which is a .tsv; other "
+                                               "files have a text per line");
+      auto made = isTable ? Dataset::make(verb.options.task, *text, verb.model.texts.columns, labels, *tokenizer,
+                                          inputs, maxLength)
+                          : Dataset::ofTexts(splitTexts(*text, vocabularyText == "bytes", maxLength), *tokenizer,
+                                             inputs, maxLength);
       if (!made)
         return llvm::createStringError(*path + ": " + llvm::toString(made.takeError()));
       dataset->emplace(std::move(*made));
@@ -455,7 +489,8 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
                  "what levels of --plan train: own, each its own, from the plan's, while the model stays; or shared, "
                  "the model's for all; none: own where levels of the plan have some")
       ->check(CLI::IsMember({"own", "shared"}));
-  app.add_option("--data", verb.data, "to train on: table of texts and labels (.tsv with a header), or a text")
+  app.add_option("--data", verb.data,
+                 "to train on: table of texts and labels (.tsv with a header), or a text (language-model, outputs)")
       ->required();
   app.add_option("--validation", verb.validation, "to choose by: of the same kind")->required();
   app.add_option(

@@ -57,6 +57,10 @@ public:
     if (!text)
       return fail(text.takeError());
     data = {verb.data, std::move(*text), verb.model.texts.columns, verb.samples};
+    // What needs no model, before it is compiled.
+    if (task != Task::LanguageModel)
+      if (auto rows = parseTable(data.text, data.columns, /*hasLabels=*/true); !rows)
+        return fail(kExitBadInput, verb.data + ": " + llvm::toString(rows.takeError()));
     if (ExitCode code = evaluate(verb.model, levels); code != kExitOk)
       return code;
     if (ExitCode code = findReference(); code != kExitOk)
@@ -179,12 +183,13 @@ private:
                                          100 * row->density, metric.name, value, interval.low, interval.high);
         if (reference && row != &*reference) {
           double difference = value - metric.compute(reference->outcomes, classes);
+          auto shown = [](double number) { return std::abs(number) < 0.00005 ? 0.0 : number; }; // No -0.0000.
           Interval between = bootstrap(metric, row->outcomes, reference->outcomes, classes, verb.seed);
           entry["difference"] = number(difference);
           entry["difference_low"] = number(between.low);
           entry["difference_high"] = number(between.high);
-          line += llvm::formatv("  difference {0}{1:f4}  [{2:f4}, {3:f4}]", difference >= 0 ? "+" : "", difference,
-                                between.low, between.high);
+          line += llvm::formatv("  difference {0}{1:f4}  [{2:f4}, {3:f4}]", shown(difference) >= 0 ? "+" : "",
+                                shown(difference), shown(between.low), shown(between.high));
         }
         metrics[metric.name] = std::move(entry);
         if (!verb.model.asJson)

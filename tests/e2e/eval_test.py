@@ -88,11 +88,14 @@ class LanguageModelTest(unittest.TestCase):
     def test_bad_input(self):
         table = self.text.with_name("table.tsv")
         table.write_text("label\ttext\n1\tone\n")
+        unknown = self.text.with_name("unknown.tsv")
+        unknown.write_text("label\ttext\ngood\tone\n")
         for options, code, says in [
             (["--task", "poetry", "--tokenizer", "bytes", "--data", self.text], 2, "none of classification"),
             (["--task", "language-model", "--data", self.text], 2, "--tokenizer"),
             ([*LANGUAGE, "--data", self.text.with_name("nothing")], 4, "nothing"),
             (["--task", "classification", "--tokenizer", "bytes", "--data", table], 2, "[1, classes]"),
+            (["--task", "classification", "--tokenizer", "bytes", "--data", unknown], 4, 'unknown.tsv: line 2: label "good"'),
             (["--task", "language-model", "--tokenizer", table, "--data", self.text], 4, "[UNK]"),
             ([*LANGUAGE, "--data", self.text, "--output", "probabilities"], 2, "no output probabilities"),
         ]:

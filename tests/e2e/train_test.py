@@ -102,7 +102,7 @@ class LanguageModelTest(unittest.TestCase):
         (killed / "checkpoint.pt").write_bytes(before[4:])
         self.assertIn("is damaged", rt3c(*options, "-o", killed, code=2).stderr)
         (killed / "checkpoint.pt").write_bytes(before[: len(before) // 2])
-        self.assertIn("checkpoint", rt3c(*options, "-o", killed, code=4).stderr)
+        self.assertIn("checkpoint.pt is damaged", rt3c(*options, "-o", killed, code=2).stderr)
         (killed / "checkpoint.pt").write_bytes(before)
         self.assertIn("resumed at step", rt3c(*options, "-o", killed).stdout)
         for name in ("model.onnx", "plan.json", "plan.weights"):
@@ -186,6 +186,11 @@ class LanguageModelTest(unittest.TestCase):
             options[options.index(name) + 1] = table
         report = lines(rt3c(*options))
         self.assertLess(report[-1]["low"], 0.7 * report[0]["low"])
+        # Texts alone are enough.
+        for name, data in (("--data", self.train), ("--validation", self.valid)):
+            options[options.index(name) + 1] = data
+        report = lines(rt3c(*options))
+        self.assertLess(report[-1]["low"], report[0]["low"])
 
     def test_distillation_keeps_the_dense_level_what_it_was(self):
         """Of a text backwards, labels alone teach something else."""
@@ -231,7 +236,10 @@ class LanguageModelTest(unittest.TestCase):
 
         refused(2, "none of classification", "--task", "poetry")
         refused(2, "needs --levels", "--task", "outputs")
+        (self.texts / "levels.json").write_text(json.dumps(LEVELS))
+        refused(4, "--text and --label name columns of a table", "--task", "outputs", "--levels", self.texts / "levels.json", "--text", "text")
         refused(4, 'line 3: label "3"', *classify)
+        refused(4, "line 3 has label 3, but no row has 1", *(option for option in classify if option not in ("--classes", "2")))
         refused(2, "is no number", "--epochs", "nan")
         refused(2, "is no number", "--learning-rate", "inf")
         refused(2, "is no number", "--ramp", "nan")
