@@ -49,10 +49,25 @@ class SearchTest(unittest.TestCase):
         self.assertLess(slow["frequency_khz"], fast["frequency_khz"])
         self.assertLess(slow["energy_mj"], fast["energy_mj"])
         self.assertEqual(len(search["runs"][0]["trials"]), 8)
-        tried = [level["layout"] for trial in search["runs"][0]["trials"] for level in trial["levels"]]
-        self.assertTrue(any(" + " in layout for layout in tried), "narrow layers in a layout of their own")
         best = max(trial["reward"] for trial in search["runs"][0]["trials"])
         self.assertIn(f"best reward {best:.4f}", self.printed)
+
+    def test_narrow_layers_have_layouts_of_their_own(self):
+        """At a clock at which several layouts can meet the limit."""
+        out = folder("mixed")
+        options = command(out, "--clocks", "2265600")
+        for name, value in (("--level-count", None), ("--method", "random"), ("--evaluations", "4")):
+            at = options.index(name)
+            options[at : at + 2] = [name, value] if value else []
+        rt3c(*options)
+        search = json.loads((out / "search.json").read_text())
+        tried = {level["layout"] for trial in search["runs"][0]["trials"] for level in trial["levels"]}
+        self.assertTrue(any(" + " in layout for layout in tried), tried)
+        self.assertTrue(any(" + " not in layout for layout in tried), tried)
+        for trial in search["runs"][0]["trials"]:
+            for level in trial["levels"]:
+                # What both kinds of layers are predicted to take adds up, but for what the choice of masks changes.
+                self.assertLess(level["seconds"], 1.05 * search["limit_seconds"], level["layout"])
 
     def test_the_plan_compiles_and_predicts_what_the_search_said(self):
         search = json.loads((self.out / "search.json").read_text())
