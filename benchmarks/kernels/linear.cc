@@ -43,26 +43,34 @@ LevelPlan makePlan() {
   LevelPlan plan;
   plan.isNested = false;
   plan.minWeights = 0;
-  plan.levels = {
-      {.name = "dense", .scheme = Scheme::Dense, .density = 1},
-      {.name = "bp_75", .scheme = Scheme::Block, .density = 0.75},
-      {.name = "bp_50", .scheme = Scheme::Block, .density = 0.5},
-      {.name = "bp_25", .scheme = Scheme::Block, .density = 0.25},
-      {.name = "bp_12", .scheme = Scheme::Block, .density = 0.125},
-      {.name = "pp8x4_75", .scheme = Scheme::Pattern, .density = 0.75, .rows = 8, .columns = 4, .patternCount = 8},
-      {.name = "pp8x4_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 4, .patternCount = 8},
-      {.name = "pp8x4_25", .scheme = Scheme::Pattern, .density = 0.25, .rows = 8, .columns = 4, .patternCount = 8},
-      {.name = "pp8x8_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 8, .patternCount = 8},
-      {.name = "pp8x1_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 8, .columns = 1, .patternCount = 16},
-      {.name = "pp8x1_30", .scheme = Scheme::Pattern, .density = 0.3, .rows = 8, .columns = 1, .patternCount = 16},
-      {.name = "pp4x1_50", .scheme = Scheme::Pattern, .density = 0.5, .rows = 4, .columns = 1, .patternCount = 15},
-      {.name = "pp4x1_30", .scheme = Scheme::Pattern, .density = 0.3, .rows = 4, .columns = 1, .patternCount = 15},
-      {.name = "bppp8x4_25",
-       .scheme = Scheme::BlockPattern,
-       .density = 0.25,
-       .rows = 8,
-       .columns = 4,
-       .patternCount = 8}};
+  auto add = [&](const char *name, double density, Layout layout) {
+    LevelSpec &level = plan.levels.emplace_back();
+    static_cast<Layout &>(level) = layout;
+    level.name = name;
+    level.density = density;
+  };
+  auto patterns = [](int64_t rows, int64_t columns, int64_t count, int64_t inputs = 0) {
+    return Layout{
+        .scheme = Scheme::Pattern, .rows = rows, .columns = columns, .patternCount = count, .patternInputs = inputs};
+  };
+  add("dense", 1, {});
+  add("bp_75", 0.75, {.scheme = Scheme::Block});
+  add("bp_50", 0.5, {.scheme = Scheme::Block});
+  add("bp_25", 0.25, {.scheme = Scheme::Block});
+  add("bp_12", 0.125, {.scheme = Scheme::Block});
+  add("pp8x4_75", 0.75, patterns(8, 4, 8));
+  add("pp8x4_50", 0.5, patterns(8, 4, 8));
+  add("pp8x4_25", 0.25, patterns(8, 4, 8));
+  add("pp8x4of2_25", 0.25, patterns(8, 4, 8, 2)); // Of two inputs each.
+  add("pp8x8of3_25", 0.25, patterns(8, 8, 8, 3));
+  add("pp8x8_50", 0.5, patterns(8, 8, 8));
+  add("pp8x1_50", 0.5, patterns(8, 1, 16));
+  add("pp8x1_30", 0.3, patterns(8, 1, 16));
+  add("pp4x1_50", 0.5, patterns(4, 1, 15));
+  add("pp4x1_30", 0.3, patterns(4, 1, 15));
+  Layout both = patterns(8, 4, 8);
+  both.scheme = Scheme::BlockPattern;
+  add("bppp8x4_25", 0.25, both);
   return plan;
 }
 

@@ -162,6 +162,7 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
     // Code has a loop per pattern; few blocks would share one.
     inner.integer("count", 1, 32, layout.patternCount);
     inner.integer("sample", 0, 1 << 20, layout.patternSample);
+    inner.integer("inputs", 1, 8, layout.patternInputs);
     inner.flag("shared", layout.isSetShared);
     if (layout.rows != 4 && layout.rows != 8)
       inner.fault("rows",
@@ -177,6 +178,11 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
       else if (isForced)
         inner.fault("kept", "\"" + *kept + "\": bp+pp has free patterns of one column, and fixed ones of several");
     }
+    if (layout.patternInputs > layout.columns)
+      inner.fault("inputs",
+                  llvm::formatv("{0} are more than the {1} columns of a block", layout.patternInputs, layout.columns));
+    else if (layout.patternInputs != 0 && layout.isCountFree())
+      inner.fault("inputs", "is of patterns that all keep as many weights: of several columns, or kept \"fixed\"");
     inner.rejectOthers();
   }
   return isFound;
@@ -341,6 +347,8 @@ static void addLayout(const Layout &layout, json::Object &entry) {
   json::Object pattern{{"rows", layout.rows}, {"columns", layout.columns}, {"count", layout.patternCount}};
   if (layout.patternSample != 0)
     pattern["sample"] = layout.patternSample;
+  if (layout.patternInputs != 0)
+    pattern["inputs"] = layout.patternInputs;
   if (!layout.isSetShared)
     pattern["shared"] = false;
   if (layout.kept != KeptCount::Default)

@@ -29,6 +29,9 @@ struct Layout {
   int64_t groupRows = 8; // Of block pruning: outputs that keep the same inputs.
   // Blocks of patterns, outputs x inputs, and how many patterns a set has.
   int64_t rows = 8, columns = 1, patternCount = 16;
+  // Inputs of a block that a pattern of a fixed count reads, at most, unless it keeps more weights than those have; 0:
+  // any. What an input is loaded for are then more weights.
+  int64_t patternInputs = 0;
   bool isSetShared = true; // By all layers; else each has its own.
   KeptCount kept = KeptCount::Default;
   // Which blocks the search for patterns starts from: 0: all, else a quarter of them, another

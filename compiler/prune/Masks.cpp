@@ -321,16 +321,39 @@ private:
   }
 
   // The `count` largest positions, but not too many in one row: each row is one
-  // accumulator, and a long chain on it makes the kernel wait.
+  // accumulator, and a long chain on it makes the kernel wait. If patterns read few inputs, of the best columns.
   uint64_t largest(ArrayRefOfMeans values, int64_t count) const {
-    std::vector<int64_t> order(positions), inRow(spec.rows, 0);
+    std::vector<int64_t> order(positions);
     std::iota(order.begin(), order.end(), 0);
     llvm::sort(order, [&](int64_t a, int64_t b) { return values[a] != values[b] ? values[a] > values[b] : a < b; });
+    int64_t inputs = spec.columns;
+    if (spec.patternInputs != 0)
+      inputs = std::max<int64_t>(spec.patternInputs, llvm::divideCeil(count, spec.rows));
+    uint64_t best = 0;
+    double bestSum = -1;
+    for (uint64_t columns = 0; columns < uint64_t(1) << spec.columns; ++columns) {
+      if (llvm::popcount(columns) != std::min(inputs, spec.columns))
+        continue;
+      uint64_t mask = largestWithin(order, columns, count);
+      double sum = 0;
+      for (uint64_t left = mask; left; left &= left - 1)
+        sum += values[llvm::countr_zero(left)];
+      if (sum > bestSum) {
+        best = mask;
+        bestSum = sum;
+      }
+    }
+    return best;
+  }
+
+  // The first `count` of the positions that are in one of `columns`.
+  uint64_t largestWithin(llvm::ArrayRef<int64_t> order, uint64_t columns, int64_t count) const {
+    std::array<int64_t, 8> inRow{};
     int64_t limit = std::min<int64_t>(spec.columns, llvm::divideCeil(count, spec.rows) + 1);
     uint64_t mask = 0;
     for (int64_t position : order) {
       int64_t &used = inRow[position % spec.rows];
-      if (count == 0 || used == limit)
+      if (count == 0 || used == limit || !(columns >> position / spec.rows & 1))
         continue;
       mask |= uint64_t(1) << position;
       ++used;

@@ -372,6 +372,9 @@ class PlanTest(unittest.TestCase):
         refused("levels[0].layers[0].scheme: is missing", [{"names": ["/head*"]}])
         refused("levels[0].layers[0].density: is no known field", [{**one, "density": 0.3}])
         refused("levels[0].layers: is no list", one)
+        blocks = {"rows": 8, "columns": 4, "count": 8}
+        refused("levels[0].layers[0].pattern.inputs: 8 are more than the 4 columns", [{**one, "pattern": blocks | {"inputs": 8}}])
+        refused("levels[0].layers[0].pattern.inputs: is of patterns that all keep as many", [{**one, "pattern": blocks | {"kept": "free", "inputs": 2}}])
         refused("levels[0].layers: nested levels have one layout", [one], nested=True)
         refused("stands in a level that is dense", [one], scheme="dense")
         refused('levels[0].scheme: "bq" is none of dense, bp, pp, bp+pp', [one], scheme="bq")

@@ -142,6 +142,27 @@ TEST(PatternMasks, OfAFixedCountKeepAsManyInEachBlock) {
     }
 }
 
+TEST(PatternMasks, ReadAsFewInputsAsTheyMay) {
+  std::mt19937 random(5);
+  for (int64_t columns : {4, 8})
+    for (int64_t inputs : {1, 2, 3})
+      for (double density : {0.125, 0.25, 0.5}) {
+        LevelSpec spec = patternSpec(columns, KeptCount::Default, density);
+        spec.patternInputs = inputs;
+        Saliency saliency = randomSaliency(64, 48, random);
+        Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
+        EXPECT_NEAR(share(mask), density, 1e-9);
+        // As many more as the weights need.
+        int64_t needed = std::max<int64_t>(inputs, std::llround(density * columns));
+        for (uint64_t pattern : blockKinds(saliency, spec, mask).masks) {
+          int64_t used = 0;
+          for (int64_t c = 0; c < columns; ++c)
+            used += (pattern >> 8 * c & 0xff) != 0;
+          EXPECT_LE(used, needed) << columns << ", " << inputs << ", " << density;
+        }
+      }
+}
+
 TEST(PatternMasks, OfSeveralColumnsMayKeepAnyNumber) {
   std::mt19937 random(8);
   for (int64_t columns : {2, 4, 8})
