@@ -406,11 +406,8 @@ private:
     if (!levels && llvm::sys::fs::exists(verb.out + "/" + kPlanJson))
       return llvm::createStringError(verb.out + " has a plan, which would not fit the new model: name another folder "
                                                 "with -o");
-    static constexpr llvm::StringLiteral kProbe = ".rt3-train";
-    if (llvm::Error error = writeFiles(verb.out, {{kProbe.str(), ""}}))
-      return error;
-    llvm::sys::fs::remove(verb.out + "/" + kProbe);
-    return llvm::Error::success();
+    // A checkpoint has weights, the best ones and two moments, and is written beside the one before; so is the model.
+    return checkWritable(verb.out, 9 * modelBytes.size());
   }
 
   llvm::Error writeResults() {

@@ -61,6 +61,10 @@ public:
       own.levels.push_back(level.name);
     if (ExitCode code = readOthers(); code != kExitOk)
       return code;
+    if (!verb.isCheck)
+      for (const std::string &path : {verb.out, verb.measurements.empty() ? verb.out : verb.measurements})
+        if (llvm::Error error = checkWritable(folderOf(path)))
+          return fail(std::move(error));
     options.name = "model";
     options.marksOps = true;
     options.schedulerModel = chosen.get().schedulerModel;
@@ -228,10 +232,14 @@ private:
     return kExitOk;
   }
 
+  static std::string folderOf(llvm::StringRef path) {
+    llvm::StringRef folder = llvm::sys::path::parent_path(path);
+    return folder.empty() ? "." : folder.str();
+  }
+
   static llvm::Error writeJson(llvm::StringRef path, llvm::json::Object object) {
     std::string text = llvm::formatv("{0:2}\n", llvm::json::Value(std::move(object)));
-    llvm::StringRef folder = llvm::sys::path::parent_path(path);
-    return writeFiles(folder.empty() ? "." : folder.str(), {{llvm::sys::path::filename(path).str(), text}});
+    return writeFiles(folderOf(path), {{llvm::sys::path::filename(path).str(), text}});
   }
 
   // A row per level and length; returns the errors, in percent, of those held out.

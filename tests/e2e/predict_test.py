@@ -157,6 +157,10 @@ class PredictTest(unittest.TestCase):
             self.assertEqual(measured.read_text(), text)
         self.assertIn("--check", rt3c(*command, "--check", code=2).stderr)
         self.assertIn("one file", rt3c(*command[:-1], measured, code=2).stderr)
+        measured.unlink()
+        # Before anything is measured.
+        refused = rt3c(*command[:-1], levels / "fitted.json", code=4)
+        self.assertTrue("is a file" in refused.stderr and not refused.stdout, refused)
         self.assertEqual((out / "fitted.json").read_bytes(), before)
 
 
