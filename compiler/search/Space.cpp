@@ -84,6 +84,12 @@ std::vector<int> SearchSpace::sizes() const {
   return result;
 }
 
+// Whether it matters where patterns are looked for: not if a set has all there are.
+static bool learnsPatterns(const Layout &layout) {
+  int64_t positions = layout.rows * layout.columns;
+  return layout.hasPatterns() && (positions > 5 || (int64_t(1) << positions) - 1 > layout.patternCount);
+}
+
 LevelSpec SearchSpace::levelOf(const Candidate &candidate, size_t level) const {
   const int *decisions = &candidate[level * kDecisionsPerLevel];
   const SearchLevel &own = searchLevels[level];
@@ -102,10 +108,10 @@ LevelSpec SearchSpace::levelOf(const Candidate &candidate, size_t level) const {
   spec.name = llvm::formatv("f{0}", clock.frequencyKhz / 1000);
   if (spec.scheme != Scheme::Dense)
     spec.density = std::max(minDensity, std::floor(largest * kDensitySteps[decisions[2]] * 100 + 1e-9) / 100);
-  if (spec.hasPatterns())
+  if (learnsPatterns(spec))
     spec.patternSample = decisions[3];
   for (NamedLayout &named : spec.layers)
-    if (named.layout.hasPatterns())
+    if (learnsPatterns(named.layout))
       named.layout.patternSample = decisions[3];
   return spec;
 }

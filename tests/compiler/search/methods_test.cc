@@ -146,6 +146,10 @@ TEST(Space, MixedLevelsNameTheirLayers) {
   ASSERT_EQ(mixed.layers.size(), 1u);
   EXPECT_EQ(mixed.layers[0].names, std::vector<std::string>{"q"});
   EXPECT_EQ(mixed.layers[0].layout.patternSample, 2);
+  // All 15 masks of 4x1 are one set, wherever it is looked for.
+  ofBp[2] = 0.3;
+  SearchSpace whole({{0, {{1, 0.5}}, {ofBp}}}, core, 0.1, {"q"});
+  EXPECT_EQ(whole.levelOf({0, 3, 0, 2}, 0).layers[0].layout.patternSample, 0);
   LevelSpec dense = space.levelOf({0, 1, 0, 0}, 0);
   EXPECT_EQ(layoutNames(dense), "bp + dense");
   EXPECT_EQ(dense.density, 0.2);
