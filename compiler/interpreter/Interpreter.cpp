@@ -375,9 +375,25 @@ private:
     });
   }
 
-  static void multiply(double *out, const double *a, const double *b, int64_t m, int64_t n, int64_t k) {
+  // Every sum is over i in its order. Four rows go together, for which a row of b is read once.
+  static void multiply(double *__restrict out, const double *__restrict a, const double *__restrict b, int64_t m,
+                       int64_t n, int64_t k) {
     std::fill(out, out + m * n, 0);
-    for (int64_t row = 0; row < m; ++row)
+    int64_t row = 0;
+    for (; row + 4 <= m; row += 4) {
+      double *out0 = out + row * n, *out1 = out0 + n, *out2 = out1 + n, *out3 = out2 + n;
+      for (int64_t i = 0; i < k; ++i) {
+        double a0 = a[row * k + i], a1 = a[(row + 1) * k + i], a2 = a[(row + 2) * k + i], a3 = a[(row + 3) * k + i];
+        for (int64_t column = 0; column < n; ++column) {
+          double weight = b[i * n + column];
+          out0[column] += a0 * weight;
+          out1[column] += a1 * weight;
+          out2[column] += a2 * weight;
+          out3[column] += a3 * weight;
+        }
+      }
+    }
+    for (; row < m; ++row)
       for (int64_t i = 0; i < k; ++i)
         for (int64_t column = 0; column < n; ++column)
           out[row * n + column] += a[row * k + i] * b[i * n + column];
@@ -491,6 +507,7 @@ private:
     if (mask)
       maskStrides = broadcastStrides(mask->shape, {batch, heads, tokens, tokens});
     std::vector<double> scores(tokens);
+    double scale = op.getScale().convertToFloat();
     for (int64_t b = 0; b < batch; ++b)
       for (int64_t h = 0; h < heads; ++h)
         for (int64_t i = 0; i < tokens; ++i) {
@@ -500,11 +517,19 @@ private:
           };
           int64_t keys = op.getCausal() ? i + 1 : tokens;
           double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+          const double *query = row(q, i);
+          double products[4]; // Of four keys, whose sums do not wait for each other.
           for (int64_t j = 0; j < keys; ++j) {
-            double score = 0;
-            for (int64_t d = 0; d < size; ++d)
-              score += row(q, i)[d] * row(k, j)[d];
-            score *= op.getScale().convertToFloat();
+            if (j % 4 == 0) {
+              const double *key[4];
+              for (int64_t next = 0; next < 4; ++next)
+                key[next] = row(k, std::min(j + next, keys - 1));
+              std::fill_n(products, 4, 0);
+              for (int64_t d = 0; d < size; ++d)
+                for (int64_t next = 0; next < 4; ++next)
+                  products[next] += query[d] * key[next][d];
+            }
+            double score = products[j % 4] * scale;
             if (mask)
               score += mask->elements[flatten({b, h, i, j}, maskStrides)];
             scores[j] = score;
@@ -513,9 +538,12 @@ private:
           for (int64_t j = 0; j < keys; ++j)
             sum += scores[j] = std::exp(scores[j] - largest);
           double *out = result.elements.data() + (b * tokens + i) * features + h * size;
-          for (int64_t j = 0; j < keys; ++j)
+          for (int64_t j = 0; j < keys; ++j) {
+            double share = scores[j] / sum;
+            const double *value = row(v, j);
             for (int64_t d = 0; d < size; ++d)
-              out[d] += scores[j] / sum * row(v, j)[d];
+              out[d] += share * value[d];
+          }
         }
   }
 

@@ -94,6 +94,9 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
       spread.add(result);
     dense.push_back(std::move(*results));
   }
+  std::vector<double> distances; // Of the results from their means.
+  for (const Spread &spread : spreads)
+    distances.push_back(spread.energy());
   llvm::DenseMap<Operation *, double> energies;
   for (auto [i, op] : llvm::enumerate(layers)) {
     progress.show(i + 1);
@@ -106,9 +109,9 @@ llvm::Expected<ImportanceSource> mlir::rt3::measureSensitivity(func::FuncOp func
       auto results = run(*sample, op, values);
       if (!results)
         return results.takeError();
-      for (auto [spread, a, b] : llvm::zip_equal(spreads, *results, wanted))
-        for (size_t e = 0; spread.energy() > 0 && e < a.elements.size(); ++e)
-          error += (a.elements[e] - b.elements[e]) * (a.elements[e] - b.elements[e]) / spread.energy();
+      for (auto [distance, a, b] : llvm::zip_equal(distances, *results, wanted))
+        for (size_t e = 0; distance > 0 && e < a.elements.size(); ++e)
+          error += (a.elements[e] - b.elements[e]) * (a.elements[e] - b.elements[e]) / distance;
     }
     // A layer whose loss nothing shows can lose all; one that makes results NaN nothing.
     energies[op] = lost > 0 ? lost / (std::isfinite(error) ? std::max(error, 1e-12) : 1e12) : kHarmless;
