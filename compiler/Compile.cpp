@@ -106,8 +106,11 @@ Error mlir::rt3::quantize(ModuleOp module, const CompileOptions &options) {
     std::string others;
     for (const Device &device : allDevices())
       if (findProducts(device, options.precision))
-        others += (others.empty() ? "" : ", ") + device.name;
-    return llvm::make_error<onnx::OptionFault>("target " + options.device.name + " has no products of " + name +
+        others += (others.empty() ? "" : ", ") + device.name +
+                  (device.name == options.device.name ? " (not this machine)" : "");
+    std::string type = name.str(); // As --type has it.
+    std::replace(type.begin(), type.end(), '_', '-');
+    return llvm::make_error<onnx::OptionFault>("target " + options.device.name + " has no products of " + type +
                                                    "; those that have: " + others,
                                                llvm::inconvertibleErrorCode());
   }

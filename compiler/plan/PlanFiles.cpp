@@ -226,15 +226,14 @@ private:
     }
   }
 
-  // Each part begins where one ends, and nothing is left over: an offset that is damaged would else give a
-  // layer the numbers of another.
+  // Each part begins where the one named before ends, and nothing is left over: offsets that are damaged or
+  // exchanged would else give a layer the numbers of another.
   void checkParts() {
-    llvm::sort(parts);
     uint64_t end = 0;
     for (auto &[offset, size, place] : parts) {
       if (offset != llvm::alignTo(end, kAlignment))
-        return fault(place, llvm::formatv("is {0}, expected {1}, where the part before ends: parts neither overlap "
-                                          "nor leave gaps; make the plan anew",
+        return fault(place, llvm::formatv("is {0}, expected {1}, where the part before ends: parts stand in "
+                                          "the order of plan.json, without gaps; make the plan anew",
                                           offset, llvm::alignTo(end, kAlignment)));
       end = offset + size;
     }

@@ -171,18 +171,18 @@ static llvm::Error addNpz(func::FuncOp function, const std::string &path, llvm::
     names.push_back(inputName(function, i));
   std::vector<GivenArray> given(names.size());
   llvm::Error error = forEachArray(bytes, [&](llvm::StringRef name, llvm::StringRef npy) -> llvm::Error {
-    std::string place = path + ": array \"" + name.str() + "\"";
+    std::string place = "array \"" + name.str() + "\"";
     auto found = llvm::find(names, name);
     if (found == names.end())
       return llvm::createStringError(place + " is no input of the model, expected " + llvm::join(names, ", "));
     auto array = readArray(place, npy);
     if (!array)
       return array.takeError();
-    given[found - names.begin()] = std::move(*array);
+    given[found - names.begin()] = {std::move(array->array), path + ": " + place};
     return llvm::Error::success();
   });
   if (error)
-    return error;
+    return llvm::createStringError(path + ": " + llvm::toString(std::move(error)));
   for (auto [name, one] : llvm::zip_equal(names, given))
     if (one.place.empty())
       return llvm::createStringError(path + ": has no array \"" + name + "\", which the model reads");
@@ -296,7 +296,13 @@ static llvm::Expected<std::vector<CalibrationSample>> tokenize(func::FuncOp func
   return samples;
 }
 
+static bool isArrayName(llvm::StringRef path) {
+  return llvm::sys::path::extension(path) == ".npz" || llvm::sys::path::extension(path) == ".npy";
+}
+
 bool mlir::rt3::hasArrays(const std::string &path) {
+  if (isArrayName(path)) // Whatever is in it.
+    return true;
   auto beginning = llvm::MemoryBuffer::getFileSlice(path, kNpyMagic.size(), 0);
   return beginning && (isArchive((*beginning)->getBuffer()) || (*beginning)->getBuffer() == kNpyMagic);
 }
@@ -309,12 +315,13 @@ static llvm::Expected<std::vector<CalibrationSample>> readSampleFile(func::FuncO
   if (!bytes)
     return bytes.takeError();
   std::vector<CalibrationSample> samples;
-  if (isArchive(*bytes)) {
+  bool isNpz = llvm::sys::path::extension(path) == ".npz" || isArchive(*bytes);
+  if (isNpz) {
     if (llvm::Error error = addNpz(function, path, *bytes, options.calibrationSamples, samples))
       return std::move(error);
     return samples;
   }
-  if (!llvm::StringRef(*bytes).starts_with(kNpyMagic))
+  if (!llvm::StringRef(*bytes).starts_with(kNpyMagic) && !isArrayName(path))
     return tokenize(function, options);
   if (function.getNumArguments() != 1)
     return llvm::createStringError(path + ": is one array, but the model has " +

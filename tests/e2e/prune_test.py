@@ -94,7 +94,9 @@ class CalibrationTest(unittest.TestCase):
         numpy.savez(bad, ids=numpy.zeros((3, 129), numpy.int64))
         refused('array "ids", sample 0: size 129 of axis 1, expected 1 to 128')
         bad.write_bytes(bad.read_bytes()[:-30])
-        refused("no archive of NumPy")
+        refused("1.npz: no archive of NumPy")
+        bad.write_bytes(b"")
+        refused("1.npz: no archive of NumPy")
         bad = SCRATCH / "nowhere"
         refused("cannot be read")
 

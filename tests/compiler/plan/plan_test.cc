@@ -114,12 +114,14 @@ TEST(Plan, SaysWhatIsWrong) {
 }
 
 // An offset that points at another part would give a layer the numbers of another.
-TEST(Plan, PartsNeitherOverlapNorLeaveGaps) {
+TEST(Plan, PartsStandInOrderWithoutGaps) {
   auto [json, weights] = writePlan(makePlan(false));
   std::vector<std::string> offsets;
+  std::vector<size_t> places;
   for (size_t at = 0; (at = json.find("_offset\": ", at)) != std::string::npos;) {
     at += strlen("_offset\": ");
     offsets.push_back(json.substr(at, json.find_first_of(",\n", at) - at));
+    places.push_back(at);
   }
   ASSERT_GT(offsets.size(), 3u);
   for (const std::string &own : offsets)
@@ -128,6 +130,14 @@ TEST(Plan, PartsNeitherOverlapNorLeaveGaps) {
         EXPECT_NE(errorOf(replaced(json, "_offset\": " + own, "_offset\": " + other), weights).find("_offset"),
                   std::string::npos)
             << own << " " << other;
+  // Exchanged, they leave no gap.
+  for (size_t i = 0; i < offsets.size(); ++i)
+    for (size_t j = 0; j < i; ++j) {
+      std::string swapped = json;
+      swapped.replace(places[i], offsets[i].size(), offsets[j]);
+      swapped.replace(places[j], offsets[j].size(), offsets[i]);
+      EXPECT_NE(errorOf(swapped, weights).find("_offset"), std::string::npos) << offsets[i] << " " << offsets[j];
+    }
   // What no layer has.
   std::string longer = weights + std::string(16, '\0');
   std::string hash = llvm::utohexstr(rt3_hash(longer.data(), longer.size()), /*LowerCase=*/true);
