@@ -96,7 +96,7 @@ class CalibrationTest(unittest.TestCase):
         bad.write_bytes(bad.read_bytes()[:-30])
         refused("1.npz: no archive of NumPy")
         bad.write_bytes(b"")
-        refused("1.npz: no archive of NumPy")
+        refused("1.npz: it has no arrays")
         bad = SCRATCH / "nowhere"
         refused("cannot be read")
 
