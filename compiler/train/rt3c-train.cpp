@@ -406,8 +406,7 @@ private:
     if (!levels && llvm::sys::fs::exists(verb.out + "/" + kPlanJson))
       return llvm::createStringError(verb.out + " has a plan, which would not fit the new model: name another folder "
                                                 "with -o");
-    // A checkpoint has weights, the best ones and two moments, and is written beside the one before; so is the model.
-    return checkWritable(verb.out, 9 * modelBytes.size());
+    return checkWritable(verb.out);
   }
 
   llvm::Error writeResults() {

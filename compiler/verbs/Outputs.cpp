@@ -301,15 +301,10 @@ llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<O
   return error;
 }
 
-llvm::Error mlir::rt3::checkWritable(const std::string &folder, uint64_t size) {
+llvm::Error mlir::rt3::checkWritable(const std::string &folder) {
   static constexpr llvm::StringLiteral kProbe = ".rt3-probe";
   if (llvm::Error error = writeFiles(folder, {{kProbe.str(), ""}}))
     return error;
   llvm::sys::fs::remove(folder + "/" + kProbe);
-  auto space = llvm::sys::fs::disk_space(folder);
-  if (space && space->available < size)
-    return llvm::createStringError(llvm::formatv("{0}: has {1} MiB of free space, expected {2}: make room, or name "
-                                                 "another folder with -o",
-                                                 folder, space->available >> 20, (size >> 20) + 1));
   return llvm::Error::success();
 }

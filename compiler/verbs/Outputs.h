@@ -33,9 +33,8 @@ llvm::Expected<std::vector<OutputFile>> libraryFiles(const CompileResult &result
 // is left; existing files stay.
 llvm::Error writeFiles(const std::string &folder, const std::vector<OutputFile> &files);
 
-// Whether files can be written into `folder`, which is made if need be, and `size` bytes of them: to be asked before
-// what takes long, not after.
-llvm::Error checkWritable(const std::string &folder, uint64_t size = 0);
+// Whether files can be written into `folder`, which is made if need be: to be asked before what takes long, not after.
+llvm::Error checkWritable(const std::string &folder);
 
 } // namespace mlir::rt3
 

@@ -144,6 +144,16 @@ class CalibrationTest(unittest.TestCase):
         refused('has no array "y"', x=rows)
         refused('array "y": 0 axes, expected 1', x=rows, y=numpy.float32(1))
         refused('array "y": size 5 of axis 0, expected 64', x=rows, y=one[:5])
+        # Two that both have a row per sample.
+        graph = Graph()
+        x, y = (graph.input(name, "float32", [1, "length", 64]) for name in "xy")
+        graph.output(graph.op("MatMul", graph.op("Add", x, y), graph.constant("w", numpy.ones((64, 128), numpy.float32)), name="layer"),
+                     "float32", [1, "length", 128])
+        twins = model.with_name("twins.onnx")
+        graph.save(twins)
+        numpy.savez(samples, x=rows, y=rows[:3])
+        options = ["prune", twins, "--shape", "x=1x1..8x64", "--shape", "y=1x1..8x64", *prune[6:]]
+        self.assertIn('array "y": has 3 samples, ', rt3c(*options, "-o", SCRATCH / "two-inputs-out", code=4).stderr)
         numpy.save(samples.with_name("x.npy"), rows)
         lone = rt3c(*prune[:-1], samples.with_name("x.npy"), "-o", SCRATCH / "two-inputs-out", code=4).stderr
         self.assertIn("is one array, but the model has 2 inputs", lone)

@@ -103,6 +103,8 @@ class LanguageModelTest(unittest.TestCase):
         self.assertIn("is damaged", rt3c(*options, "-o", killed, code=2).stderr)
         (killed / "checkpoint.pt").write_bytes(before[: len(before) // 2])
         self.assertIn("checkpoint.pt is damaged", rt3c(*options, "-o", killed, code=2).stderr)
+        (killed / "checkpoint.pt").write_bytes(before.replace(b"rt3-checkpoint 2", b"rt3-checkpoint 1", 1))
+        self.assertIn("is of another version of rt3c", rt3c(*options, "-o", killed, code=2).stderr)
         (killed / "checkpoint.pt").write_bytes(before)
         self.assertIn("resumed at step", rt3c(*options, "-o", killed).stdout)
         for name in ("model.onnx", "plan.json", "plan.weights"):
@@ -240,6 +242,9 @@ class LanguageModelTest(unittest.TestCase):
         refused(4, "--text and --label name columns of a table", "--task", "outputs", "--levels", self.texts / "levels.json", "--text", "text")
         refused(4, 'line 3: label "3"', *classify)
         refused(4, "line 3 has label 3, but no row has 1", *(option for option in classify if option not in ("--classes", "2")))
+        empty = self.texts / "empty.tsv"
+        empty.write_text("\n")
+        refused(4, "empty.tsv: is empty, expected a header", *classify, "--data", empty, "--validation", empty)
         refused(2, "is no number", "--epochs", "nan")
         refused(2, "is no number", "--learning-rate", "inf")
         refused(2, "is no number", "--ramp", "nan")
