@@ -16,6 +16,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
@@ -58,6 +59,8 @@ Error mlir::rt3::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManage
   // Users know layers by their names, not by pages of IR.
   module.getContext()->printOpOnDiagnostic(false);
   PassManager passManager(module.getContext());
+  // Once, behind the last pass: behind each it took a tenth of compiling.
+  passManager.enableVerifier(false);
   build(passManager);
   std::string messages;
   bool isOurs = true;
@@ -73,7 +76,7 @@ Error mlir::rt3::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManage
     }
     return success();
   });
-  if (succeeded(passManager.run(module)))
+  if (succeeded(passManager.run(module)) && succeeded(mlir::verify(module)))
     return Error::success();
   if (isOurs)
     return onnx::makeOwnFault(messages.empty() ? "a pass failed without a message" : messages);

@@ -10,9 +10,19 @@
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
+#include "llvm/MC/MCAsmBackend.h"
+#include "llvm/MC/MCCodeEmitter.h"
+#include "llvm/MC/MCContext.h"
+#include "llvm/MC/MCObjectFileInfo.h"
+#include "llvm/MC/MCObjectWriter.h"
+#include "llvm/MC/MCParser/MCAsmParser.h"
+#include "llvm/MC/MCParser/MCTargetAsmParser.h"
+#include "llvm/MC/MCStreamer.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
@@ -32,10 +42,12 @@ static void initializeTargets() {
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
     return true;
   }();
   (void)done;
@@ -66,40 +78,77 @@ static void setMachineScheduler(bool isOn) {
     found->second->addOccurrence(0, "enable-misched", "false");
 }
 
-// Writes code of `module`, which is used up.
-static llvm::Error write(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
-                         llvm::SmallVectorImpl<char> &buffer) {
+static llvm::Error writeAssembly(const OptimizedProgram &program, bool isMachineScheduled,
+                                 llvm::SmallVectorImpl<char> &buffer) {
+  setMachineScheduler(isMachineScheduled);
   llvm::raw_svector_ostream stream(buffer);
   llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
-    return llvm::createStringError("LLVM cannot write this kind of file for " + machine.getTargetTriple().str());
-  passes.run(module);
+  llvm::TargetMachine &machine = *program.machine;
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
+    return llvm::createStringError("LLVM cannot write assembly for " + machine.getTargetTriple().str());
+  passes.run(*llvm::CloneModule(*program.module)); // Which is used up.
   return llvm::Error::success();
 }
 
+namespace {
+struct ScheduledText {
+  Schedule schedule;
+  llvm::SmallVector<char, 0> assembly;
+};
+} // namespace
+
 // The scheduler is turned off for code whose loops use the stack less without it.
-static llvm::Expected<Schedule> findSchedule(const OptimizedProgram &program) {
-  Schedule best;
+static llvm::Expected<ScheduledText> findSchedule(const OptimizedProgram &program) {
+  ScheduledText best;
   for (bool isOn : {true, false}) {
-    setMachineScheduler(isOn);
     llvm::SmallVector<char, 0> text;
-    if (llvm::Error error =
-            write(*llvm::CloneModule(*program.module), *program.machine, llvm::CodeGenFileType::AssemblyFile, text))
+    if (llvm::Error error = writeAssembly(program, isOn, text))
       return std::move(error);
     LoopCounts found = countLoops(StringRef(text.data(), text.size()));
-    if (isOn || found.stackAccesses < best.loops.stackAccesses)
-      best = {isOn, found};
-    if (best.loops.stackAccesses == 0)
+    if (isOn || found.stackAccesses < best.schedule.loops.stackAccesses)
+      best = {{isOn, found}, std::move(text)};
+    if (best.schedule.loops.stackAccesses == 0)
       break;
   }
   return best;
+}
+
+// Makes an object file of what writeAssembly() has written: generating the code once more would take
+// many times as long.
+static llvm::Error assemble(StringRef assembly, const llvm::TargetMachine &machine,
+                            llvm::SmallVectorImpl<char> &buffer) {
+  const llvm::Target &target = machine.getTarget();
+  const llvm::Triple &triple = machine.getTargetTriple();
+  const llvm::MCSubtargetInfo &subtarget = *machine.getMCSubtargetInfo();
+  const llvm::MCInstrInfo &instructions = *machine.getMCInstrInfo();
+  const llvm::MCTargetOptions &options = machine.Options.MCOptions;
+  llvm::SourceMgr sources;
+  // A copy, behind which there is the zero that the parser ends at.
+  sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(assembly), llvm::SMLoc());
+  llvm::MCContext context(triple, machine.getMCAsmInfo(), machine.getMCRegisterInfo(), &subtarget, &sources, &options);
+  std::unique_ptr<llvm::MCObjectFileInfo> sections(target.createMCObjectFileInfo(context, /*PIC=*/true));
+  context.setObjectFileInfo(sections.get());
+  std::unique_ptr<llvm::MCAsmBackend> backend(
+      target.createMCAsmBackend(subtarget, *machine.getMCRegisterInfo(), options));
+  std::unique_ptr<llvm::MCCodeEmitter> encoder(target.createMCCodeEmitter(instructions, context));
+  llvm::raw_svector_ostream stream(buffer);
+  std::unique_ptr<llvm::MCObjectWriter> writer = backend->createObjectWriter(stream);
+  std::unique_ptr<llvm::MCStreamer> streamer(target.createMCObjectStreamer(
+      triple, context, std::move(backend), std::move(writer), std::move(encoder), subtarget));
+  std::unique_ptr<llvm::MCAsmParser> parser(
+      llvm::createMCAsmParser(sources, context, *streamer, *machine.getMCAsmInfo()));
+  std::unique_ptr<llvm::MCTargetAsmParser> syntax(target.createMCAsmParser(subtarget, *parser, instructions, options));
+  parser->setTargetParser(*syntax);
+  if (parser->Run(/*NoInitialTextSection=*/false))
+    return llvm::createStringError("LLVM cannot assemble what it wrote for " + triple.str());
+  return llvm::Error::success();
 }
 
 llvm::Error mlir::rt3::chooseSchedule(OptimizedProgram &program) {
   auto found = findSchedule(program);
   if (!found)
     return found.takeError();
-  program.schedule = *found;
+  program.schedule = found->schedule;
   return llvm::Error::success();
 }
 
@@ -196,27 +245,28 @@ llvm::Expected<OptimizedProgram> mlir::rt3::optimizeProgram(ModuleOp module, con
 llvm::Expected<std::string> mlir::rt3::emit(const OptimizedProgram &program, EmitKind kind, LoopCounts *counts,
                                             bool isVerbose) {
   llvm::SmallVector<char, 0> buffer;
-  llvm::raw_svector_ostream stream(buffer);
   if (kind == EmitKind::LlvmIr) {
-    stream << *program.module;
+    llvm::raw_svector_ostream(buffer) << *program.module;
     return std::string(buffer.begin(), buffer.end());
   }
-  Schedule schedule;
+  program.machine->Options.MCOptions.AsmVerbose = isVerbose;
+  ScheduledText code;
   if (program.schedule) {
-    schedule = *program.schedule;
+    code.schedule = *program.schedule;
+    if (llvm::Error error = writeAssembly(program, code.schedule.isMachineScheduled, code.assembly))
+      return std::move(error);
   } else {
     auto found = findSchedule(program);
     if (!found)
       return found.takeError();
-    schedule = *found;
+    code = std::move(*found);
   }
-  setMachineScheduler(schedule.isMachineScheduled);
-  program.machine->Options.MCOptions.AsmVerbose = isVerbose;
-  auto fileType = kind == EmitKind::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
-  // Writing uses a module up.
-  if (llvm::Error error = write(*llvm::CloneModule(*program.module), *program.machine, fileType, buffer))
-    return std::move(error);
   if (counts)
-    *counts = schedule.loops;
+    *counts = code.schedule.loops;
+  StringRef assembly(code.assembly.data(), code.assembly.size());
+  if (kind == EmitKind::Assembly)
+    return assembly.str();
+  if (llvm::Error error = assemble(assembly, *program.machine, buffer))
+    return std::move(error);
   return std::string(buffer.begin(), buffer.end());
 }

@@ -4,16 +4,21 @@
 // with N and K around the edges of tiles and ranges, layer normalisation,
 // attention and functions of elements, at lengths around the edges of panels.
 //
-//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache]
+//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache] [--fifth 0 | ... | 4]
 //
 // With --cache, runs continue each other, and those of one token have kernels of
-// their own.
+// their own. With --fifth, linear layers have a fifth of the pairs of N and K, in which
+// every K meets two N and every N two or three K: compiling kernels is what takes time,
+// and the other fifths are other configurations'. What has no precision and no levels
+// (normalisation, attention without a cache, functions) is written without --nested and
+// flags of precisions only: with them its code is the same.
 
 #include "tests/reference/write_cases.h"
 
 #include "llvm/Support/raw_ostream.h"
 
 #include <limits>
+#include <numeric>
 #include <random>
 
 using namespace mlir;
@@ -23,7 +28,7 @@ using namespace mlir::rt3;
 static constexpr int64_t kOutputs[] = {1, 3, 4, 5, 7, 8, 9, 13, 16, 37};
 // Around blocks of 4 inputs and ranges (112 to 440 inputs, by device), primes.
 static constexpr int64_t kInputs[] = {1, 2, 3, 4, 5, 8, 11, 31, 113, 461, 769};
-static constexpr int64_t kMaxLength = 101, kContext = 211;
+static constexpr int64_t kMaxLength = 101, kContext = 630;
 static constexpr int64_t kSpecialFeatures = 31;
 static constexpr int64_t kTextFeatures = 40; // Of 4 heads.
 static constexpr size_t kWideIndex = 9;      // Of kInputs.
@@ -43,13 +48,13 @@ static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double s
                              ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
 
-static LevelPlan makePlan(bool isNested, bool hasCache) {
+static LevelPlan makePlan(bool isNested, bool hasSpecials) {
   LevelPlan plan;
   plan.isNested = isNested;
   // Every layer is pruned, however small, and stays sparse: these are tests of
   // kernels, not of choosing them.
   plan.minWeights = 0;
-  if (!hasCache)
+  if (hasSpecials)
     plan.denseLayers = {"special"};
   auto level = [](const char *name, Scheme scheme, double density, int64_t rows = 8, int64_t columns = 1,
                   int64_t patternCount = 16) {
@@ -70,8 +75,9 @@ static LevelPlan makePlan(bool isNested, bool hasCache) {
   return plan;
 }
 
-// One function: each K is an input of length x K, and each N a layer on it.
-static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool hasCache) {
+// One function: each K is an input of length x K, and each N (of the fifth) a layer on it.
+static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool hasCache, bool hasCompanions,
+                                        std::optional<size_t> fifth) {
   ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
@@ -94,7 +100,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   auto angles = typeOf(kTextFeatures / 4);
   types.append({text, fewHeads, angles, text});
   // A mask, and values that poison what comes after them, have no cache.
-  if (!hasCache)
+  if (!hasCache && hasCompanions)
     types.append({sequence, mask, special, specialSequence, specialSequence, angles});
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
@@ -102,7 +108,9 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   auto precision = isInt8 ? graph::PrecisionAttr::get(context, graph::Precision::Int8) : graph::PrecisionAttr();
   int turn = 0;
   for (auto [i, k] : llvm::enumerate(kInputs))
-    for (int64_t n : kOutputs) {
+    for (auto [j, n] : llvm::enumerate(kOutputs)) {
+      if (fifth && (i + j) % 5 != *fifth)
+        continue;
       mlir::Value w = graph::ConstantOp::create(b, randomConstant(b, {k, n}, 1.0 / std::sqrt(double(k))));
       mlir::Value bias =
           ++turn % 2 ? mlir::Value(graph::ConstantOp::create(b, randomConstant(b, {n}, 1))) : mlir::Value();
@@ -115,6 +123,8 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
                                                 ArrayAttr(), precision));
     }
   for (auto [i, k] : llvm::enumerate(kInputs)) {
+    if (!hasCompanions)
+      break;
     mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)),
                 bias = graph::ConstantOp::create(b, randomConstant(b, {k}, 1));
     results.push_back(graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias,
@@ -152,13 +162,17 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
                                                  cache));
   }
   results.push_back(graph::RotaryOp::create(b, text, argument(0), argument(2), argument(2), b.getI64IntegerAttr(4)));
+  auto finish = [&] {
+    func::ReturnOp::create(b, results);
+    function.setType(b.getFunctionType(types, llvm::to_vector(mlir::ValueRange(results).getTypes())));
+    return std::move(module);
+  };
   if (hasCache) {
     auto positions = RankedTensorType::get({ShapedType::kDynamic}, b.getI64Type());
     results.push_back(graph::IotaOp::create(b, positions, 3, 2, true));
-    func::ReturnOp::create(b, results);
-    function.setType(b.getFunctionType(types, llvm::to_vector(mlir::ValueRange(results).getTypes())));
-    return module;
   }
+  if (hasCache || !hasCompanions)
+    return finish();
   mlir::Value x = argument(4), m = argument(5);
   for (int64_t heads : {1, 2, 3, 8})
     for (bool isCausal : {false, true})
@@ -184,13 +198,10 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
       results.push_back(graph::UnaryOp::create(b, angles, graph::UnaryKind(kind), argument(9)));
     else if (graph::UnaryKind(kind) != graph::UnaryKind::Not)
       results.push_back(graph::UnaryOp::create(b, special, graph::UnaryKind(kind), s));
-  func::ReturnOp::create(b, results);
-  SmallVector<Type> resultTypes(mlir::ValueRange(results).getTypes());
-  function.setType(b.getFunctionType(types, resultTypes));
-  return module;
+  return finish();
 }
 
-static std::vector<HostTensor> makeInputs(int64_t length, bool hasCache) {
+static std::vector<HostTensor> makeInputs(int64_t length, bool hasSpecials) {
   std::vector<HostTensor> inputs;
   auto add = [&](std::vector<int64_t> shape, double scale) {
     HostTensor tensor{std::move(shape), {}};
@@ -207,7 +218,7 @@ static std::vector<HostTensor> makeInputs(int64_t length, bool hasCache) {
   add({1, length, kTextFeatures}, 127);
   for (double &element : inputs.back().elements)
     element = std::round(element);
-  if (hasCache)
+  if (!hasSpecials)
     return inputs;
   add({2, length, 24}, 2);
   add({2, 1, 1, length}, 1);
@@ -244,13 +255,21 @@ int main(int argc, char **argv) {
   llvm::ArrayRef<char *> flags(argv + 3, argc - 3);
   auto has = [&](StringRef flag) { return llvm::any_of(flags, [&](char *given) { return flag == given; }); };
   bool hasCache = has("--cache");
-  options.levels = makePlan(has("--nested"), hasCache);
+  bool hasCompanions = llvm::none_of(ArrayRef<StringRef>{"--nested", "--int8", "--f16", "--f16-sums", "--bf16"}, has);
+  bool hasSpecials = hasCompanions && !hasCache;
+  options.levels = makePlan(has("--nested"), hasSpecials);
   options.keepsSparse = true;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache);
+  std::optional<size_t> fifth;
+  if (auto found = llvm::find(flags, StringRef("--fifth")); found != flags.end())
+    if (found + 1 == flags.end() || StringRef(found[1]).getAsInteger(10, fifth.emplace()) || *fifth > 4) {
+      llvm::errs() << "--fifth is 0 to 4\n";
+      return 2;
+    }
+  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache, hasCompanions, fifth);
   for (auto [flag, precision] : {std::pair("--f16", graph::Precision::F16),
                                  {"--f16-sums", graph::Precision::F16Sums},
                                  {"--bf16", graph::Precision::BF16}})
@@ -258,19 +277,20 @@ int main(int argc, char **argv) {
       options.precision = precision;
   if (has("--f16-sums")) // Their numbers are too large for f16.
     options.keepF32 = {"whole*"};
-  if (has("--f16-sums") && !hasCache)
-    options.keepF32.push_back("special");
   if (llvm::Error error = quantize(*module, options)) {
     llvm::errs() << llvm::toString(std::move(error)) << "\n";
     return 1;
   }
-  // Of one text: single tokens at many positions, and more around the edges of panels.
-  int64_t parts[] = {1, 1, 5, 1, 11, 17, 1, 24, 12, 1, 47, 2, 1, 1, 3, 48, 1, 1, 32, 1};
   // Around one, two and three vectors of 4, 8 and 16 lanes, and primes.
-  int64_t lengths[] = {1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 97, 101};
+  constexpr int64_t lengths[] = {1,  2,  3,  4,  5,  7,  8,  9,  11, 12, 13, 16,
+                                 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 97, 101};
+  // Of one text: the same, and single tokens at many positions.
+  constexpr int64_t parts[] = {1, 1, 5, 1, 11, 17, 1,  24, 12, 1,  47, 2, 1,  1,  3,  48, 1,   32,
+                               1, 4, 7, 1, 8,  9,  13, 1,  16, 23, 25, 1, 31, 33, 49, 97, 101, 1};
+  static_assert(std::accumulate(std::begin(parts), std::end(parts), int64_t(0)) == kContext);
   if (llvm::Error error = writeCases(
           *module, options, hasCache ? llvm::ArrayRef(parts) : llvm::ArrayRef(lengths),
-          [&](int64_t length) { return makeInputs(length, hasCache); }, argv[2])) {
+          [&](int64_t length) { return makeInputs(length, hasSpecials); }, argv[2])) {
     llvm::errs() << llvm::toString(std::move(error)) << "\n";
     return 1;
   }
