@@ -59,7 +59,7 @@ Error mlir::rt3::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManage
   // Users know layers by their names, not by pages of IR.
   module.getContext()->printOpOnDiagnostic(false);
   PassManager passManager(module.getContext());
-  // Once, behind the last pass: behind each it took a tenth of compiling.
+  // Once, after the last pass: after each, it took a tenth of compiling. Tests of passes (rt3-opt) verify after each.
   passManager.enableVerifier(false);
   build(passManager);
   std::string messages;

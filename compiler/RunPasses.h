@@ -9,7 +9,7 @@
 
 namespace mlir::rt3 {
 
-// Runs a pipeline; what passes report becomes the error.
+// Runs a pipeline and verifies its result; what passes report becomes the error.
 llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
 
 } // namespace mlir::rt3

@@ -78,31 +78,32 @@ static void setMachineScheduler(bool isOn) {
     found->second->addOccurrence(0, "enable-misched", "false");
 }
 
-static llvm::Error writeAssembly(const OptimizedProgram &program, bool isMachineScheduled,
+static llvm::Error writeAssembly(const OptimizedProgram &program, bool isMachineScheduled, bool isVerbose,
                                  llvm::SmallVectorImpl<char> &buffer) {
   setMachineScheduler(isMachineScheduled);
   llvm::raw_svector_ostream stream(buffer);
   llvm::legacy::PassManager passes;
   llvm::TargetMachine &machine = *program.machine;
+  machine.Options.MCOptions.AsmVerbose = isVerbose;
   if (machine.addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
     return llvm::createStringError("LLVM cannot write assembly for " + machine.getTargetTriple().str());
-  passes.run(*llvm::CloneModule(*program.module)); // Which is used up.
+  passes.run(*llvm::CloneModule(*program.module)); // Generating code changes a module.
   return llvm::Error::success();
 }
 
 namespace {
-struct ScheduledText {
+struct ScheduledAssembly {
   Schedule schedule;
-  llvm::SmallVector<char, 0> assembly;
+  llvm::SmallVector<char, 0> text;
 };
 } // namespace
 
 // The scheduler is turned off for code whose loops use the stack less without it.
-static llvm::Expected<ScheduledText> findSchedule(const OptimizedProgram &program) {
-  ScheduledText best;
+static llvm::Expected<ScheduledAssembly> findSchedule(const OptimizedProgram &program) {
+  ScheduledAssembly best;
   for (bool isOn : {true, false}) {
     llvm::SmallVector<char, 0> text;
-    if (llvm::Error error = writeAssembly(program, isOn, text))
+    if (llvm::Error error = writeAssembly(program, isOn, /*isVerbose=*/false, text))
       return std::move(error);
     LoopCounts found = countLoops(StringRef(text.data(), text.size()));
     if (isOn || found.stackAccesses < best.schedule.loops.stackAccesses)
@@ -114,8 +115,9 @@ static llvm::Expected<ScheduledText> findSchedule(const OptimizedProgram &progra
 }
 
 // Makes an object file of what writeAssembly() has written: generating the code once more would take
-// many times as long.
-static llvm::Error assemble(StringRef assembly, const llvm::TargetMachine &machine,
+// many times as long. LLVM's own objects may be padded otherwise where a function is tuned for another CPU than
+// the machine; the instructions are the same. `assembly` gets the zero that the parser ends at.
+static llvm::Error assemble(llvm::SmallVectorImpl<char> &assembly, const llvm::TargetMachine &machine,
                             llvm::SmallVectorImpl<char> &buffer) {
   const llvm::Target &target = machine.getTarget();
   const llvm::Triple &triple = machine.getTargetTriple();
@@ -123,8 +125,15 @@ static llvm::Error assemble(StringRef assembly, const llvm::TargetMachine &machi
   const llvm::MCInstrInfo &instructions = *machine.getMCInstrInfo();
   const llvm::MCTargetOptions &options = machine.Options.MCOptions;
   llvm::SourceMgr sources;
-  // A copy, behind which there is the zero that the parser ends at.
-  sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(assembly), llvm::SMLoc());
+  std::string messages;
+  sources.setDiagHandler(
+      [](const llvm::SMDiagnostic &diagnostic, void *all) {
+        *static_cast<std::string *>(all) += ("\n  " + diagnostic.getMessage()).str();
+      },
+      &messages);
+  assembly.push_back('\0');
+  sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(StringRef(assembly.data(), assembly.size() - 1)),
+                             llvm::SMLoc());
   llvm::MCContext context(triple, machine.getMCAsmInfo(), machine.getMCRegisterInfo(), &subtarget, &sources, &options);
   std::unique_ptr<llvm::MCObjectFileInfo> sections(target.createMCObjectFileInfo(context, /*PIC=*/true));
   context.setObjectFileInfo(sections.get());
@@ -140,7 +149,7 @@ static llvm::Error assemble(StringRef assembly, const llvm::TargetMachine &machi
   std::unique_ptr<llvm::MCTargetAsmParser> syntax(target.createMCAsmParser(subtarget, *parser, instructions, options));
   parser->setTargetParser(*syntax);
   if (parser->Run(/*NoInitialTextSection=*/false))
-    return llvm::createStringError("LLVM cannot assemble what it wrote for " + triple.str());
+    return llvm::createStringError("LLVM cannot assemble what it wrote for " + triple.str() + ":" + messages);
   return llvm::Error::success();
 }
 
@@ -249,24 +258,25 @@ llvm::Expected<std::string> mlir::rt3::emit(const OptimizedProgram &program, Emi
     llvm::raw_svector_ostream(buffer) << *program.module;
     return std::string(buffer.begin(), buffer.end());
   }
-  program.machine->Options.MCOptions.AsmVerbose = isVerbose;
-  ScheduledText code;
+  ScheduledAssembly code;
   if (program.schedule) {
     code.schedule = *program.schedule;
-    if (llvm::Error error = writeAssembly(program, code.schedule.isMachineScheduled, code.assembly))
-      return std::move(error);
   } else {
     auto found = findSchedule(program);
     if (!found)
       return found.takeError();
     code = std::move(*found);
   }
+  if (program.schedule || isVerbose) {
+    code.text.clear();
+    if (llvm::Error error = writeAssembly(program, code.schedule.isMachineScheduled, isVerbose, code.text))
+      return std::move(error);
+  }
   if (counts)
     *counts = code.schedule.loops;
-  StringRef assembly(code.assembly.data(), code.assembly.size());
   if (kind == EmitKind::Assembly)
-    return assembly.str();
-  if (llvm::Error error = assemble(assembly, *program.machine, buffer))
+    return std::string(code.text.begin(), code.text.end());
+  if (llvm::Error error = assemble(code.text, *program.machine, buffer))
     return std::move(error);
   return std::string(buffer.begin(), buffer.end());
 }

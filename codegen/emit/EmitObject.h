@@ -45,7 +45,7 @@ struct OptimizedProgram {
 llvm::Expected<OptimizedProgram> optimizeProgram(ModuleOp module, const Device &device,
                                                  const ProgramDescription &program);
 
-// Chooses the program's order of machine code, which takes as long as emitting it twice. Whoever changes
+// Chooses the program's order of machine code, for which it is generated up to twice. Whoever changes
 // the program and wants the code that it would have had chooses before.
 llvm::Error chooseSchedule(OptimizedProgram &program);
 

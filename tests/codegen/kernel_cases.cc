@@ -4,14 +4,11 @@
 // with N and K around the edges of tiles and ranges, layer normalisation,
 // attention and functions of elements, at lengths around the edges of panels.
 //
-//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache] [--fifth 0 | ... | 4]
+//   kernel_cases TARGET FOLDER [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache] [--sizes I/N]
 //
 // With --cache, runs continue each other, and those of one token have kernels of
-// their own. With --fifth, linear layers have a fifth of the pairs of N and K, in which
-// every K meets two N and every N two or three K: compiling kernels is what takes time,
-// and the other fifths are other configurations'. What has no precision and no levels
-// (normalisation, attention without a cache, functions) is written without --nested and
-// flags of precisions only: with them its code is the same.
+// their own. With --sizes, linear layers have every Nth pair of sizes only, from the Ith
+// on, and those whose sizes are equal: compiling kernels is what takes time.
 
 #include "tests/reference/write_cases.h"
 
@@ -36,6 +33,11 @@ static constexpr int64_t kWideInputs = kInputs[kWideIndex], kWideOutputs = 157;
 
 static std::mt19937 generator(20261121); // Printed with every failure: fixed.
 
+// Of the pairs of sizes.
+struct SizeShare {
+  size_t index = 0, count = 1;
+};
+
 static double uniform() { return generator() / 2147483648.0 - 1; }
 
 // From -scale to scale; or whole numbers.
@@ -48,13 +50,13 @@ static ElementsAttr randomConstant(Builder &b, ArrayRef<int64_t> shape, double s
                              ArrayRef(reinterpret_cast<const char *>(values.data()), 4 * values.size()));
 }
 
-static LevelPlan makePlan(bool isNested, bool hasSpecials) {
+static LevelPlan makePlan(bool isNested, bool hasCache) {
   LevelPlan plan;
   plan.isNested = isNested;
   // Every layer is pruned, however small, and stays sparse: these are tests of
   // kernels, not of choosing them.
   plan.minWeights = 0;
-  if (hasSpecials)
+  if (!hasCache)
     plan.denseLayers = {"special"};
   auto level = [](const char *name, Scheme scheme, double density, int64_t rows = 8, int64_t columns = 1,
                   int64_t patternCount = 16) {
@@ -75,9 +77,9 @@ static LevelPlan makePlan(bool isNested, bool hasSpecials) {
   return plan;
 }
 
-// One function: each K is an input of length x K, and each N (of the fifth) a layer on it.
+// One function: each K is an input of length x K, and each N (of the share) a layer on it.
 static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool hasCache, bool hasCompanions,
-                                        std::optional<size_t> fifth) {
+                                        SizeShare sizes) {
   ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
@@ -100,23 +102,23 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   auto angles = typeOf(kTextFeatures / 4);
   types.append({text, fewHeads, angles, text});
   // A mask, and values that poison what comes after them, have no cache.
-  if (!hasCache && hasCompanions)
+  if (!hasCache)
     types.append({sequence, mask, special, specialSequence, specialSequence, angles});
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
   auto precision = isInt8 ? graph::PrecisionAttr::get(context, graph::Precision::Int8) : graph::PrecisionAttr();
-  int turn = 0;
   for (auto [i, k] : llvm::enumerate(kInputs))
     for (auto [j, n] : llvm::enumerate(kOutputs)) {
-      if (fifth && (i + j) % 5 != *fifth)
+      if ((i + j) % sizes.count != sizes.index && n != k)
         continue;
       mlir::Value w = graph::ConstantOp::create(b, randomConstant(b, {k, n}, 1.0 / std::sqrt(double(k))));
       mlir::Value bias =
-          ++turn % 2 ? mlir::Value(graph::ConstantOp::create(b, randomConstant(b, {n}, 1))) : mlir::Value();
+          (i + j / 5) % 2 ? mlir::Value(graph::ConstantOp::create(b, randomConstant(b, {n}, 1))) : mlir::Value();
       graph::UnaryKindAttr activation;
-      if (turn % 3 == 0)
-        activation = graph::UnaryKindAttr::get(context, turn % 2 ? graph::UnaryKind::Gelu : graph::UnaryKind::Relu);
+      if ((2 * i + j) % 3 == 0)
+        activation =
+            graph::UnaryKindAttr::get(context, (i / 2 + j) % 2 ? graph::UnaryKind::Gelu : graph::UnaryKind::Relu);
       mlir::Value residual = n == k ? function.getArgument(i) : mlir::Value();
       results.push_back(graph::LinearOp::create(b, typeOf(n), function.getArgument(i), w, bias, residual,
                                                 b.getStringAttr("k" + Twine(k) + "n" + Twine(n)), activation,
@@ -170,8 +172,18 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   if (hasCache) {
     auto positions = RankedTensorType::get({ShapedType::kDynamic}, b.getI64Type());
     results.push_back(graph::IotaOp::create(b, positions, 3, 2, true));
+    return finish();
   }
-  if (hasCache || !hasCompanions)
+  // NaN, infinities, denormals and both zeros, one per token: through a layer that
+  // stays dense (a pruned one does not read what a dropped weight would multiply),
+  // normalisation, attention (a NaN key makes every query of its head NaN, an
+  // infinite one those that it suits) and all functions.
+  mlir::Value s = argument(6);
+  mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
+  results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
+                                            b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
+                                            graph::PrecisionAttr()));
+  if (!hasCompanions)
     return finish();
   mlir::Value x = argument(4), m = argument(5);
   for (int64_t heads : {1, 2, 3, 8})
@@ -179,15 +191,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
       results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
                                                    b.getI64IntegerAttr(heads), b.getF32FloatAttr(0.3),
                                                    isCausal ? b.getUnitAttr() : UnitAttr(), IntegerAttr()));
-  // NaN, infinities, denormals and both zeros, one per token: through a layer that
-  // stays dense (a pruned one does not read what a dropped weight would multiply),
-  // normalisation, attention (a NaN key makes every query of its head NaN, an
-  // infinite one those that it suits) and all functions.
-  mlir::Value s = argument(6), q = argument(7), v = argument(8);
-  mlir::Value weights = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures, 13}, 1));
-  results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
-                                            b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
-                                            graph::PrecisionAttr()));
+  mlir::Value q = argument(7), v = argument(8);
   mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {kSpecialFeatures}, 1));
   results.push_back(graph::LayerNormOp::create(b, special, s, scale, scale, b.getF32FloatAttr(1e-5), UnitAttr()));
   results.push_back(graph::SoftmaxOp::create(b, special, s, 1));
@@ -201,7 +205,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   return finish();
 }
 
-static std::vector<HostTensor> makeInputs(int64_t length, bool hasSpecials) {
+static std::vector<HostTensor> makeInputs(int64_t length, bool hasCache) {
   std::vector<HostTensor> inputs;
   auto add = [&](std::vector<int64_t> shape, double scale) {
     HostTensor tensor{std::move(shape), {}};
@@ -218,7 +222,7 @@ static std::vector<HostTensor> makeInputs(int64_t length, bool hasSpecials) {
   add({1, length, kTextFeatures}, 127);
   for (double &element : inputs.back().elements)
     element = std::round(element);
-  if (!hasSpecials)
+  if (hasCache)
     return inputs;
   add({2, length, 24}, 2);
   add({2, 1, 1, length}, 1);
@@ -255,21 +259,23 @@ int main(int argc, char **argv) {
   llvm::ArrayRef<char *> flags(argv + 3, argc - 3);
   auto has = [&](StringRef flag) { return llvm::any_of(flags, [&](char *given) { return flag == given; }); };
   bool hasCache = has("--cache");
+  // Normalisation, softmax, functions, attention without a cache: precisions and nesting are nothing to them.
   bool hasCompanions = llvm::none_of(ArrayRef<StringRef>{"--nested", "--int8", "--f16", "--f16-sums", "--bf16"}, has);
-  bool hasSpecials = hasCompanions && !hasCache;
-  options.levels = makePlan(has("--nested"), hasSpecials);
+  options.levels = makePlan(has("--nested"), hasCache);
   options.keepsSparse = true;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  std::optional<size_t> fifth;
-  if (auto found = llvm::find(flags, StringRef("--fifth")); found != flags.end())
-    if (found + 1 == flags.end() || StringRef(found[1]).getAsInteger(10, fifth.emplace()) || *fifth > 4) {
-      llvm::errs() << "--fifth is 0 to 4\n";
+  SizeShare sizes;
+  if (auto found = llvm::find(flags, StringRef("--sizes")); found != flags.end()) {
+    auto [index, count] = StringRef(found + 1 == flags.end() ? "" : found[1]).split('/');
+    if (index.getAsInteger(10, sizes.index) || count.getAsInteger(10, sizes.count) || sizes.index >= sizes.count) {
+      llvm::errs() << "--sizes is I/N, from 0/N on\n";
       return 2;
     }
-  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache, hasCompanions, fifth);
+  }
+  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache, hasCompanions, sizes);
   for (auto [flag, precision] : {std::pair("--f16", graph::Precision::F16),
                                  {"--f16-sums", graph::Precision::F16Sums},
                                  {"--bf16", graph::Precision::BF16}})
@@ -277,6 +283,8 @@ int main(int argc, char **argv) {
       options.precision = precision;
   if (has("--f16-sums")) // Their numbers are too large for f16.
     options.keepF32 = {"whole*"};
+  if (has("--f16-sums") && !hasCache)
+    options.keepF32.push_back("special");
   if (llvm::Error error = quantize(*module, options)) {
     llvm::errs() << llvm::toString(std::move(error)) << "\n";
     return 1;
@@ -290,7 +298,7 @@ int main(int argc, char **argv) {
   static_assert(std::accumulate(std::begin(parts), std::end(parts), int64_t(0)) == kContext);
   if (llvm::Error error = writeCases(
           *module, options, hasCache ? llvm::ArrayRef(parts) : llvm::ArrayRef(lengths),
-          [&](int64_t length) { return makeInputs(length, hasSpecials); }, argv[2])) {
+          [&](int64_t length) { return makeInputs(length, hasCache); }, argv[2])) {
     llvm::errs() << llvm::toString(std::move(error)) << "\n";
     return 1;
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes the cases of a program like kernel_cases for TARGET, builds run_files.c
 # with the library and runs it: natively, or under qemu for each CPU named.
-#   run_cases.sh WRITER TARGET FOLDER TOLERANCE [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache] [--fifth N]
+#   run_cases.sh WRITER TARGET FOLDER TOLERANCE [--nested] [--int8 | --f16 | --f16-sums | --bf16] [--cache] [--sizes I/N]
 set -euo pipefail
 writer=$1 target=$2 folder=$3 tolerance=$4
 root=$(cd "$(dirname "$0")/../.." && pwd)
