@@ -33,9 +33,11 @@ static constexpr int64_t kWideInputs = kInputs[kWideIndex], kWideOutputs = 157;
 
 static std::mt19937 generator(20261121); // Printed with every failure: fixed.
 
-// Of the pairs of sizes.
-struct SizeShare {
-  size_t index = 0, count = 1;
+// What the module consists of.
+struct Contents {
+  bool isInt8 = false, hasCache = false;
+  bool hasCompanions = true;          // Normalisation, softmax, functions, attention without a cache.
+  size_t sizeIndex = 0, sizeStep = 1; // Of the pairs of sizes.
 };
 
 static double uniform() { return generator() / 2147483648.0 - 1; }
@@ -78,8 +80,8 @@ static LevelPlan makePlan(bool isNested, bool hasCache) {
 }
 
 // One function: each K is an input of length x K, and each N (of the share) a layer on it.
-static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool hasCache, bool hasCompanions,
-                                        SizeShare sizes) {
+static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, const Contents &contents) {
+  bool hasCache = contents.hasCache;
   ImplicitLocOpBuilder b(UnknownLoc::get(context), context);
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToEnd(module->getBody());
@@ -107,10 +109,11 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   auto function = func::FuncOp::create(b, "main", b.getFunctionType(types, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   SmallVector<mlir::Value> results;
-  auto precision = isInt8 ? graph::PrecisionAttr::get(context, graph::Precision::Int8) : graph::PrecisionAttr();
+  auto precision =
+      contents.isInt8 ? graph::PrecisionAttr::get(context, graph::Precision::Int8) : graph::PrecisionAttr();
   for (auto [i, k] : llvm::enumerate(kInputs))
     for (auto [j, n] : llvm::enumerate(kOutputs)) {
-      if ((i + j) % sizes.count != sizes.index && n != k)
+      if ((i + j) % contents.sizeStep != contents.sizeIndex && n != k)
         continue;
       mlir::Value w = graph::ConstantOp::create(b, randomConstant(b, {k, n}, 1.0 / std::sqrt(double(k))));
       mlir::Value bias =
@@ -124,9 +127,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
                                                 b.getStringAttr("k" + Twine(k) + "n" + Twine(n)), activation,
                                                 ArrayAttr(), precision));
     }
-  for (auto [i, k] : llvm::enumerate(kInputs)) {
-    if (!hasCompanions)
-      break;
+  for (auto [i, k] : llvm::enumerate(contents.hasCompanions ? ArrayRef(kInputs) : ArrayRef<int64_t>())) {
     mlir::Value scale = graph::ConstantOp::create(b, randomConstant(b, {k}, 1)),
                 bias = graph::ConstantOp::create(b, randomConstant(b, {k}, 1));
     results.push_back(graph::LayerNormOp::create(b, typeOf(k), function.getArgument(i), scale, bias,
@@ -183,7 +184,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, bool isInt8, bool 
   results.push_back(graph::LinearOp::create(b, typeOf(13), s, weights, mlir::Value(), mlir::Value(),
                                             b.getStringAttr("special"), graph::UnaryKindAttr(), ArrayAttr(),
                                             graph::PrecisionAttr()));
-  if (!hasCompanions)
+  if (!contents.hasCompanions)
     return finish();
   mlir::Value x = argument(4), m = argument(5);
   for (int64_t heads : {1, 2, 3, 8})
@@ -259,23 +260,25 @@ int main(int argc, char **argv) {
   llvm::ArrayRef<char *> flags(argv + 3, argc - 3);
   auto has = [&](StringRef flag) { return llvm::any_of(flags, [&](char *given) { return flag == given; }); };
   bool hasCache = has("--cache");
-  // Normalisation, softmax, functions, attention without a cache: precisions and nesting are nothing to them.
-  bool hasCompanions = llvm::none_of(ArrayRef<StringRef>{"--nested", "--int8", "--f16", "--f16-sums", "--bf16"}, has);
+  Contents contents{.isInt8 = has("--int8"), .hasCache = hasCache};
+  // Precisions and nesting do not reach their code.
+  contents.hasCompanions =
+      llvm::none_of(ArrayRef<StringRef>{"--nested", "--int8", "--f16", "--f16-sums", "--bf16"}, has);
   options.levels = makePlan(has("--nested"), hasCache);
   options.keepsSparse = true;
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
-  SizeShare sizes;
   if (auto found = llvm::find(flags, StringRef("--sizes")); found != flags.end()) {
-    auto [index, count] = StringRef(found + 1 == flags.end() ? "" : found[1]).split('/');
-    if (index.getAsInteger(10, sizes.index) || count.getAsInteger(10, sizes.count) || sizes.index >= sizes.count) {
+    auto [index, step] = StringRef(found + 1 == flags.end() ? "" : found[1]).split('/');
+    if (index.getAsInteger(10, contents.sizeIndex) || step.getAsInteger(10, contents.sizeStep) ||
+        contents.sizeIndex >= contents.sizeStep) {
       llvm::errs() << "--sizes is I/N, from 0/N on\n";
       return 2;
     }
   }
-  OwningOpRef<ModuleOp> module = makeModule(&context, has("--int8"), hasCache, hasCompanions, sizes);
+  OwningOpRef<ModuleOp> module = makeModule(&context, contents);
   for (auto [flag, precision] : {std::pair("--f16", graph::Precision::F16),
                                  {"--f16-sums", graph::Precision::F16Sums},
                                  {"--bf16", graph::Precision::BF16}})
