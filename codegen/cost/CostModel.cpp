@@ -12,13 +12,14 @@ using namespace mlir::rt3;
 
 namespace {
 
-// One trip of a loop whose body multiplies `rows[c]` weights by input c.
+// What a loop does for one block of a pattern, or one input of a dense layer.
 struct Trip {
-  double fmas = 0, loads = 0, others = 0, chain = 0; // Instructions; chain: FMAs.
+  double fmas = 0, loads = 0, others = 0, chain = 0; // Instructions; chain: FMAs on one sum.
   double l2Bytes = 0;                                // Of activations.
+  double share = 0;                                  // Of a trip of the loop.
 
   double cycles(const Device &device) const {
-    return l2Bytes / device.l2BytesPerCycle +
+    return l2Bytes / device.l2BytesPerCycle + share * device.tripCycles +
            std::max({fmas / device.fmaPerCycle, loads / device.loadsPerCycle,
                      (fmas + loads + others) / device.issuePerCycle, chain * device.fmaLatency});
   }
@@ -35,8 +36,9 @@ static double conversions(const Device &device, double weights) {
   return weights / kHalvesPerLoad + (device.weightsPerLoad == 1 ? weights : 0);
 }
 
-static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t pattern, int64_t firstRow,
+static Trip tripOf(const Device &device, const PackedStream &stream, uint64_t pattern, int64_t firstRow,
                    int64_t vectors) {
+  const StreamShape &shape = stream.shape;
   Trip trip;
   std::vector<int64_t> perRow(shape.pass, 0);
   int64_t weights = 0, usedColumns = 0;
@@ -58,10 +60,14 @@ static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t patt
   int64_t panelBytes = 4 * device.lanes * device.tileVectors;
   if (shape.range * panelBytes > device.l1Size)
     trip.l2Bytes = 4.0 * usedColumns * vectors * device.lanes;
-  trip.others = 6; // Address arithmetic, pointer bumps and the branch.
+  trip.share = 1.0 / kernel::blocksPerTrip(stream.patterns.size(), shape.unroll);
+  trip.others = 3 + 3 * trip.share; // Address arithmetic; pointer bumps and the branch.
   if (isHalf)
     trip.others += conversions(device, weights);
   trip.chain = *std::max_element(perRow.begin(), perRow.end());
+  // Blocks of a trip have sums of their own where there are too few.
+  double used = vectors * llvm::count_if(perRow, [](int64_t count) { return count > 0; });
+  trip.chain /= kernel::sumSets(used, shape.unroll, productsInFlight(device));
   return trip;
 }
 
@@ -178,7 +184,7 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
     double compute = 0;
     for (auto [p, pattern] : llvm::enumerate(stream.patterns))
       for (int64_t row = 0; row < shape.rows; row += shape.pass) {
-        Trip trip = tripOf(device, shape, pattern, row, vectors);
+        Trip trip = tripOf(device, stream, pattern, row, vectors);
         if (trip.fmas == 0)
           continue;
         compute += trip.cycles(device) * stream.blockCounts[p];

@@ -7,6 +7,8 @@
 #include "llvm/Support/JSON.h"
 #include "llvm/TargetParser/Host.h"
 
+#include <cmath>
+
 using namespace mlir::rt3;
 using llvm::createStringError;
 using llvm::Error;
@@ -76,6 +78,8 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("issue_per_cycle", device.issuePerCycle);
   number("fma_latency", device.fmaLatency);
   number("loop_exit_cycles", device.loopExitCycles);
+  number("vectors_per_load", device.vectorsPerLoad);
+  number("trip_cycles", device.tripCycles);
   number("weights_per_load", device.weightsPerLoad);
   number("l1_size", device.l1Size);
   number("l2_size", device.l2Size);
@@ -83,6 +87,8 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("stream_bytes_per_cycle", device.streamBytesPerCycle);
   if (device.blockUnroll < 1)
     missing("block_unroll", "at least 1");
+  if (device.vectorsPerLoad < 1 || device.vectorsPerLoad > 4)
+    missing("vectors_per_load", "1 to 4");
   if (error)
     return std::move(error);
   return device;
@@ -92,6 +98,8 @@ const Products *mlir::rt3::findProducts(const Device &device, std::optional<grap
   auto found = precision ? device.products.find(*precision) : device.products.end();
   return found == device.products.end() ? nullptr : &found->second;
 }
+
+int64_t mlir::rt3::productsInFlight(const Device &device) { return std::ceil(device.fmaPerCycle * device.fmaLatency); }
 
 std::optional<kernel::Dot> mlir::rt3::dotOf(const Device &device, graph::LinearOp op) {
   const Products *products = findProducts(device, op.getPrecision());

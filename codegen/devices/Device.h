@@ -37,10 +37,12 @@ struct Device {
   int64_t lanes;                                    // f32 in a vector.
   int64_t tileRows;                                 // Outputs held in registers at a time ...
   int64_t tileVectors;                              // ... times vectors of tokens.
-  int64_t blockUnroll;                              // Blocks per trip of a pattern's loop.
+  int64_t blockUnroll;                              // Most blocks per trip of a pattern's loop.
   double fmaPerCycle, loadsPerCycle, issuePerCycle; // Vector instructions.
   double fmaLatency;                                // Cycles.
   double loopExitCycles;                            // What the end of a loop costs: a mispredicted branch.
+  int64_t vectorsPerLoad;                           // Neighbouring vectors that one instruction loads.
+  double tripCycles;                                // What a trip of a pattern's loop takes beside its instructions.
   double weightsPerLoad;                            // Weights that one load makes ready to multiply.
   std::map<graph::Precision, Products> products;    // Beside f32 and f16; there is always int8.
   int64_t l1Size;                                   // Bytes of first-level data cache.
@@ -51,6 +53,8 @@ struct Device {
 
 // How `device` multiplies numbers of `precision`: null if as f32, or not at all.
 const Products *findProducts(const Device &device, std::optional<graph::Precision> precision);
+// Products that `device` begins before the first is done.
+int64_t productsInFlight(const Device &device);
 // The instruction of a layer's products; none: multiply-adds of f32.
 std::optional<kernel::Dot> dotOf(const Device &device, graph::LinearOp op);
 

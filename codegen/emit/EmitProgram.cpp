@@ -61,7 +61,7 @@ public:
     for (const StreamDescription &stream : list)
       rows.push_back(structOf(
           {u64(stream.offset), u64(stream.length), u32(stream.rangeCount), u32(stream.groupCount),
-           u32(stream.patternValues.size()), u32(stream.entries), u32(stream.valueSize), u32(stream.indexLimit),
+           u32(stream.patternValues.size()), u32(stream.entries), u32(stream.valueSize), u32(stream.unroll), u32(stream.indexLimit),
            u32(stream.lastIndexLimit), data(llvm::ConstantDataArray::get(context, stream.patternValues)),
            u32(stream.partGroups.size()), numbers(stream.partGroups), numbers(stream.partOffsets)}));
     return table(rows);

@@ -27,7 +27,7 @@ struct TensorDescription {
 // The fields of rt3_stream_t.
 struct StreamDescription {
   uint64_t offset, length;
-  uint32_t rangeCount, groupCount, entries, valueSize, indexLimit, lastIndexLimit;
+  uint32_t rangeCount, groupCount, entries, valueSize, unroll, indexLimit, lastIndexLimit;
   std::vector<uint8_t> patternValues;
   std::vector<uint32_t> partGroups;
   std::vector<uint64_t> partOffsets;

@@ -24,8 +24,8 @@ namespace {
 class PanelAttention {
 public:
   PanelAttention(LoopBuilder &b, kernel::AttentionOp op, const Panels &keys, int64_t vectors)
-      : b(b), op(op), vectors(vectors), width(keys.width), tileSize(keys.tileSize),
-        vector(VectorType::get(op.getTile().getLanes(), b.getF32Type())),
+      : b(b), op(op), isNeon(op.getTile().getIsa() == "neon"), vectors(vectors), width(keys.width),
+        tileSize(keys.tileSize), vector(VectorType::get(op.getTile().getLanes(), b.getF32Type())),
         headSize(cast<kernel::BufferType>(op.getType()).getTensor().getShape().back() / op.getHeads()),
         rowSize(4 * keys.width), vectorSize(4 * op.getTile().getLanes()) {}
 
@@ -47,12 +47,24 @@ public:
     buildScores(o, keys);
     SmallVector<Value> largest = buildMask(o, keys);
     SmallVector<Value> inverse = buildExponentials(o, keys, largest);
-    for (int64_t d = 0; d < headSize; d += kRows)
-      buildContext(o, keys, inverse, d, std::min(kRows, headSize - d));
+    int64_t whole = headSize / kRows * kRows;
+    b.loop(b.integer(0), b.integer(whole), kRows, [&](Value d) { buildContext(o, keys, inverse, d, kRows); });
+    if (whole < headSize)
+      buildContext(o, keys, inverse, b.integer(whole), headSize - whole);
   }
 
 private:
   Value at(Value base, Value row, int64_t v) { return b.offset(b.offset(base, b.mul(row, rowSize)), v * vectorSize); }
+
+  // Four neighbours, each in all lanes. NEON multiplies by a lane of one load.
+  SmallVector<Value> loadFour(Value pointer) {
+    SmallVector<Value> result;
+    Value four = isNeon ? b.load(VectorType::get(kRows, b.getF32Type()), pointer) : Value();
+    for (int64_t i = 0; i < kRows; ++i)
+      result.push_back(b.splat(vector, isNeon ? vector::ExtractOp::create(b, four, i).getResult()
+                                              : b.load(b.getF32Type(), b.offset(pointer, 4 * i))));
+    return result;
+  }
 
   // scores[j] = scale q k_j; keys are rounded up to four, the surplus is never
   // read.
@@ -72,11 +84,9 @@ private:
           SmallVector<Value> queries;
           for (int64_t v = 0; v < vectors; ++v)
             queries.push_back(b.load(vector, b.offset(b.offset(o.q, row), v * vectorSize)));
-          for (int64_t i = 0; i < kRows; ++i) {
-            Value key = b.splat(vector, b.load(b.getF32Type(), b.offset(b.offset(start, row), 4 * i)));
+          for (auto [i, key] : llvm::enumerate(loadFour(b.offset(start, row))))
             for (int64_t v = 0; v < vectors; ++v)
               next.push_back(b.fma(key, queries[v], carried[i * vectors + v]));
-          }
           return next;
         });
         for (int64_t i = 0; i < kRows; ++i)
@@ -91,41 +101,49 @@ private:
     double infinity = std::numeric_limits<double>::infinity();
     // Not -infinity: a query that sees nothing must not give NaN.
     SmallVector<Value> largest(vectors, b.real(vector, -std::numeric_limits<float>::max()));
-    SmallVector<Value> lanes;
-    if (op.getCausal())
-      for (int64_t v = 0; v < vectors; ++v)
-        lanes.push_back(queryNumbers(o, v));
-    return b.loop(b.integer(0), keys, 1, largest, [&](Value j, ValueRange carried) {
-      SmallVector<Value> next;
-      Value maskKey = o.mask ? b.offset(o.mask, b.mul(j, o.maskKeyStride)) : Value();
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value score = b.load(vector, at(o.scores, j, v));
-        if (o.mask)
-          score = arith::AddFOp::create(b, score, maskValues(o, maskKey, v));
-        if (op.getCausal()) {
-          Value key = b.splat(lanes[v].getType(), j);
-          Value isHidden = arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, key, lanes[v]);
-          score = arith::SelectOp::create(b, isHidden, b.real(vector, -infinity), score);
+    // `lanes`: the query in each, counted from the panel's first, where some do not see the keys.
+    auto maskKeys = [&](Value begin, Value end, ArrayRef<Value> lanes) {
+      return b.loop(begin, end, 1, largest, [&](Value j, ValueRange carried) {
+        SmallVector<Value> next;
+        Value maskKey = o.mask ? b.offset(o.mask, b.mul(j, o.maskKeyStride)) : Value();
+        for (int64_t v = 0; v < vectors; ++v) {
+          Value score = b.load(vector, at(o.scores, j, v));
+          if (o.mask)
+            score = arith::AddFOp::create(b, score, maskValues(o, maskKey, v));
+          if (!lanes.empty()) {
+            Value number = arith::TruncIOp::create(b, b.getI32Type(), b.sub(j, begin));
+            Value isHidden =
+                arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, b.splat(lanes[v].getType(), number), lanes[v]);
+            score = arith::SelectOp::create(b, isHidden, b.real(vector, -infinity), score);
+          }
+          if (o.mask || !lanes.empty())
+            b.store(score, at(o.scores, j, v));
+          // NaN stays, for buildExponentials.
+          next.push_back(arith::MaximumFOp::create(b, carried[v], score));
         }
-        b.store(score, at(o.scores, j, v));
-        // NaN stays, for buildExponentials.
-        next.push_back(arith::MaximumFOp::create(b, carried[v], score));
-      }
-      return next;
-    });
-  }
-
-  // The number of the query in each lane, as i64.
-  Value queryNumbers(const Operands &o, int64_t v) {
-    SmallVector<int64_t> numbers;
-    for (int64_t lane = 0; lane < vector.getDimSize(0); ++lane)
-      numbers.push_back(v * vector.getDimSize(0) + lane);
-    auto integers = VectorType::get(vector.getShape(), b.getI64Type());
-    Value own = arith::ConstantOp::create(b, DenseElementsAttr::get(integers, ArrayRef(numbers)));
+        return next;
+      });
+    };
+    if (!op.getCausal())
+      return maskKeys(b.integer(0), keys, {});
+    // Keys before the panel's first query are seen by all.
     Value first = b.mul(o.panel, width);
     if (o.position)
       first = b.add(first, o.position);
-    return arith::AddIOp::create(b, own, b.splat(integers, first));
+    largest = maskKeys(b.integer(0), first, {});
+    SmallVector<Value> lanes;
+    for (int64_t v = 0; v < vectors; ++v)
+      lanes.push_back(queryNumbers(v));
+    return maskKeys(first, keys, lanes);
+  }
+
+  // The number of the query in each lane, from the panel's first, as i32.
+  Value queryNumbers(int64_t v) {
+    SmallVector<int32_t> numbers;
+    for (int64_t lane = 0; lane < vector.getDimSize(0); ++lane)
+      numbers.push_back(v * vector.getDimSize(0) + lane);
+    auto integers = VectorType::get(vector.getShape(), b.getI32Type());
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(integers, ArrayRef(numbers)));
   }
 
   // One mask value per query; most masks are the same for all of them. Lanes
@@ -151,7 +169,7 @@ private:
       SmallVector<Value> next;
       for (int64_t v = 0; v < vectors; ++v) {
         Value score = b.load(vector, at(o.scores, j, v));
-        Value power = buildBoundedExp(b, arith::SubFOp::create(b, score, largest[v]));
+        Value power = buildBoundedExp(b, arith::SubFOp::create(b, score, largest[v]), /*isNegative=*/true);
         b.store(power, at(o.scores, j, v));
         next.push_back(arith::AddFOp::create(b, carried[v], power));
       }
@@ -165,35 +183,48 @@ private:
   }
 
   // out[d ...] = sum over j of scores[j] v_j[d ...]
-  void buildContext(const Operands &o, Value keys, ArrayRef<Value> inverse, int64_t d, int64_t rows) {
+  void buildContext(const Operands &o, Value keys, ArrayRef<Value> inverse, Value d, int64_t rows) {
     Value panels = b.divide(b.add(keys, width - 1), width);
     SmallVector<Value> sums(rows * vectors, b.real(vector, 0));
     sums = b.loop(b.integer(0), panels, 1, sums, [&](Value panel, ValueRange outer) {
       Value first = b.mul(panel, width);
       Value count = b.min(b.integer(width), b.sub(keys, first));
-      Value source = b.offset(b.offset(o.v, b.mul(panel, tileSize)), d * rowSize);
-      return b.loop(b.integer(0), count, 1, outer, [&](Value j, ValueRange carried) {
-        SmallVector<Value> next;
-        SmallVector<Value> weights;
-        for (int64_t v = 0; v < vectors; ++v)
-          weights.push_back(b.load(vector, at(o.scores, b.add(first, j), v)));
-        Value column = b.offset(source, b.mul(j, 4));
-        for (int64_t i = 0; i < rows; ++i) {
-          Value value = b.splat(vector, b.load(b.getF32Type(), b.offset(column, i * rowSize)));
-          for (int64_t v = 0; v < vectors; ++v)
-            next.push_back(b.fma(value, weights[v], carried[i * vectors + v]));
-        }
-        return next;
-      });
+      Value source = b.offset(b.offset(o.v, b.mul(panel, tileSize)), b.mul(d, rowSize));
+      // `size` keys a trip.
+      auto addKeys = [&](Value begin, Value end, ValueRange carried, int64_t size) {
+        return b.loop(begin, end, size, carried, [&](Value j, ValueRange values) {
+          SmallVector<Value> next(values);
+          Value column = b.offset(source, b.mul(j, 4));
+          SmallVector<SmallVector<Value>> own; // [row][key]
+          for (int64_t i = 0; i < rows; ++i) {
+            Value place = b.offset(column, i * rowSize);
+            own.push_back(size == kRows ? loadFour(place)
+                                        : SmallVector<Value>{b.splat(vector, b.load(b.getF32Type(), place))});
+          }
+          for (int64_t key = 0; key < size; ++key)
+            for (int64_t v = 0; v < vectors; ++v) {
+              Value weight = b.load(vector, at(o.scores, b.add(b.add(first, j), key), v));
+              for (int64_t i = 0; i < rows; ++i)
+                next[i * vectors + v] = b.fma(own[i][key], weight, next[i * vectors + v]);
+            }
+          return next;
+        });
+      };
+      if (!isNeon)
+        return addKeys(b.integer(0), count, outer, 1);
+      Value whole = b.mul(b.divide(count, kRows), kRows);
+      return addKeys(whole, count, addKeys(b.integer(0), whole, outer, kRows), 1);
     });
+    Value out = b.offset(o.out, b.mul(d, rowSize));
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t v = 0; v < vectors; ++v)
         b.store(arith::MulFOp::create(b, sums[i * vectors + v], inverse[v]),
-                b.offset(o.out, (d + i) * rowSize + v * vectorSize));
+                b.offset(out, i * rowSize + v * vectorSize));
   }
 
   LoopBuilder &b;
   kernel::AttentionOp op;
+  bool isNeon;
   int64_t vectors;
   int64_t width, tileSize; // Tokens of a panel; bytes from panel to panel of keys.
   VectorType vector;

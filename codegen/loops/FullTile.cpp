@@ -5,6 +5,7 @@
 #include "codegen/loops/TileKernel.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -16,8 +17,6 @@ using namespace mlir::rt3;
 static constexpr int64_t kPrefetchDistance = 8192;
 // Inputs per trip of a dense loop: a line of weights at four rows.
 static constexpr int64_t kUnroll = 4;
-// Blocks per trip where all have the same pattern, as block pruning's.
-static constexpr int64_t kBlockUnroll = 4;
 
 namespace {
 
@@ -32,7 +31,7 @@ private:
   // What a segment adds its products to.
   Sums loadSums(const Group &g, int64_t firstRow, int64_t rows) {
     if (isHalf)
-      return Sums(rows * vectors, arith::ConstantOp::create(b, b.getZeroAttr(words)));
+      return Sums(rows * vectors, zero());
     return loadResults(g, firstRow, rows);
   }
 
@@ -45,6 +44,18 @@ private:
       result = arith::AddFOp::create(b, result, arith::AddFOp::create(b, even, odd));
     }
     storeResults(g, firstRow, results);
+  }
+
+  Value zero() { return arith::ConstantOp::create(b, b.getZeroAttr(isHalf ? words : sumVector)); }
+
+  Value add(Value x, Value y) {
+    if (isInt8)
+      return arith::AddIOp::create(b, x, y);
+    if (!isHalf)
+      return arith::AddFOp::create(b, x, y);
+    auto halves = VectorType::get(2 * tile.getLanes(), b.getF16Type());
+    auto cast = [&](Value value) { return vector::BitCastOp::create(b, halves, value); };
+    return vector::BitCastOp::create(b, words, arith::AddFOp::create(b, cast(x), cast(y)));
   }
 
   // The weights of a block, one after the other, each in all lanes. NEON multiplies by a
@@ -74,12 +85,30 @@ private:
     return b.load(words, place);
   }
 
+  // `count` vectors that follow each other, by one instruction.
+  SmallVector<Value> loadNeighbours(Value pointer, int64_t count) {
+    if (count == 1)
+      return {b.load(words, pointer)};
+    auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(count, words));
+    Value all = LLVM::CallIntrinsicOp::create(
+                    b, type, b.getStringAttr("llvm.aarch64.neon.ld1x" + std::to_string(count)), ValueRange{pointer})
+                    .getResult(0);
+    SmallVector<Value> result;
+    for (int64_t v = 0; v < count; ++v)
+      result.push_back(LLVM::ExtractValueOp::create(b, all, v));
+    return result;
+  }
+
   // Adds the products of one input with its weights for `rows`, one after the other.
   void multiplyInput(MutableArrayRef<Value> sums, ArrayRef<int64_t> rows, Value x, BlockWeights &weights) {
     int64_t inputVectors = isPaired ? 2 * vectors : vectors;
     SmallVector<Value> inputs;
-    for (int64_t v = 0; v < inputVectors; ++v)
-      inputs.push_back(b.load(words, b.offset(x, v * vectorSize)));
+    // Loads of several vectors know no offset: they pay where each input has an address of its own.
+    bool isIndexed = !stream.getPatterns().empty() && (stream.getGathered() || stream.getColumns() == 1);
+    int64_t most = isIndexed ? tile.getLoadVectors() : 1;
+    while (int64_t(inputs.size()) < inputVectors)
+      inputs.append(loadNeighbours(b.offset(x, inputs.size() * vectorSize),
+                                   std::min(most, inputVectors - int64_t(inputs.size()))));
     for (size_t i = 0; i < rows.size(); i += isPaired ? 2 : 1) {
       Value factor = isPaired ? nextPair(weights) : nextWeight(weights);
       for (int64_t v = 0; v < inputVectors; ++v) {
@@ -127,8 +156,20 @@ private:
         continue;
       }
       int64_t stored = 0;
-      for (auto &[column, rows] : columns)
+      SmallVector<size_t> used; // Which sums blocks add to.
+      for (auto &[column, rows] : columns) {
         stored += rows.size();
+        for (int64_t row : rows)
+          for (int64_t v = 0; v < vectors; ++v)
+            if (!llvm::is_contained(used, row * vectors + v))
+              used.push_back(row * vectors + v);
+      }
+      // A pattern of several has few blocks in a segment, and the end of each loop is a
+      // branch that is not foreseen; streams are filled up so that nothing is left over.
+      bool isSingle = patterns.size() == 1;
+      int64_t unroll = kernel::blocksPerTrip(patterns.size(), stream.getUnroll());
+      int64_t sets = isSingle ? 1 : kernel::sumSets(used.size(), unroll, tile.getInFlight());
+      // Carried: indices, values, then sums, those of each set.
       auto step = [&](ValueRange state, int64_t times) {
         SmallVector<Value> next(state);
         int64_t bytes = size * stored;
@@ -138,14 +179,14 @@ private:
             b.prefetch(b.offset(state[1], line + kPrefetchDistance));
         for (int64_t i = 0; i < times; ++i) {
           BlockWeights own{b.offset(state[1], bytes * i)};
+          auto set = MutableArrayRef(next).slice(2 + i % sets * sums.size(), sums.size());
           Value base;
           for (auto &[column, rows] : columns) {
             if (stream.getGathered() || !base) {
               int64_t entry = entries * i + (stream.getGathered() ? column : 0);
               base = b.offset(x, b.mul(b.loadU16(b.offset(state[0], 2 * entry)), vectorSize));
             }
-            multiplyInput(MutableArrayRef(next).drop_front(2), rows,
-                          stream.getGathered() ? base : b.offset(base, column * wordRowSize), own);
+            multiplyInput(set, rows, stream.getGathered() ? base : b.offset(base, column * wordRowSize), own);
           }
         }
         next[0] = b.offset(state[0], 2 * entries * times);
@@ -154,19 +195,20 @@ private:
       };
       SmallVector<Value> carried{indices, values};
       carried.append(sums.begin(), sums.end());
-      // A pattern of several has few blocks in a segment, and the end of each loop is a
-      // branch that is not foreseen: unrolled, it would be two, the second of what is left.
-      // A device whose loads a block waits for gains more than that by its unroll.
-      int64_t times = patterns.size() == 1 ? kBlockUnroll : tile.getUnroll();
-      Value whole = b.mul(b.divide(header.counts[p], times), times);
-      carried = b.rolledLoop(b.integer(0), whole, times, carried,
-                             [&](Value, ValueRange state) { return step(state, times); });
-      if (times > 1)
-        carried =
-            b.rolledLoop(whole, header.counts[p], 1, carried, [&](Value, ValueRange state) { return step(state, 1); });
+      carried.append((sets - 1) * sums.size(), zero());
+      // Trips are counted, not blocks: down to 0, which takes no comparison.
+      carried = b.rolledLoop(b.integer(0), b.divide(header.counts[p], unroll), 1, carried,
+                             [&](Value, ValueRange state) { return step(state, unroll); });
+      if (isSingle)
+        carried = b.rolledLoop(b.integer(0), b.remainder(header.counts[p], unroll), 1, carried,
+                               [&](Value, ValueRange state) { return step(state, 1); });
       indices = carried[0];
       values = carried[1];
-      sums.assign(carried.begin() + 2, carried.end());
+      for (size_t i : used) {
+        sums[i] = carried[2 + i];
+        for (int64_t set = 1; set < sets; ++set)
+          sums[i] = add(sums[i], carried[2 + set * sums.size() + i]);
+      }
     }
     storeSums(g, firstRow, sums);
     return values;

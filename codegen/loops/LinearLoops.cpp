@@ -53,8 +53,8 @@ func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr t
   std::string description, readable;
   llvm::raw_string_ostream text(description);
   text << tile << form << "," << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << ","
-       << stream.getPass() << "," << stream.getGathered() << bool(stream.getParts()) << stream.getValueSize()
-       << (dot ? stringifyDot(*dot) : "");
+       << stream.getPass() << "," << stream.getGathered() << bool(stream.getParts()) << stream.getValueSize() << ","
+       << stream.getUnroll() << (dot ? stringifyDot(*dot) : "");
   ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
   for (int64_t pattern : patterns)
     text << "," << pattern;

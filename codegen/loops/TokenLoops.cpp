@@ -299,7 +299,8 @@ private:
         b.loop(b.integer(0), panels, 1, {b.real(vector, 0)}, [&](Value panel, ValueRange carried) {
           Value place = b.offset(scores, b.mul(panel, 4 * keys.width)), sum = carried[0];
           for (int64_t v = 0; v < vectors; ++v) {
-            Value power = buildBoundedExp(b, arith::SubFOp::create(b, b.load(vector, at(place, v)), most));
+            Value power =
+                buildBoundedExp(b, arith::SubFOp::create(b, b.load(vector, at(place, v)), most), /*isNegative=*/true);
             power = arith::SelectOp::create(b, isKey(panel, v, count), power, b.real(vector, 0));
             b.store(power, at(place, v));
             sum = arith::AddFOp::create(b, sum, power);

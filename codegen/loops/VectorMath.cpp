@@ -24,17 +24,24 @@ struct Floats {
   Value mul(Value x, Value y) { return arith::MulFOp::create(b, x, y); }
   Value div(Value x, Value y) { return arith::DivFOp::create(b, x, y); }
   Value neg(Value x) { return arith::NegFOp::create(b, x); }
+  Value atLeast(Value x, double low) { return arith::MaxNumFOp::create(b, x, c(low), arith::FastMathFlags::nnan); }
   Value clamp(Value x, double low, double high) {
-    x = arith::MaxNumFOp::create(b, x, c(low), arith::FastMathFlags::nnan);
-    return arith::MinNumFOp::create(b, x, c(high), arith::FastMathFlags::nnan);
+    return arith::MinNumFOp::create(b, atLeast(x, low), c(high), arith::FastMathFlags::nnan);
   }
   Value compare(arith::CmpFPredicate predicate, Value x, Value y) { return arith::CmpFOp::create(b, predicate, x, y); }
   Value select(Value condition, Value x, Value y) { return arith::SelectOp::create(b, condition, x, y); }
-  // Coefficients from the highest power down.
+  // Coefficients from the highest power down. Pairs of terms side by side, then Horner's rule in
+  // x^2: half as many products wait for each other as in x.
   Value polynomial(Value x, ArrayRef<double> coefficients) {
-    Value sum = c(coefficients.front());
-    for (double coefficient : coefficients.drop_front())
-      sum = b.fma(sum, x, c(coefficient));
+    Value sum, square = mul(x, x);
+    if (coefficients.size() % 2 == 1) {
+      sum = c(coefficients.front());
+      coefficients = coefficients.drop_front();
+    }
+    for (; !coefficients.empty(); coefficients = coefficients.drop_front(2)) {
+      Value pair = b.fma(c(coefficients[0]), x, c(coefficients[1]));
+      sum = sum ? b.fma(sum, square, pair) : pair;
+    }
     return sum;
   }
   Value keepNan(Value x, Value result) { return select(compare(arith::CmpFPredicate::UNO, x, x), x, result); }
@@ -49,12 +56,17 @@ static constexpr double kLargestExponent = 88.7228;
 // Angles beyond it are taken for it; positions do not come so far.
 static constexpr double kLargestAngle = 4194304;
 
+// 1.5 x 2^23: plus a number below 2^22, a float without fractions.
+static constexpr double kWholeNumbers = 12582912;
+
 // exp(x) = 2^n exp(r), |r| <= ln 2 / 2, with the polynomial of the Cephes
 // library's expf.
-Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
+Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x, bool isNegative) {
   Floats f{b, x.getType()};
-  x = f.clamp(x, -87.3365, kLargestExponent);
-  Value n = LLVM::RoundEvenOp::create(b, f.mul(x, f.c(1.44269504088896341)));
+  x = isNegative ? f.atLeast(x, -87.3365) : f.clamp(x, -87.3365, kLargestExponent);
+  // So large a number has no bits for fractions: the sum is rounded to a whole one, which its lowest bits are.
+  Value shifted = b.fma(x, f.c(1.44269504088896341), f.c(kWholeNumbers));
+  Value n = f.sub(shifted, f.c(kWholeNumbers));
   Value r = b.fma(n, f.c(-0.693359375), x);
   r = b.fma(n, f.c(2.12194440e-4), r);
   Value p = f.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5});
@@ -62,7 +74,7 @@ Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x) {
   Type integers = b.getI32Type();
   if (auto vector = dyn_cast<VectorType>(x.getType()))
     integers = VectorType::get(vector.getShape(), integers);
-  Value exponent = arith::FPToSIOp::create(b, integers, n);
+  Value exponent = arith::BitcastOp::create(b, integers, shifted);
   Value shift = arith::ConstantOp::create(
       b, isa<VectorType>(integers)
              ? TypedAttr(DenseElementsAttr::get(cast<ShapedType>(integers), b.getI32IntegerAttr(23)))
@@ -80,7 +92,7 @@ static Value buildExp(Floats &f, Value x) {
   return f.keepNan(x, result);
 }
 
-// Rational approximation on [-4, 4] with the coefficients that Eigen uses.
+// erf(x) by a rational approximation on [-4, 4] with the coefficients that Eigen uses; of NaN any number.
 static Value buildErf(Floats &f, Value x) {
   Value bounded = f.clamp(x, -4.0, 4.0);
   Value square = f.mul(bounded, bounded);
@@ -89,10 +101,10 @@ static Value buildErf(Floats &f, Value x) {
                             -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02});
   Value bottom = f.polynomial(square, {-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03,
                                        -7.37332916720468e-03, -1.42647390514189e-02});
-  return f.keepNan(x, f.div(f.mul(bounded, top), bottom));
+  return f.div(f.mul(bounded, top), bottom);
 }
 
-// Rational approximation with the coefficients that Eigen uses.
+// tanh(x) by a rational approximation with the coefficients that Eigen uses; of NaN any number.
 static Value buildTanh(Floats &f, Value x) {
   Value bounded = f.clamp(x, -7.90531110763549805, 7.90531110763549805);
   Value square = f.mul(bounded, bounded);
@@ -101,7 +113,7 @@ static Value buildTanh(Floats &f, Value x) {
                             1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03});
   Value bottom =
       f.polynomial(square, {1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03});
-  return f.keepNan(x, f.div(f.mul(bounded, top), bottom));
+  return f.div(f.mul(bounded, top), bottom);
 }
 
 // sin(x + quarters pi/2). The angle is brought to [-pi/4, pi/4] by multiples of
@@ -140,14 +152,14 @@ static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange op
   case Function::Ceil:
     return LLVM::FCeilOp::create(b, x);
   case Function::Erf:
-    return buildErf(f, x);
+    return f.keepNan(x, buildErf(f, x));
   case Function::Exp:
     return buildExp(f, x);
   case Function::Floor:
     return LLVM::FFloorOp::create(b, x);
   case Function::Gelu: {
     Value erf = buildErf(f, f.mul(x, f.c(0.70710678118654752)));
-    Value half = f.mul(x, f.c(0.5));
+    Value half = f.mul(x, f.c(0.5)); // Of NaN it is NaN, whatever erf.
     return b.fma(half, erf, half);
   }
   case Function::GeluTanh: {
@@ -176,7 +188,7 @@ static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange op
   case Function::Sqrt:
     return LLVM::SqrtOp::create(b, x);
   case Function::Tanh:
-    return buildTanh(f, x);
+    return f.keepNan(x, buildTanh(f, x));
   case Function::Add:
     return f.add(x, operands[1]);
   case Function::Sub:

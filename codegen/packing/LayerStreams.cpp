@@ -58,6 +58,15 @@ static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std
   return ranges;
 }
 
+// Those, each with the numbers of blocks per trip.
+static std::vector<std::pair<int64_t, int64_t>> candidateLoops(ArrayRef<int64_t> ranges, const Device &device) {
+  std::vector<std::pair<int64_t, int64_t>> loops;
+  for (int64_t range : ranges)
+    for (int64_t unroll = 1; unroll <= device.blockUnroll; unroll *= 2)
+      loops.emplace_back(range, unroll);
+  return loops;
+}
+
 // The shapes that can store `encoding`. Zeros without structure (blocks of one
 // weight) may go into any; what is fastest is for the cost model to say.
 static std::vector<StreamShape> candidateShapes(Attribute encoding, const StreamShape &base, ModuleOp module) {
@@ -222,8 +231,9 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
       shape.pass = passOf(device, shape.rows);
-      for (int64_t range : ranges) {
+      for (auto [range, unroll] : candidateLoops(ranges, device)) {
         shape.range = range;
+        shape.unroll = unroll;
         PackedStream stream = packSparse(weights, shape, patterns);
         double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));
         if (!best || cycles < bestCycles) {

@@ -83,6 +83,8 @@ public:
     if (given.empty() || !takePatterns())
       choosePatterns();
     stream.blockCounts.assign(stream.patterns.size(), 0);
+    if (stream.patterns.size() == 1)
+      shape.unroll = 1;
     for (const std::vector<Block> &segment : segments) {
       stream.segmentOffsets.push_back(stream.bytes.size());
       packSegment(segment);
@@ -209,6 +211,13 @@ private:
       assert(pattern < stream.patterns.size() && "a pattern covers every block");
       byPattern[pattern].push_back(&block);
       stream.keptCount += llvm::popcount(block.kept);
+    }
+    llvm::SmallVector<Block> zeros(byPattern.size());
+    for (auto [list, zero] : llvm::zip(byPattern, zeros)) {
+      if (list.size() % shape.unroll == 0)
+        continue;
+      zero.inputs = list.back()->inputs;
+      list.resize(llvm::alignTo(list.size(), shape.unroll), &zero);
     }
     int64_t segment = nextSegment++, begin = rangeBegin[segment];
     int64_t firstOutput = segment % groups * shape.rows;

@@ -31,6 +31,7 @@ struct StreamShape {
   int64_t pass = 8;      // Rows that the tile reads together.
   int64_t vectors = 1;   // Vectors in a panel, by which indices are scaled.
   int64_t valueSize = 4; // Bytes of a word; 2 of f16, 8 of smmla.
+  int64_t unroll = 1;    // Of several patterns, blocks of each come in such multiples.
 };
 
 struct PackedStream {

@@ -78,7 +78,8 @@ public:
   FunctionConverter(func::FuncOp source, const Device &device, WeightStore &store)
       : source(source), device(device), store(store), builder(source), panel(device.lanes * device.tileVectors),
         tile(kernel::TileAttr::get(source.getContext(), device.tileRows, device.tileVectors, device.lanes,
-                                   builder.getStringAttr(device.isa).getValue(), device.blockUnroll)) {}
+                                   builder.getStringAttr(device.isa).getValue(), productsInFlight(device),
+                                   device.vectorsPerLoad)) {}
 
   LogicalResult convert() {
     SmallVector<Type> inputs, outputs;
@@ -415,7 +416,7 @@ private:
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
           stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns),
-          partsOf(stream, shape.back()), stream.shape.valueSize));
+          partsOf(stream, shape.back()), stream.shape.valueSize, stream.shape.unroll));
     kernel::FunctionAttr activation;
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),
@@ -538,9 +539,9 @@ struct ConvertGraphToKernel : rt3::impl::ConvertGraphToKernelPassBase<ConvertGra
       if (failed(FunctionConverter(function, *found, store).convert()))
         return signalPassFailure();
     auto builder = Builder(module.getContext());
-    module->setAttr(kernel::kTileAttr,
-                    kernel::TileAttr::get(module.getContext(), found->tileRows, found->tileVectors, found->lanes,
-                                          builder.getStringAttr(found->isa).getValue(), found->blockUnroll));
+    module->setAttr(kernel::kTileAttr, kernel::TileAttr::get(module.getContext(), found->tileRows, found->tileVectors,
+                                                             found->lanes, builder.getStringAttr(found->isa).getValue(),
+                                                             productsInFlight(*found), found->vectorsPerLoad));
     // Pattern sets live on in the streams.
     for (auto set : llvm::to_vector(module.getOps<graph::PatternSetOp>()))
       set.erase();

@@ -262,6 +262,15 @@ int64_t mlir::rt3::kernel::halfTileTokens(StringRef isa, int64_t lanes, size_t p
   return isa == "avx512" && patterns <= 1 && isPossible ? lanes / 2 : 0;
 }
 
+int64_t mlir::rt3::kernel::blocksPerTrip(size_t patterns, int64_t unroll) { return patterns == 1 ? 4 : unroll; }
+
+int64_t mlir::rt3::kernel::sumSets(int64_t sums, int64_t unroll, int64_t inFlight) {
+  int64_t sets = 1;
+  while (sums * sets < inFlight && 2 * sets <= unroll)
+    sets *= 2;
+  return sets;
+}
+
 LogicalResult QuantizeOp::verify() {
   auto x = typeOf(getX()), result = typeOf(getResult());
   SmallVector<int64_t> shape(x.getTensor().getShape());
@@ -298,6 +307,8 @@ LogicalResult LinearOp::verify() {
                                           stream.getPass() > getTile().getRows())) // C3
       return emitOpError("stream has passes of ") << stream.getPass() << " rows for groups of " << stream.getRows()
                                                   << " and a tile of " << getTile().getRows();
+    if (!llvm::isPowerOf2_64(stream.getUnroll())) // C3
+      return emitOpError("stream has ") << stream.getUnroll() << " blocks a trip, expected a power of two";
   }
   int64_t features = llvm::alignTo(result.getTensor().getShape().back(), kFeatureMultiple);
   int64_t inputs = inputWords(*this);

@@ -132,14 +132,16 @@ def Kernel_TileAttr : Kernel_Attr<"Tile", "tile"> {
   let summary = "The part of a result that a kernel holds in registers";
   let description = [{
     `rows` outputs x `vectors` vectors of `lanes` tokens; a panel has
-    vectors x lanes tokens. `isa` names the instruction set. Loops over blocks of a
-    pattern multiply `unroll` of them per trip.
+    vectors x lanes tokens. `isa` names the instruction set. So many sums as
+    `in_flight` keep the core from waiting for products that it has begun. One
+    instruction loads up to `load_vectors` neighbouring vectors.
 
     Example: `#rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = avx2>`
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes,
                     StringRefParameter<"instruction set">:$isa,
-                    DefaultValuedParameter<"int64_t", "1">:$unroll);
+                    DefaultValuedParameter<"int64_t", "1">:$in_flight,
+                    DefaultValuedParameter<"int64_t", "1">:$load_vectors);
 }
 
 def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
@@ -159,7 +161,9 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
     vector in its input range where its first input begins (input x vectors of a
     panel), or with `gathered` one index per input. Values are stored in the
     order that the tile reads them: for each `pass` rows of the group, by
-    pattern, block, input, then output.
+    pattern, block, input, then output. Of several patterns, counts are multiples of
+    `unroll`, which is what a trip of a pattern's loop multiplies; blocks of zeros that
+    read an input again make them so.
 
     Threads take parts of the outputs: of E = outputs / 8 rounded up, part p of P
     begins with output 8 (E p / P). `parts` has, by range, then part, the byte where
@@ -172,7 +176,8 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
                     "int64_t":$columns, "int64_t":$range, "int64_t":$pass,
                     "bool":$gathered, "::mlir::DenseI64ArrayAttr":$patterns,
                     OptionalParameter<"::mlir::DenseI64ArrayAttr">:$parts,
-                    DefaultValuedParameter<"int64_t", "4">:$value_size);
+                    DefaultValuedParameter<"int64_t", "4">:$value_size,
+                    DefaultValuedParameter<"int64_t", "1">:$unroll);
 }
 
 //===-- Ops ---------------------------------------------------------------===//
@@ -463,7 +468,7 @@ def LinearOp : Kernel_FillOp<"linear", (ins StrAttr:$layer, Kernel_Buffer:$x,
       by which the indices of streams are scaled, if a stream is sparse.
     - C2: there is at least one stream, and all of them are streams.
     - C3: the rows of a sparse stream are a multiple of its pass, and its pass is
-      not larger than the rows of the tile.
+      not larger than the rows of the tile; its unroll is a power of two.
     - C4: residual has the type of the result.
     - C5: streams name weights.
     - C6: the parts of all streams are of one number, for each range.

@@ -48,6 +48,8 @@ static int stream_is_sound(const rt3_stream_t *stream, const uint8_t *weights,
       uint64_t block_count = 0, value_count = 0;
       for (uint32_t pattern = 0; pattern < stream->pattern_count; ++pattern) {
         uint64_t count = read_u16(next + 2 * pattern);
+        if (count % stream->unroll != 0)
+          return 0;
         block_count += count;
         value_count += count * stream->pattern_values[pattern];
       }

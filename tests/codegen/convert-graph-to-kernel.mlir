@@ -1,7 +1,7 @@
 // RUN: rt3-opt %s -rt3-convert-graph-to-kernel=device=x86-64-v3 | FileCheck %s
 
 // Between layers nothing is packed; inputs and results are.
-// CHECK: rt3_kernel.tile = #rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = "avx2">
+// CHECK: rt3_kernel.tile = #rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = "avx2", in_flight = 8>
 // CHECK-LABEL: func.func @main
 // CHECK-SAME: %[[X:.*]]: !rt3_kernel.buffer<tensor<1x?x8xf32>, 0>
 // CHECK: %[[P:.*]] = rt3_kernel.pack %[[X]] : <tensor<1x?x8xf32>, 0> -> <tensor<1x?x8xf32>, 24>

@@ -121,6 +121,19 @@ TEST(BundleTest, RefusesCountsThatDoNotFillTheStream) {
   }
 }
 
+// Loops that multiply two blocks a trip would read one more than there is.
+TEST(BundleTest, RefusesCountsThatAreNoMultiples) {
+  rt3_stream_t stream = kSmallProgram.streams[0];
+  rt3_program_t program = kSmallProgram;
+  program.streams = &stream;
+  std::string bundle = smallBundle();
+  Memory copy = alignedCopy(bundle);
+  for (uint32_t unroll : {1, 2}) {
+    stream.unroll = unroll;
+    EXPECT_EQ(rt3_bundle_check(&program, copy.get(), bundle.size()), unroll == 1 ? RT3_OK : RT3_CORRUPT_BUNDLE);
+  }
+}
+
 TEST(BundleTest, RefusesAnotherModelOrVersion) {
   std::string bundle = smallBundle(), changed = bundle;
   changed[offsetof(rt3_bundle_header_t, model_id)] ^= 1;

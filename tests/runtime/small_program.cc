@@ -62,7 +62,7 @@ std::string streamBytes() {
 constexpr uint32_t kPartGroups[] = {0};
 constexpr uint64_t kPartOffsets[] = {0, 28};
 
-const rt3_stream_t kStream = {64,      40, 2,           1,           2, 1, 4, kIndexLimit, kLastIndexLimit,
+const rt3_stream_t kStream = {64,      40, 2,           1,           2, 1, 4, 1, kIndexLimit, kLastIndexLimit,
                               kValues, 1,  kPartGroups, kPartOffsets};
 
 } // namespace

@@ -106,6 +106,7 @@ typedef struct rt3_stream_t {
   uint32_t pattern_count;
   uint32_t entries;              // Indices per block.
   uint32_t value_size;           // Bytes.
+  uint32_t unroll;               // Counts are multiples of this.
   uint32_t index_limit;          // Indices are at most this in all ranges ...
   uint32_t last_index_limit;     // ... but the last, where this is the limit.
   const uint8_t *pattern_values; // [pattern_count]

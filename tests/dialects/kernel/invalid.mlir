@@ -174,6 +174,16 @@ func.func @pass_larger_than_the_tile(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>
   return
 }
 // -----
+// linear C3
+rt3_kernel.weights @w dense<0> : tensor<256xi8>
+func.func @trips_of_three_blocks(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>) {
+  // expected-error@+1 {{stream has 3 blocks a trip, expected a power of two}}
+  %y = rt3_kernel.linear "l" %x tile = <rows = 8, vectors = 3, lanes = 8, isa = "avx2"> streams = [
+      #rt3_kernel.stream<weights = @w, rows = 8, columns = 1, range = 8, pass = 8, gathered = false, patterns = [255, 1], unroll = 3>]
+      : (!rt3_kernel.buffer<tensor<4x8xf32>, 24>) -> !rt3_kernel.buffer<tensor<4x8xf32>, 24>
+  return
+}
+// -----
 // linear C4
 rt3_kernel.weights @w dense<0> : tensor<256xi8>
 func.func @residual_of_another_type(%x: !rt3_kernel.buffer<tensor<4x8xf32>, 24>, %r: !rt3_kernel.buffer<tensor<5x8xf32>, 24>) {
