@@ -182,7 +182,7 @@ static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr 
   result.rangeCount = ranges;
   result.groupCount = llvm::alignTo(outputs, kernel::kFeatureMultiple) / stream.getRows();
   result.valueSize = stream.getValueSize();
-  result.unroll = stream.getUnroll();
+  result.unroll = stream.getFilled() ? stream.getUnroll() : 1;
   result.entries = stream.getGathered() ? stream.getColumns() : 1;
   // A block reads `columns` inputs from its index on, a gathered one a single
   // input per index. A block may begin before the last input and end behind it:

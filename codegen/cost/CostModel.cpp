@@ -36,9 +36,8 @@ static double conversions(const Device &device, double weights) {
   return weights / kHalvesPerLoad + (device.weightsPerLoad == 1 ? weights : 0);
 }
 
-static Trip tripOf(const Device &device, const PackedStream &stream, uint64_t pattern, int64_t firstRow,
+static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t pattern, int64_t firstRow,
                    int64_t vectors) {
-  const StreamShape &shape = stream.shape;
   Trip trip;
   std::vector<int64_t> perRow(shape.pass, 0);
   int64_t weights = 0, usedColumns = 0;
@@ -60,14 +59,15 @@ static Trip tripOf(const Device &device, const PackedStream &stream, uint64_t pa
   int64_t panelBytes = 4 * device.lanes * device.tileVectors;
   if (shape.range * panelBytes > device.l1Size)
     trip.l2Bytes = 4.0 * usedColumns * vectors * device.lanes;
-  trip.share = 1.0 / kernel::blocksPerTrip(stream.patterns.size(), shape.unroll);
+  trip.share = 1.0 / shape.unroll;
   trip.others = 3 + 3 * trip.share; // Address arithmetic; pointer bumps and the branch.
   if (isHalf)
     trip.others += conversions(device, weights);
   trip.chain = *std::max_element(perRow.begin(), perRow.end());
   // Blocks of a trip have sums of their own where there are too few.
   double used = vectors * llvm::count_if(perRow, [](int64_t count) { return count > 0; });
-  trip.chain /= kernel::sumSets(used, shape.unroll, productsInFlight(device));
+  if (shape.isFilled)
+    trip.chain /= kernel::sumSets(used, shape.unroll, productsInFlight(device));
   return trip;
 }
 
@@ -184,12 +184,16 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
     double compute = 0;
     for (auto [p, pattern] : llvm::enumerate(stream.patterns))
       for (int64_t row = 0; row < shape.rows; row += shape.pass) {
-        Trip trip = tripOf(device, stream, pattern, row, vectors);
+        Trip trip = tripOf(device, shape, pattern, row, vectors);
         if (trip.fmas == 0)
           continue;
         compute += trip.cycles(device) * stream.blockCounts[p];
         // A loop that makes no trip is predicted well.
-        compute += device.loopExitCycles * std::min(stream.blockCounts[p], stream.segmentCount);
+        double loops = std::min(stream.blockCounts[p], stream.segmentCount);
+        compute += device.loopExitCycles * loops;
+        // Whether something is left over is another guess.
+        if (shape.unroll > 1 && !shape.isFilled)
+          compute += 0.5 * (device.loopExitCycles + device.tripCycles) * loops;
       }
     // Sums are loaded and stored once per segment.
     compute += stream.segmentCount * (2.0 * shape.rows * vectors / device.loadsPerCycle);

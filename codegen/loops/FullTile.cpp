@@ -164,11 +164,9 @@ private:
             if (!llvm::is_contained(used, row * vectors + v))
               used.push_back(row * vectors + v);
       }
-      // A pattern of several has few blocks in a segment, and the end of each loop is a
-      // branch that is not foreseen; streams are filled up so that nothing is left over.
-      bool isSingle = patterns.size() == 1;
-      int64_t unroll = kernel::blocksPerTrip(patterns.size(), stream.getUnroll());
-      int64_t sets = isSingle ? 1 : kernel::sumSets(used.size(), unroll, tile.getInFlight());
+      int64_t unroll = stream.getUnroll();
+      bool hasRest = unroll > 1 && !stream.getFilled();
+      int64_t sets = hasRest ? 1 : kernel::sumSets(used.size(), unroll, tile.getInFlight());
       // Carried: indices, values, then sums, those of each set.
       auto step = [&](ValueRange state, int64_t times) {
         SmallVector<Value> next(state);
@@ -199,7 +197,7 @@ private:
       // Trips are counted, not blocks: down to 0, which takes no comparison.
       carried = b.rolledLoop(b.integer(0), b.divide(header.counts[p], unroll), 1, carried,
                              [&](Value, ValueRange state) { return step(state, unroll); });
-      if (isSingle)
+      if (hasRest)
         carried = b.rolledLoop(b.integer(0), b.remainder(header.counts[p], unroll), 1, carried,
                                [&](Value, ValueRange state) { return step(state, 1); });
       indices = carried[0];

@@ -54,7 +54,7 @@ func::FuncOp mlir::rt3::getStreamKernel(const CallSite &site, kernel::TileAttr t
   llvm::raw_string_ostream text(description);
   text << tile << form << "," << stream.getRows() << "," << stream.getColumns() << "," << stream.getRange() << ","
        << stream.getPass() << "," << stream.getGathered() << bool(stream.getParts()) << stream.getValueSize() << ","
-       << stream.getUnroll() << (dot ? stringifyDot(*dot) : "");
+       << stream.getUnroll() << stream.getFilled() << (dot ? stringifyDot(*dot) : "");
   ArrayRef<int64_t> patterns = stream.getPatterns().asArrayRef();
   for (int64_t pattern : patterns)
     text << "," << pattern;

@@ -58,12 +58,18 @@ static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std
   return ranges;
 }
 
-// Those, each with the numbers of blocks per trip.
-static std::vector<std::pair<int64_t, int64_t>> candidateLoops(ArrayRef<int64_t> ranges, const Device &device) {
-  std::vector<std::pair<int64_t, int64_t>> loops;
-  for (int64_t range : ranges)
-    for (int64_t unroll = 1; unroll <= device.blockUnroll; unroll *= 2)
-      loops.emplace_back(range, unroll);
+// `shape` with each of them, and with each way to multiply several blocks a trip.
+static std::vector<StreamShape> candidateLoops(StreamShape shape, ArrayRef<int64_t> ranges, const Device &device) {
+  std::vector<StreamShape> loops;
+  for (int64_t range : ranges) {
+    shape.range = range;
+    for (shape.unroll = 1; shape.unroll <= device.blockUnroll; shape.unroll *= 2)
+      for (bool isFilled : {false, true}) {
+        shape.isFilled = isFilled;
+        if (!isFilled || shape.unroll > 1)
+          loops.push_back(shape);
+      }
+  }
   return loops;
 }
 
@@ -231,10 +237,8 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
       shape.pass = passOf(device, shape.rows);
-      for (auto [range, unroll] : candidateLoops(ranges, device)) {
-        shape.range = range;
-        shape.unroll = unroll;
-        PackedStream stream = packSparse(weights, shape, patterns);
+      for (const StreamShape &loops : candidateLoops(shape, ranges, device)) {
+        PackedStream stream = packSparse(weights, loops, patterns);
         double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));
         if (!best || cycles < bestCycles) {
           best = std::move(stream);

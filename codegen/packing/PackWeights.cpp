@@ -83,8 +83,10 @@ public:
     if (given.empty() || !takePatterns())
       choosePatterns();
     stream.blockCounts.assign(stream.patterns.size(), 0);
-    if (stream.patterns.size() == 1)
-      shape.unroll = 1;
+    if (stream.patterns.size() == 1) {
+      shape.unroll = kSinglePatternUnroll;
+      shape.isFilled = false;
+    }
     for (const std::vector<Block> &segment : segments) {
       stream.segmentOffsets.push_back(stream.bytes.size());
       packSegment(segment);
@@ -214,7 +216,7 @@ private:
     }
     llvm::SmallVector<Block> zeros(byPattern.size());
     for (auto [list, zero] : llvm::zip(byPattern, zeros)) {
-      if (list.size() % shape.unroll == 0)
+      if (!shape.isFilled || list.size() % shape.unroll == 0)
         continue;
       zero.inputs = list.back()->inputs;
       list.resize(llvm::alignTo(list.size(), shape.unroll), &zero);

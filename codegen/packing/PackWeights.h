@@ -31,7 +31,8 @@ struct StreamShape {
   int64_t pass = 8;      // Rows that the tile reads together.
   int64_t vectors = 1;   // Vectors in a panel, by which indices are scaled.
   int64_t valueSize = 4; // Bytes of a word; 2 of f16, 8 of smmla.
-  int64_t unroll = 1;    // Of several patterns, blocks of each come in such multiples.
+  int64_t unroll = 1;    // Blocks of a pattern that a trip of its loop multiplies.
+  bool isFilled = false; // The blocks of each pattern in a segment are a multiple of that.
 };
 
 struct PackedStream {
@@ -57,6 +58,10 @@ int64_t chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size);
 
 // Stores all weights; outputs are rounded up to 8.
 PackedStream packDense(const MaskedWeights &weights, const StreamShape &shape);
+
+// Blocks per trip of a stream of one pattern, whose loops are long, whatever was asked: what is left over at
+// their end counts little.
+inline constexpr int64_t kSinglePatternUnroll = 4;
 
 // Stores the kept weights in blocks under `patterns`; a block under the smallest
 // pattern that covers it. Patterns that are missing for that are added. Without

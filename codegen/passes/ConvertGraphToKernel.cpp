@@ -416,7 +416,7 @@ private:
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
           stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns),
-          partsOf(stream, shape.back()), stream.shape.valueSize, stream.shape.unroll));
+          partsOf(stream, shape.back()), stream.shape.valueSize, stream.shape.unroll, stream.shape.isFilled));
     kernel::FunctionAttr activation;
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),

@@ -262,8 +262,6 @@ int64_t mlir::rt3::kernel::halfTileTokens(StringRef isa, int64_t lanes, size_t p
   return isa == "avx512" && patterns <= 1 && isPossible ? lanes / 2 : 0;
 }
 
-int64_t mlir::rt3::kernel::blocksPerTrip(size_t patterns, int64_t unroll) { return patterns == 1 ? 4 : unroll; }
-
 int64_t mlir::rt3::kernel::sumSets(int64_t sums, int64_t unroll, int64_t inFlight) {
   int64_t sets = 1;
   while (sums * sets < inFlight && 2 * sets <= unroll)

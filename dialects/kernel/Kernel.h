@@ -76,10 +76,6 @@ int64_t vectorsPerWord(TileAttr tile, std::optional<Dot> dot);
 // two outputs; 0 where there are none for streams of `patterns` patterns (0: dense).
 int64_t halfTileTokens(llvm::StringRef isa, int64_t lanes, size_t patterns, std::optional<Dot> dot);
 
-// Blocks that a trip of a loop multiplies: where all blocks have one pattern, loops are long,
-// and what is left over at their end counts little. Of several, the stream says.
-int64_t blocksPerTrip(size_t patterns, int64_t unroll);
-
 // Sets of sums that a loop over blocks of a pattern needs, one for each block of a trip at
 // most, so that `in_flight` products do not wait for each other: a block has `sums`.
 int64_t sumSets(int64_t sums, int64_t unroll, int64_t inFlight);

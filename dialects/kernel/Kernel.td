@@ -161,9 +161,9 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
     vector in its input range where its first input begins (input x vectors of a
     panel), or with `gathered` one index per input. Values are stored in the
     order that the tile reads them: for each `pass` rows of the group, by
-    pattern, block, input, then output. Of several patterns, counts are multiples of
-    `unroll`, which is what a trip of a pattern's loop multiplies; blocks of zeros that
-    read an input again make them so.
+    pattern, block, input, then output. A trip of a pattern's loop multiplies
+    `unroll` blocks; what is left over takes another loop, unless counts are multiples
+    (`filled`): blocks of zeros that read an input again make them so.
 
     Threads take parts of the outputs: of E = outputs / 8 rounded up, part p of P
     begins with output 8 (E p / P). `parts` has, by range, then part, the byte where
@@ -177,7 +177,8 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
                     "bool":$gathered, "::mlir::DenseI64ArrayAttr":$patterns,
                     OptionalParameter<"::mlir::DenseI64ArrayAttr">:$parts,
                     DefaultValuedParameter<"int64_t", "4">:$value_size,
-                    DefaultValuedParameter<"int64_t", "1">:$unroll);
+                    DefaultValuedParameter<"int64_t", "1">:$unroll,
+                    DefaultValuedParameter<"bool", "false">:$filled);
 }
 
 //===-- Ops ---------------------------------------------------------------===//
