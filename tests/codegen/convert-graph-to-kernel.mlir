@@ -8,7 +8,7 @@
 // CHECK: %[[A:.*]] = rt3_kernel.linear "a" %[[P]] bias %{{.*}} tile = {{.*}} patterns = []>]
 // CHECK: %[[B:.*]] = rt3_kernel.map relu %[[A]] :
 // CHECK: %[[N:.*]] = rt3_kernel.layer_norm %[[B]]
-// CHECK: %[[C:.*]] = rt3_kernel.linear "b" %[[N]] bias %{{.*}} residual %[[P]] {{.*}} patterns = [255]>]
+// CHECK: %[[C:.*]] = rt3_kernel.linear "b" %[[N]] bias %{{.*}} residual %[[P]] {{.*}} patterns = [255], unroll = 4>]
 // CHECK: %[[Y:.*]] = rt3_kernel.pack %[[C]]
 // CHECK: return %[[Y]]
 module attributes {rt3_graph.max_length = 16 : i64} {
