@@ -189,11 +189,15 @@ double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &
           continue;
         compute += trip.cycles(device) * stream.blockCounts[p];
         // A loop that makes no trip is predicted well.
-        double loops = std::min(stream.blockCounts[p], stream.segmentCount);
+        int64_t filled = shape.isFilled ? shape.unroll : 1;
+        double loops = std::min(stream.blockCounts[p] / filled, stream.segmentCount);
         compute += device.loopExitCycles * loops;
-        // Whether something is left over is another guess.
-        if (shape.unroll > 1 && !shape.isFilled)
-          compute += 0.5 * (device.loopExitCycles + device.tripCycles) * loops;
+        // Of `unroll` rests one is none; another loop, of (unroll - 1) / 2 trips in the mean, does them
+        // instead of as many shares of a trip.
+        if (!shape.isFilled) {
+          double rest = (shape.unroll - 1.0) / shape.unroll;
+          compute += loops * rest * (device.loopExitCycles + device.tripCycles * (shape.unroll - 1) / 2);
+        }
       }
     // Sums are loaded and stored once per segment.
     compute += stream.segmentCount * (2.0 * shape.rows * vectors / device.loadsPerCycle);

@@ -19,7 +19,8 @@ Device costDevice(const Device &device, std::optional<kernel::Dot> dot);
 
 // Cycles of a linear layer for `tokens` tokens. Per block the largest of: FMAs
 // by FMA rate, loads by load rate, instructions by issue rate, and the longest
-// chain on one accumulator by latency; per loop its exit; per panel at least the
+// chain on one accumulator by latency, and its share of what a trip takes besides; per loop its
+// exit, and that of the loop over the rest; per panel at least the
 // stream's bytes by bandwidth. A single token has kernels of its own.
 double predictLinearCycles(const Device &device, const PackedStream &stream, int64_t inputs, int64_t tokens);
 

@@ -89,6 +89,8 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
     missing("block_unroll", "at least 1");
   if (device.vectorsPerLoad < 1 || device.vectorsPerLoad > 4)
     missing("vectors_per_load", "1 to 4");
+  if (device.vectorsPerLoad > 1 && device.isa != "neon")
+    missing("vectors_per_load", "1 where \"isa\" is not neon");
   if (error)
     return std::move(error);
   return device;

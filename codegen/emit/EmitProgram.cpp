@@ -59,11 +59,12 @@ public:
   llvm::Constant *streams(const std::vector<StreamDescription> &list) {
     std::vector<llvm::Constant *> rows;
     for (const StreamDescription &stream : list)
-      rows.push_back(structOf(
-          {u64(stream.offset), u64(stream.length), u32(stream.rangeCount), u32(stream.groupCount),
-           u32(stream.patternValues.size()), u32(stream.entries), u32(stream.valueSize), u32(stream.unroll), u32(stream.indexLimit),
-           u32(stream.lastIndexLimit), data(llvm::ConstantDataArray::get(context, stream.patternValues)),
-           u32(stream.partGroups.size()), numbers(stream.partGroups), numbers(stream.partOffsets)}));
+      rows.push_back(
+          structOf({u64(stream.offset), u64(stream.length), u32(stream.rangeCount), u32(stream.groupCount),
+                    u32(stream.patternValues.size()), u32(stream.entries), u32(stream.valueSize), u32(stream.unroll),
+                    u32(stream.indexLimit), u32(stream.lastIndexLimit),
+                    data(llvm::ConstantDataArray::get(context, stream.patternValues)), u32(stream.partGroups.size()),
+                    numbers(stream.partGroups), numbers(stream.partOffsets)}));
     return table(rows);
   }
 
@@ -91,8 +92,8 @@ void mlir::rt3::emitProgram(llvm::Module &module, const ProgramDescription &prog
        emitter.u64(program.workspaceSize), emitter.u64(program.stateSize), emitter.u64(program.maxLength),
        emitter.u64(program.contextLength), emitter.u32(program.levelFunctions.size()),
        emitter.u32(program.inputs.size()), emitter.u32(program.outputs.size()), emitter.u32(program.streams.size()),
-       emitter.tensors(program.inputs), emitter.tensors(program.outputs), emitter.streams(program.streams),
-       emitter.levels(program.levelFunctions)});
+       emitter.u32(sizeof(rt3_stream_t)), emitter.tensors(program.inputs), emitter.tensors(program.outputs),
+       emitter.streams(program.streams), emitter.levels(program.levelFunctions)});
   new llvm::GlobalVariable(module, value->getType(), /*isConstant=*/true, llvm::GlobalValue::ExternalLinkage, value,
                            "rt3_" + program.name + "_program");
 }

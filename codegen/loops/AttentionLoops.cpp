@@ -195,18 +195,20 @@ private:
         return b.loop(begin, end, size, carried, [&](Value j, ValueRange values) {
           SmallVector<Value> next(values);
           Value column = b.offset(source, b.mul(j, 4));
-          SmallVector<SmallVector<Value>> own; // [row][key]
-          for (int64_t i = 0; i < rows; ++i) {
-            Value place = b.offset(column, i * rowSize);
-            own.push_back(size == kRows ? loadFour(place)
-                                        : SmallVector<Value>{b.splat(vector, b.load(b.getF32Type(), place))});
-          }
-          for (int64_t key = 0; key < size; ++key)
-            for (int64_t v = 0; v < vectors; ++v) {
-              Value weight = b.load(vector, at(o.scores, b.add(b.add(first, j), key), v));
-              for (int64_t i = 0; i < rows; ++i)
-                next[i * vectors + v] = b.fma(own[i][key], weight, next[i * vectors + v]);
+          SmallVector<SmallVector<Value>> fours; // [row][key]
+          for (int64_t i = 0; i < rows && size == kRows; ++i)
+            fours.push_back(loadFour(b.offset(column, i * rowSize)));
+          for (int64_t key = 0; key < size; ++key) {
+            SmallVector<Value> weights;
+            for (int64_t v = 0; v < vectors; ++v)
+              weights.push_back(b.load(vector, at(o.scores, b.add(b.add(first, j), key), v)));
+            for (int64_t i = 0; i < rows; ++i) {
+              Value value = size == kRows ? fours[i][key]
+                                          : b.splat(vector, b.load(b.getF32Type(), b.offset(column, i * rowSize)));
+              for (int64_t v = 0; v < vectors; ++v)
+                next[i * vectors + v] = b.fma(value, weights[v], next[i * vectors + v]);
             }
+          }
           return next;
         });
       };

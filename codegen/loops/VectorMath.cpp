@@ -92,7 +92,7 @@ static Value buildExp(Floats &f, Value x) {
   return f.keepNan(x, result);
 }
 
-// erf(x) by a rational approximation on [-4, 4] with the coefficients that Eigen uses; of NaN any number.
+// erf(x) by a rational approximation on [-4, 4] with the coefficients that Eigen uses; poison of NaN.
 static Value buildErf(Floats &f, Value x) {
   Value bounded = f.clamp(x, -4.0, 4.0);
   Value square = f.mul(bounded, bounded);
@@ -104,7 +104,7 @@ static Value buildErf(Floats &f, Value x) {
   return f.div(f.mul(bounded, top), bottom);
 }
 
-// tanh(x) by a rational approximation with the coefficients that Eigen uses; of NaN any number.
+// tanh(x) by a rational approximation with the coefficients that Eigen uses; poison of NaN.
 static Value buildTanh(Floats &f, Value x) {
   Value bounded = f.clamp(x, -7.90531110763549805, 7.90531110763549805);
   Value square = f.mul(bounded, bounded);
@@ -159,15 +159,15 @@ static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange op
     return LLVM::FFloorOp::create(b, x);
   case Function::Gelu: {
     Value erf = buildErf(f, f.mul(x, f.c(0.70710678118654752)));
-    Value half = f.mul(x, f.c(0.5)); // Of NaN it is NaN, whatever erf.
-    return b.fma(half, erf, half);
+    Value half = f.mul(x, f.c(0.5));
+    return f.keepNan(x, b.fma(half, erf, half));
   }
   case Function::GeluTanh: {
     // sqrt(2/pi) (x + 0.044715 x^3)
     Value inner = b.fma(f.mul(x, x), f.c(0.0356774081363001), f.c(0.7978845608028654));
     Value tanh = buildTanh(f, f.mul(x, inner));
     Value half = f.mul(x, f.c(0.5));
-    return b.fma(half, tanh, half);
+    return f.keepNan(x, b.fma(half, tanh, half));
   }
   case Function::Neg:
     return f.neg(x);

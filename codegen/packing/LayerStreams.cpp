@@ -58,19 +58,22 @@ static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std
   return ranges;
 }
 
-// `shape` with each of them, and with each way to multiply several blocks a trip.
-static std::vector<StreamShape> candidateLoops(StreamShape shape, ArrayRef<int64_t> ranges, const Device &device) {
-  std::vector<StreamShape> loops;
-  for (int64_t range : ranges) {
-    shape.range = range;
-    for (shape.unroll = 1; shape.unroll <= device.blockUnroll; shape.unroll *= 2)
-      for (bool isFilled : {false, true}) {
-        shape.isFilled = isFilled;
-        if (!isFilled || shape.unroll > 1)
-          loops.push_back(shape);
-      }
+// The weights packed in `shape` for each kind of loop that `device` may run: one block a trip, several and a
+// rest, several without.
+static void packForLoops(const MaskedWeights &weights, StreamShape shape, ArrayRef<int64_t> patterns,
+                         const Device &device, llvm::function_ref<void(PackedStream)> use) {
+  std::vector<int64_t> given = patterns.vec();
+  PackedStream stream = packSparse(weights, shape, given);
+  use(stream);
+  bool isSingle = stream.patterns.size() == 1; // Has one kind.
+  for (int64_t unroll = 2; unroll <= device.blockUnroll && !isSingle; unroll *= 2) {
+    PackedStream rest = stream; // The same bytes.
+    rest.shape.unroll = unroll;
+    use(std::move(rest));
+    shape.unroll = unroll;
+    shape.isFilled = true;
+    use(packSparse(weights, shape, given));
   }
-  return loops;
 }
 
 // The shapes that can store `encoding`. Zeros without structure (blocks of one
@@ -218,7 +221,7 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
     layer.select(mask, words, wordMask);
     MaskedWeights weights{layer.inputs, layer.outputs, words, wordMask};
     std::optional<PackedStream> best;
-    double bestCycles = 0;
+    std::pair<double, double> bestCycles;
     std::vector<int64_t> patterns;
     graph::PruningUnits units = pruningUnits(device);
     int64_t wordsPerUnit = layer.dot ? units[*layer.precision].inputs / layer.perWord : 1;
@@ -237,13 +240,18 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
       shape.pass = passOf(device, shape.rows);
-      for (const StreamShape &loops : candidateLoops(shape, ranges, device)) {
-        PackedStream stream = packSparse(weights, loops, patterns);
-        double cycles = predictLinearCycles(costDevice(device, layer.dot), stream, layer.inputs, tokenCount(op));
-        if (!best || cycles < bestCycles) {
-          best = std::move(stream);
-          bestCycles = cycles;
-        }
+      for (int64_t range : ranges) {
+        shape.range = range;
+        packForLoops(weights, shape, patterns, device, [&](PackedStream stream) {
+          Device own = costDevice(device, layer.dot);
+          // Where single tokens do not care, prompts decide.
+          std::pair cycles(predictLinearCycles(own, stream, layer.inputs, tokenCount(op)),
+                           predictLinearCycles(own, stream, layer.inputs, device.tileVectors * device.lanes));
+          if (!best || cycles < bestCycles) {
+            best = std::move(stream);
+            bestCycles = cycles;
+          }
+        });
       }
     }
     result.streams.push_back(std::move(*best));

@@ -163,7 +163,8 @@ def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {
     order that the tile reads them: for each `pass` rows of the group, by
     pattern, block, input, then output. A trip of a pattern's loop multiplies
     `unroll` blocks; what is left over takes another loop, unless counts are multiples
-    (`filled`): blocks of zeros that read an input again make them so.
+    (`filled`): blocks of zeros that read an input again make them so. (Zero times an
+    infinite input is NaN, where the block that reads it first gives infinity.)
 
     Threads take parts of the outputs: of E = outputs / 8 rounded up, part p of P
     begins with output 8 (E p / P). `parts` has, by range, then part, the byte where

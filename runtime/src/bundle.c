@@ -124,7 +124,8 @@ rt3_status_t rt3_bundle_open(const rt3_program_t *program, const void *data,
                              size_t size, const rt3_release_t *release,
                              rt3_bundle_t *out_bundle) {
   if (program == NULL || data == NULL || out_bundle == NULL ||
-      program->struct_size != sizeof *program)
+      program->struct_size != sizeof *program ||
+      program->stream_struct_size != sizeof(rt3_stream_t))
     return RT3_INVALID_ARGUMENT;
   if ((uintptr_t)data % RT3_MEMORY_ALIGNMENT != 0)
     return RT3_MISALIGNED;

@@ -106,7 +106,7 @@ typedef struct rt3_stream_t {
   uint32_t pattern_count;
   uint32_t entries;              // Indices per block.
   uint32_t value_size;           // Bytes.
-  uint32_t unroll;               // Counts are multiples of this.
+  uint32_t unroll;               // Counts are multiples of this; at least 1.
   uint32_t index_limit;          // Indices are at most this in all ranges ...
   uint32_t last_index_limit;     // ... but the last, where this is the limit.
   const uint8_t *pattern_values; // [pattern_count]
@@ -145,6 +145,7 @@ struct rt3_program_t {
   uint32_t input_count;
   uint32_t output_count;
   uint32_t stream_count;
+  uint32_t stream_struct_size; // sizeof(rt3_stream_t).
   const rt3_tensor_t *inputs;
   const rt3_tensor_t *outputs;
   const rt3_stream_t *streams;

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "codegen/packing/PackWeights.h"
+
+#include "dialects/kernel/Kernel.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+using namespace mlir::rt3;
+
+namespace {
+
+// 5 inputs of 8 outputs: rows 0 to 3 of inputs 0, 2 and 4, rows 4 to 7 of 1 and 3. Weights are 1 and up.
+class PackWeightsTest : public testing::Test {
+protected:
+  PackWeightsTest() : words(40), mask(40, 0) {
+    for (int64_t input = 0; input < 5; ++input)
+      for (int64_t output = 0; output < 8; ++output) {
+        words[input * 8 + output] = input * 8 + output + 1;
+        mask[input * 8 + output] = (output < 4) == (input % 2 == 0);
+      }
+    shape.range = 8;
+    shape.unroll = 2;
+  }
+
+  PackedStream pack() { return packSparse({5, 8, words, mask}, shape, {0x0f, 0xf0}); }
+
+  template <typename T> static std::vector<T> read(const PackedStream &stream, size_t at, size_t count) {
+    std::vector<T> values(count);
+    memcpy(values.data(), stream.bytes.data() + at, count * sizeof(T));
+    return values;
+  }
+
+  std::vector<uint64_t> words;
+  std::vector<uint8_t> mask;
+  StreamShape shape;
+};
+
+TEST_F(PackWeightsTest, FillsUpWithZerosThatReadTheLastInputAgain) {
+  shape.isFilled = true;
+  PackedStream stream = pack();
+  using Numbers = std::vector<uint16_t>;
+  EXPECT_EQ(read<uint16_t>(stream, 0, 8), (Numbers{4, 2, 0, 2, 4, 4, 1, 3})); // Counts, indices.
+  using Words = std::vector<uint32_t>;
+  EXPECT_EQ(read<uint32_t>(stream, 16, 24), (Words{1, 2, 3, 4, 17, 18, 19, 20, 33, 34, 35, 36, //
+                                                   0, 0, 0, 0, 13, 14, 15, 16, 29, 30, 31, 32}));
+  EXPECT_EQ(stream.size, 16 + 24 * 4);
+  EXPECT_EQ(stream.keptCount, 20);
+  EXPECT_EQ(stream.storedCount, 24);
+}
+
+TEST_F(PackWeightsTest, LeavesARestWhereItIsNotAskedTo) {
+  PackedStream stream = pack();
+  EXPECT_EQ(read<uint16_t>(stream, 0, 7), (std::vector<uint16_t>{3, 2, 0, 2, 4, 1, 3}));
+  EXPECT_EQ(stream.storedCount, 20);
+}
+
+TEST_F(PackWeightsTest, NeverFillsUpAStreamOfOnePattern) {
+  shape.isFilled = true;
+  PackedStream stream = packSparse({5, 8, words, mask}, shape, {0xff});
+  EXPECT_EQ(read<uint16_t>(stream, 0, 1), std::vector<uint16_t>{5});
+  EXPECT_FALSE(stream.shape.isFilled);
+  EXPECT_EQ(stream.shape.unroll, kSinglePatternUnroll);
+}
+
+TEST(SumSetsTest, AreAsManyAsProductsInFlightNeed) {
+  EXPECT_EQ(kernel::sumSets(8, 4, 8), 1);
+  EXPECT_EQ(kernel::sumSets(6, 4, 8), 2);
+  EXPECT_EQ(kernel::sumSets(3, 4, 8), 4);
+  EXPECT_EQ(kernel::sumSets(3, 2, 8), 2); // No more than blocks of a trip.
+  EXPECT_EQ(kernel::sumSets(3, 1, 8), 1);
+}
+
+} // namespace
