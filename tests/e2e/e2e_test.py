@@ -85,7 +85,8 @@ class SampleModelTest(unittest.TestCase):
         self.assertLess(difference, 0.25)
         self.assertGreater(difference, 1e-3)
         f32, int8 = (json.loads((SCRATCH / f"typed-{kind}/byte_lm.report.json").read_text()) for kind in ("f32", "int8"))
-        self.assertLess(int8["weights_size"], 0.4 * f32["weights_size"])
+        # AVX2 without VNNI multiplies words of 16 bits.
+        self.assertLess(int8["weights_size"], (0.55 if TARGETS[-1] == "x86-64-v3" else 0.4) * f32["weights_size"])
 
     def test_a_target_that_cannot_multiply_a_type_is_refused(self):
         out = SCRATCH / "no-bf16"
@@ -319,7 +320,8 @@ class QuantizedModelTest(unittest.TestCase):
     def weights(self):
         random = numpy.random.default_rng(5)
         values = random.standard_normal((self.K, self.N), dtype=numpy.float32)
-        scales = (abs(values).max(axis=0) / 127).astype(numpy.float32)
+        # Seven bits: without VNNI, ONNX Runtime adds up pairs of u8 x s8 in 16 bits, which saturate.
+        scales = (abs(values).max(axis=0) / 63).astype(numpy.float32)
         return numpy.rint(values / scales).astype(numpy.int8), scales
 
     def check(self, name, graph):
@@ -333,8 +335,9 @@ class QuantizedModelTest(unittest.TestCase):
         rt3c("run", out / "out", f"--input=x={out}/in/x.npy", "-o", out / "found")
         run_onnxruntime(out / "model.onnx", out / "in", out / "expected")
         found, expected = numpy.load(out / "found/y.npy"), numpy.load(out / "expected/y.npy")
-        # ONNX Runtime quantises x per tensor, unsigned; each has half a step of 127.
-        self.assertLess(abs(found - expected).mean(), 0.01 * abs(expected).mean() + 0.02)
+        # ONNX Runtime quantises x per tensor, by steps of up to 4 / 127, we per token, by some 2.5 / 127: over 96
+        # products of variance 1 that is 0.1 in the mean.
+        self.assertLess(abs(found - expected).mean(), 0.01 * abs(expected).mean() + 0.04)
 
     def test_dynamic_quantisation(self):
         for order in range(2):
