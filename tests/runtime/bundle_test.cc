@@ -134,6 +134,14 @@ TEST(BundleTest, RefusesCountsThatAreNoMultiples) {
   }
 }
 
+TEST(BundleTest, RefusesAProgramOfAnotherStreamLayout) {
+  rt3_program_t program = kSmallProgram;
+  program.stream_struct_size -= 8;
+  std::string bundle = smallBundle();
+  Memory copy = alignedCopy(bundle);
+  EXPECT_EQ(rt3_bundle_check(&program, copy.get(), bundle.size()), RT3_INVALID_ARGUMENT);
+}
+
 TEST(BundleTest, RefusesAnotherModelOrVersion) {
   std::string bundle = smallBundle(), changed = bundle;
   changed[offsetof(rt3_bundle_header_t, model_id)] ^= 1;
