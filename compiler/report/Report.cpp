@@ -151,6 +151,12 @@ private:
                    1e3 * search.denseClocks.back().denseSeconds, search.denseEnergyMj,
                    search.denseClocks.back().frequencyKhz / 1000, escapeHtml(search.task), escapeHtml(search.metric),
                    search.denseMetric);
+    if (search.hasOtherDense())
+      out << formatv("<p class=\"note\">The dense model, to which {0} are, is of type {1}; "
+                     "levels are of type {2}, in which the dense model takes {3:f3} ms there: {4} {5:f4}.</p>\n",
+                     search.reference.empty() ? "losses and runs per charge" : "runs per charge",
+                     escapeHtml(search.denseType), escapeHtml(search.type), 1e3 * search.denseClocks.back().ownSeconds,
+                     escapeHtml(search.metric), search.ownDenseMetric);
     if (!search.reference.empty())
       out << formatv("<p class=\"note\">Losses are to {0}: {1} {2:f4}.</p>\n", escapeHtml(search.reference),
                      escapeHtml(search.metric), search.referenceMetric);

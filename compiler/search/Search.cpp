@@ -93,3 +93,21 @@ llvm::Expected<SearchResult> mlir::rt3::search(const SearchSpace &space, const s
   }
   return result;
 }
+
+SearchStatistics mlir::rt3::statisticsOf(const std::vector<SearchResult> &runs, const std::string &method) {
+  static constexpr double kStudent[] = {12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26};
+  double sum = 0, square = 0, area = 0, count = 0;
+  for (const SearchResult &result : runs) {
+    if (result.method != method)
+      continue;
+    double best = result.trials[result.best].reward, soFar = -1;
+    ++count;
+    sum += best;
+    square += best * best;
+    for (const Trial &trial : result.trials)
+      area += (soFar = std::max(soFar, trial.reward)) / result.trials.size();
+  }
+  double mean = sum / count, deviation = std::sqrt(std::max(0.0, (square - sum * mean) / (count - 1)));
+  double student = count <= 10 ? kStudent[int(count) - 2] : 1.96;
+  return {mean, student * deviation / std::sqrt(count), area / count};
+}

@@ -60,6 +60,13 @@ llvm::Expected<SearchResult> search(const SearchSpace &space, const std::string 
                                     const RewardOptions &reward, const EvaluateLevels &evaluate,
                                     const Communicator &others, const ShowTrials &show = nullptr);
 
+// Of the runs of a method, two or more: the mean of their best rewards, half of its 95 % interval by Student's t, and
+// the mean of the best so far over all trials.
+struct SearchStatistics {
+  double mean = 0, halfInterval = 0, meanOnTheWay = 0;
+};
+SearchStatistics statisticsOf(const std::vector<SearchResult> &runs, const std::string &method);
+
 } // namespace mlir::rt3
 
 #endif // RT3_COMPILER_SEARCH_SEARCH_H

@@ -108,12 +108,20 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
   file.method = reader.text(*object, "method");
   file.limitSeconds = reader.number(*object, "limit_seconds", 1e-6, 1e6);
   file.denseMetric = reader.number(*object, "dense_metric", -1e15);
+  // Older files compare with the dense model of the same type only.
+  if (object->get("dense_type")) {
+    file.type = reader.text(*object, "type");
+    file.denseType = reader.text(*object, "dense_type");
+    file.ownDenseMetric = reader.number(*object, "own_dense_metric", -1e15);
+  }
   file.reference = object->getString("reference").value_or("").str(); // Older files have none.
   file.referenceMetric = object->getNumber("reference_metric").value_or(file.denseMetric);
   file.denseEnergyMj = reader.number(*object, "dense_energy_mj", 0);
   reader.each(*object, "dense_clocks", 256, [&](const llvm::json::Object &entry) {
-    file.denseClocks.push_back({int64_t(reader.number(entry, "frequency_khz", 1, 2e7)),
-                                reader.number(entry, "power_mw", 0, 1e9), reader.number(entry, "seconds", 1e-9, 1e6)});
+    ClockPoint clock{int64_t(reader.number(entry, "frequency_khz", 1, 2e7)), reader.number(entry, "power_mw", 0, 1e9),
+                     reader.number(entry, "seconds", 1e-9, 1e6)};
+    clock.ownSeconds = file.hasOtherDense() ? reader.number(entry, "own_seconds", 1e-9, 1e6) : clock.denseSeconds;
+    file.denseClocks.push_back(clock);
     size_t count = file.denseClocks.size();
     if (count > 1 && file.denseClocks[count - 1].frequencyKhz <= file.denseClocks[count - 2].frequencyKhz)
       reader.note("frequency_khz", "more than that of the clock before");

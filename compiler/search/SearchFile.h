@@ -16,6 +16,7 @@ struct ClockPoint {
   int64_t frequencyKhz = 0;
   double powerMw = 0; // 0: unknown.
   double denseSeconds = 0;
+  double ownSeconds = 0; // Of the dense model of the levels' type.
 };
 
 struct FoundLevel {
@@ -45,13 +46,16 @@ struct MethodSummary {
 
 struct SearchFile {
   std::string model, task, metric, device, core, method;
-  std::string reference; // That losses are to; empty: the dense model.
-  double limitSeconds = 0, denseMetric = 0, referenceMetric = 0, denseEnergyMj = 0;
+  std::string type, denseType; // Of the levels; of the dense model that they are compared with.
+  std::string reference;       // That losses are to; empty: the dense model.
+  double limitSeconds = 0, denseMetric = 0, ownDenseMetric = 0, referenceMetric = 0, denseEnergyMj = 0;
   std::vector<ClockPoint> denseClocks;
   std::vector<FoundLevel> levels; // Of the plan, slowest clock first.
   std::vector<FoundRun> runs;
   std::vector<MethodSummary> comparison;
   std::vector<std::string> leftOut;
+
+  bool hasOtherDense() const { return type != denseType; }
 };
 
 inline constexpr const char *kSearchJson = "search.json";

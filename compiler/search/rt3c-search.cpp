@@ -38,7 +38,7 @@ namespace {
 
 struct SearchVerb {
   LevelEvaluatorOptions evaluator;
-  std::string limit, out = "searched", method = "evolution", plan, reference;
+  std::string limit, out = "searched", method = "evolution", plan, reference, denseType;
   std::vector<int64_t> clocks;
   int64_t levels = 3, budget = 200, processes = 0, repeats = 1;
   double minDensity = 0.25;
@@ -85,6 +85,10 @@ private:
         [&](const llvm::json::Object &job) { return subject.evaluate(job); }, others);
   }
 
+  const std::string &ownType() const { return verb.evaluator.model.type; }
+  const std::string &denseType() const { return verb.denseType.empty() ? ownType() : verb.denseType; }
+  bool hasOtherDense() const { return denseType() != ownType(); }
+
   // A model as it is.
   llvm::Expected<LevelResult> denseOf(const LevelEvaluator &subject, Evaluations &ofSubject) const {
     auto results = ofSubject.run({levelJob(searchedLayouts()[0])});
@@ -119,39 +123,58 @@ private:
     auto result = denseOf(*evaluator, *evaluations);
     if (!result)
       return result.takeError();
-    dense = *result;
-    reference = dense.metric;
-    if (!verb.reference.empty())
-      if (llvm::Error error = measureReference()) {
-        bool isOption = error.isA<onnx::OptionFault>();
-        std::string text = "--reference " + verb.reference + ": " + llvm::toString(std::move(error));
-        if (isOption)
-          return llvm::make_error<onnx::OptionFault>(text, llvm::inconvertibleErrorCode());
-        return llvm::createStringError(text);
-      }
+    own = baseline = *result;
+    if (hasOtherDense()) {
+      auto other = measureOther(verb.evaluator.model.model, "--dense-type " + denseType());
+      if (!other)
+        return other.takeError();
+      baseline = std::move(*other);
+    }
+    reference = baseline.metric;
+    if (!verb.reference.empty()) {
+      auto other = measureOther(verb.reference, "--reference " + verb.reference);
+      if (!other)
+        return other.takeError();
+      reference = other->metric;
+    }
     size_t top = core().levels.size() - 1;
-    reward.limit = isLimitRelative ? limitNumber * dense.seconds[top] : limitNumber / 1e3;
-    reward.denseEnergyMj = powerMw(top) * dense.seconds[top];
-    say(llvm::formatv("dense at {0} MHz: {1:f3} ms, {2:f3} mJ, {3} {4:f4}; limit {5:f3} ms\n",
-                      core().levels[top].frequencyKhz / 1000, 1e3 * dense.seconds[top], reward.denseEnergyMj,
-                      evaluator->metric().name, dense.metric, 1e3 * reward.limit));
+    reward.limit = isLimitRelative ? limitNumber * baseline.seconds[top] : limitNumber / 1e3;
+    reward.denseEnergyMj = powerMw(top) * baseline.seconds[top];
+    auto sayDense = [&](llvm::StringRef name, const LevelResult &model, const std::string &more) {
+      say(llvm::formatv("{0} at {1} MHz: {2:f3} ms, {3:f3} mJ, {4} {5:f4}{6}\n", name,
+                        core().levels[top].frequencyKhz / 1000, 1e3 * model.seconds[top],
+                        powerMw(top) * model.seconds[top], evaluator->metric().name, model.metric, more));
+    };
+    sayDense(denseName(), baseline, llvm::formatv("; limit {0:f3} ms", 1e3 * reward.limit));
+    if (hasOtherDense())
+      sayDense("dense " + ownType(), own, "");
     if (!verb.reference.empty())
       say(llvm::formatv("{0}: {1} {2:f4}\n", printable(verb.reference), evaluator->metric().name, reference));
     return llvm::Error::success();
   }
 
-  // Training changes the dense model, too: losses are to what it was trained from.
-  llvm::Error measureReference() {
+  // What another model is compared with: the dense one of another type; or that before training, which changes
+  // the dense model, too. `option` has asked for it.
+  llvm::Expected<LevelResult> measureOther(const std::string &path, const std::string &option) {
+    auto fault = [&](llvm::Error error) -> llvm::Error {
+      bool isOption = error.isA<onnx::OptionFault>();
+      std::string text = option + ": " + llvm::toString(std::move(error));
+      if (isOption)
+        return llvm::make_error<onnx::OptionFault>(text, llvm::inconvertibleErrorCode());
+      return llvm::createStringError(text);
+    };
     LevelEvaluatorOptions options = verb.evaluator;
-    options.model.model = verb.reference;
+    options.model.model = path;
+    options.model.type = denseType();
+    if (options.model.type == "f32")
+      options.model.keepF32.clear();
     auto other = LevelEvaluator::make(options);
     if (!other)
-      return other.takeError();
+      return fault(other.takeError());
     auto result = denseOf(**other, *evaluationsOf(**other));
     if (!result)
-      return result.takeError();
-    reference = result->metric;
-    return llvm::Error::success();
+      return fault(result.takeError());
+    return result;
   }
 
   // Of a given plan: whether it is one for this device and type, before anything takes long.
@@ -193,7 +216,7 @@ private:
     auto results = evaluations->run(jobs, [&](size_t done, size_t) { progress.show(done); });
     if (!results)
       return results.takeError();
-    std::vector<TimeCurve> curves{{{1}, {dense.seconds}, {}}};
+    std::vector<TimeCurve> curves{{{1}, {own.seconds}, {}}};
     for (const llvm::json::Object &result : *results)
       if (auto curve = parseCurve(result, core().levels.size()))
         curves.push_back(std::move(*curve));
@@ -207,7 +230,7 @@ private:
     std::vector<SearchLevel> levels;
     for (size_t clock : *clocks) {
       SearchLevel level{clock, {}};
-      bool isDensePossible = dense.seconds[clock] <= reward.limit;
+      bool isDensePossible = own.seconds[clock] <= reward.limit;
       for (size_t layout = 0; layout < curves.size(); ++layout)
         if (auto density = largestDensity(curves[layout], clock, reward.limit))
           // Where dense can meet the limit, so that nothing is lost, what keeps all has no use.
@@ -254,12 +277,12 @@ private:
     size_t cheapest = 0;
     bool isPowerKnown = llvm::all_of(all, [](const ClockLevel &clock) { return clock.powerMw > 0; });
     for (size_t i = 0; isPowerKnown && i < all.size(); ++i)
-      if (powerMw(i) * dense.seconds[i] < powerMw(cheapest) * dense.seconds[cheapest])
+      if (powerMw(i) * own.seconds[i] < powerMw(cheapest) * own.seconds[cheapest])
         cheapest = i;
     for (size_t i = 0; i < cheapest; ++i)
       dropped.push_back(llvm::formatv("{0} MHz takes {1:f2} mJ for the dense model, while {2} MHz takes {3:f2} mJ",
-                                      all[i].frequencyKhz / 1000, powerMw(i) * dense.seconds[i],
-                                      all[cheapest].frequencyKhz / 1000, powerMw(cheapest) * dense.seconds[cheapest]));
+                                      all[i].frequencyKhz / 1000, powerMw(i) * own.seconds[i],
+                                      all[cheapest].frequencyKhz / 1000, powerMw(cheapest) * own.seconds[cheapest]));
     for (const std::string &why : dropped)
       say("left out: " + why + "\n");
     size_t slowest = cheapest;
@@ -331,32 +354,18 @@ private:
     return llvm::Error::success();
   }
 
-  // Mean of the best rewards, and its 95 % interval by Student's t.
   void compareMethods(const std::vector<std::string> &methods) {
     if (verb.repeats < 2)
       return;
-    static constexpr double kStudent[] = {12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26};
     for (const std::string &method : methods) {
-      double sum = 0, square = 0, area = 0;
-      for (const SearchResult &result : found)
-        if (result.method == method) {
-          double best = result.trials[result.best].reward, soFar = -1;
-          sum += best;
-          square += best * best;
-          for (const Trial &trial : result.trials)
-            area += (soFar = std::max(soFar, trial.reward)) / result.trials.size() / verb.repeats;
-        }
-      double count = verb.repeats, mean = sum / count;
-      double deviation = std::sqrt(std::max(0.0, (square - sum * mean) / (count - 1)));
-      double student = count <= 10 ? kStudent[int(count) - 2] : 1.96;
-      double half = student * deviation / std::sqrt(count);
+      SearchStatistics statistics = statisticsOf(found, method);
       say(llvm::formatv("{0,-10} best reward {1:f4} +- {2:f4} (95 %, {3} seeds), mean on the way {4:f4}\n", method,
-                        mean, half, verb.repeats, area));
+                        statistics.mean, statistics.halfInterval, verb.repeats, statistics.meanOnTheWay));
       comparison.push_back(llvm::json::Object{{"method", method},
-                                              {"mean", mean},
-                                              {"half_interval", half},
+                                              {"mean", statistics.mean},
+                                              {"half_interval", statistics.halfInterval},
                                               {"seeds", verb.repeats},
-                                              {"mean_on_the_way", area}});
+                                              {"mean_on_the_way", statistics.meanOnTheWay}});
     }
   }
 
@@ -421,10 +430,12 @@ private:
           level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
     llvm::outs() << "written to " << printable(verb.out)
                  << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / "
-                 << (verb.reference.empty() ? "dense" : "that of " + printable(verb.reference))
+                 << (!verb.reference.empty() ? "that of " + printable(verb.reference) : denseName())
                  << (evaluator->metric().isBetterHigher ? "" : " turned round, because less is better")
-                 << "; runs: per charge, over dense at the fastest clock\n";
+                 << "; runs: per charge, over " << denseName() << " at the fastest clock\n";
   }
+
+  std::string denseName() const { return hasOtherDense() ? "dense " + denseType() : "dense"; }
 
   static llvm::json::Array levelsOf(const std::vector<LevelValue> &levels) {
     llvm::json::Array list;
@@ -461,8 +472,10 @@ private:
     }
     llvm::json::Array denseClocks;
     for (size_t i = 0; i < core().levels.size(); ++i)
-      denseClocks.push_back(llvm::json::Object{
-          {"frequency_khz", core().levels[i].frequencyKhz}, {"power_mw", powerMw(i)}, {"seconds", dense.seconds[i]}});
+      denseClocks.push_back(llvm::json::Object{{"frequency_khz", core().levels[i].frequencyKhz},
+                                               {"power_mw", powerMw(i)},
+                                               {"seconds", baseline.seconds[i]},
+                                               {"own_seconds", own.seconds[i]}});
     return llvm::json::Object{{"format", "rt3-search"},
                               {"version", 1},
                               {"model", llvm::json::fixUTF8(verb.evaluator.model.model)},
@@ -471,7 +484,10 @@ private:
                               {"device", evaluator->chip().name},
                               {"core", core().name},
                               {"limit_seconds", reward.limit},
-                              {"dense_metric", dense.metric},
+                              {"type", ownType()},
+                              {"dense_type", denseType()},
+                              {"dense_metric", baseline.metric},
+                              {"own_dense_metric", own.metric},
                               {"reference", llvm::json::fixUTF8(verb.reference)},
                               {"reference_metric", reference},
                               {"dense_energy_mj", reward.denseEnergyMj},
@@ -492,10 +508,11 @@ private:
   Communicator others;
   std::unique_ptr<LevelEvaluator> evaluator;
   std::unique_ptr<Evaluations> evaluations;
-  LevelResult dense;
+  LevelResult own;              // The dense model of the levels' type.
+  LevelResult baseline;         // The dense model that limits, losses and runs are to.
   bool isLimitRelative = false; // To the dense model's time at the fastest clock; else in ms.
   double limitNumber = 0;
-  double reference = 0; // Metric that losses are to: the dense model's, if no other is given.
+  double reference = 0; // Metric that losses are to: the baseline's, if no other is given.
   Plan given;           // --plan.
   RewardOptions reward;
   SearchSpace space;
@@ -534,6 +551,10 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
   app.add_option("--min-density", verb.minDensity, "least share of weights that a level keeps")
       ->check(CLI::Range(0.05, 0.95))
       ->capture_default_str();
+  app.add_option("--dense-type", verb.denseType,
+                 "type of the dense model that limits, losses and runs are to, as f32 for the model as it is; none: "
+                 "--type")
+      ->check(CLI::IsMember({"f32", "f16", "f16-sums", "bf16", "int8"}));
   CLI::Option *plan = app.add_option(
       "--plan", verb.plan, "search nothing: measure the levels of this folder, as of one that has been trained");
   app.add_option("--reference", verb.reference,

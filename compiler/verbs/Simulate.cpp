@@ -25,24 +25,39 @@ static std::vector<Strategy> strategiesOf(const SearchFile &search) {
   const std::vector<ClockPoint> &clocks = search.denseClocks;
   size_t top = clocks.size() - 1;
   const FoundLevel &sparsest = search.levels.front();
-  std::vector<SimulatedLevel> dense, sparse, found;
+  std::vector<SimulatedLevel> dense, own, sparse, found;
   for (const FoundLevel &level : search.levels) {
     const ClockPoint &clock = clocks[level.clock];
     std::string name = std::to_string(clock.frequencyKhz / 1000) + " MHz";
     dense.push_back(levelOf(clock, name, clock.denseSeconds));
+    own.push_back(levelOf(clock, name, clock.ownSeconds));
     sparse.push_back(levelOf(clock, name, sparsest.clockSeconds[level.clock]));
     found.push_back(levelOf(clock, name, level.clockSeconds[level.clock]));
   }
-  return {
-      {"dense, fastest clock", "the dense model, then idle", {levelOf(clocks[top], "top", clocks[top].denseSeconds)}},
-      {"DVFS only", "the dense model at the clocks of the levels", dense},
-      {"sparse only",
-       "the sparsest level's model at the fastest clock, then idle (race to idle)",
-       {levelOf(clocks[top], "top", sparsest.clockSeconds[top])}},
-      {"DVFS, one sparse model", "the sparsest level's model at all clocks", sparse},
-      {"RT3", "each clock with its own level, by what is left in the battery", found},
-      {"RT3, slowest level", "the slowest level all the time", {found.front()}},
+  // What the type alone gives is told from what pruning gives.
+  std::string type = search.hasOtherDense() ? " " + search.denseType : "";
+  std::vector<Strategy> strategies{
+      {"dense" + type + ", fastest clock",
+       "the dense model, then idle",
+       {levelOf(clocks[top], "top", clocks[top].denseSeconds)}},
+      {"DVFS only" + type, "the dense model at the clocks of the levels", dense},
   };
+  if (search.hasOtherDense()) {
+    strategies.push_back({"dense " + search.type + ", fastest clock",
+                          "the dense model in the type of the levels, then idle",
+                          {levelOf(clocks[top], "top", clocks[top].ownSeconds)}});
+    strategies.push_back({"DVFS only " + search.type, "that at the clocks of the levels", own});
+  }
+  for (Strategy &strategy : std::vector<Strategy>{
+           {"sparse only",
+            "the sparsest level's model at the fastest clock, then idle (race to idle)",
+            {levelOf(clocks[top], "top", sparsest.clockSeconds[top])}},
+           {"DVFS, one sparse model", "the sparsest level's model at all clocks", sparse},
+           {"RT3", "each clock with its own level, by what is left in the battery", found},
+           {"RT3, slowest level", "the slowest level all the time", {found.front()}},
+       })
+    strategies.push_back(std::move(strategy));
+  return strategies;
 }
 
 // Lines of a thermal trace: the policy's format, of which time, clock cap and temperature count.
@@ -114,7 +129,7 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
     std::string times;
     for (size_t i = 0; i < strategy.levels.size(); ++i)
       times += llvm::formatv("{0}{1:f0} %", i ? " / " : "", 100 * result->levelSeconds[i] / result->seconds);
-    table += llvm::formatv("{0,-24} {1,10} {2,7:f2}x {3,9:f2} % {4,9:f1} {5,8:f1} {6,8:f1} {7,8:f1}  {8}\n",
+    table += llvm::formatv("{0,-28} {1,10} {2,7:f2}x {3,9:f2} % {4,9:f1} {5,8:f1} {6,8:f1} {7,8:f1}  {8}\n",
                            strategy.name, result->runs, double(result->runs) / std::max<uint64_t>(1, first),
                            100.0 * result->misses / std::max<uint64_t>(1, result->requests), result->seconds / 3600,
                            result->computeEnergy / 1e3, result->idleEnergy / 1e3, result->lostEnergy / 1e3, times);
@@ -144,7 +159,7 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
                                 search->device, search->core, options.battery.model, verb.batteryWh,
                                 options.battery.temperature, 1e3 * options.period, 1e3 * options.deadline,
                                 1e3 * options.idlePower)
-               << llvm::formatv("{0,-24} {1,10} {2,8} {3,11} {4,9} {5,8} {6,8} {7,8}  {8}\n", "strategy", "runs",
+               << llvm::formatv("{0,-28} {1,10} {2,8} {3,11} {4,9} {5,8} {6,8} {7,8}  {8}\n", "strategy", "runs",
                                 "runs", "late", "hours", "kJ run", "kJ idle", "kJ lost",
                                 "time at each level, slowest first")
                << table;

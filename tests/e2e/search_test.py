@@ -52,6 +52,34 @@ class SearchTest(unittest.TestCase):
         best = max(trial["reward"] for trial in search["runs"][0]["trials"])
         self.assertIn(f"best reward {best:.4f}", self.printed)
 
+    def test_levels_of_a_type_are_compared_with_the_model_as_it_is(self):
+        out = folder("typed")
+        options = command(out, "--type", "int8", "--dense-type", "f32")
+        for name, value in (("--min-density", "0.9"), ("--evaluations", "2")):  # Few layouts to predict.
+            options[options.index(name) + 1] = value
+        printed = rt3c(*options).stdout
+        search, plain = (json.loads((path / "search.json").read_text()) for path in (out, self.out))
+        self.assertEqual([search["type"], search["dense_type"]], ["int8", "f32"])
+        # The model as it is, whatever type levels have.
+        self.assertEqual(search["limit_seconds"], plain["limit_seconds"])
+        self.assertEqual(search["dense_metric"], plain["dense_metric"])
+        self.assertNotEqual(search["own_dense_metric"], plain["dense_metric"])
+        for clock in search["dense_clocks"]:
+            self.assertLess(clock["own_seconds"], clock["seconds"])
+        self.assertIn("dense int8 at 2841 MHz", printed)
+        self.assertIn("over dense f32 at the fastest clock", printed)
+        rows = rt3c("simulate", out, "--battery-wh", "0.001").stdout
+        for strategy in ("dense f32, fastest clock", "DVFS only f32", "dense int8, fastest clock", "DVFS only int8", "RT3"):
+            self.assertIn(strategy, rows)
+        rt3c("report", out, "-o", out / "report.html")
+        self.assertIn("levels are of type int8", (out / "report.html").read_text())
+        # A plan is measured against the same.
+        again = folder("typed-again")
+        rt3c("search", MODEL, "--shape", "ids=1x1..128", "--device", "snapdragon-865", "--latency-limit", "1.2x", "--tokenizer", "bytes",
+             "--data", self.text, "--task", "language-model", "--plan", out, "--type", "int8", "--dense-type", "f32", "-o", again)
+        measured = json.loads((again / "search.json").read_text())
+        self.assertEqual([level["quality"] for level in measured["levels"]], [level["quality"] for level in search["levels"]])
+
     def test_narrow_layers_have_layouts_of_their_own(self):
         """At a clock at which several layouts can meet the limit."""
         out = folder("mixed")
@@ -180,6 +208,7 @@ class SearchTest(unittest.TestCase):
             (["--task", "chess"], 2, "language-model"),
             (["--data", out / "nothing.txt"], 4, "nothing.txt"),
             (["--method", "magic"], 2, "magic"),
+            (["--dense-type", "f12"], 2, "f16-sums"),
             (["--length", "500"], 2, "1 to 128"),
         ):
             # The last of two equal options counts not: they are refused.
