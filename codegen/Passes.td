@@ -33,7 +33,8 @@ def ChooseKernelsPass : Pass<"rt3-choose-kernels", "ModuleOp"> {
   let description = [{
     Compares the predicted cycles of each pruned layer with those of the dense
     one and replaces `levels` by a dense encoding that says why, or keeps it.
-    The prediction stays with the layer for reports.
+    The prediction stays with the layer for reports. `rt3_graph.kernel` of a layer
+    ("rows:4,unroll:1") leaves it those kernels to choose from.
 
     ```mlir
     rt3_graph.linear "q" %x, %w levels [#rt3_graph.block<...>]

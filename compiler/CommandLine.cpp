@@ -58,6 +58,11 @@ void mlir::rt3::addTargetOptions(CLI::App *app, ModelOptions &options, bool take
   if (takesPlan) // Others choose no kernels.
     app->add_flag("--keep-sparse", options.keepsSparse,
                   "pruned layers stay sparse where dense is predicted to be faster");
+  if (takesPlan)
+    app->add_option("--kernel", options.kernels,
+                    "NAME=rows:4,unroll:2,filled:1,range:384 or some of these: the kernel of a layer, instead of the "
+                    "one predicted to be fastest; NAME as for --keep-f32; repeatable")
+        ->allow_extra_args(false);
 }
 
 void mlir::rt3::addTypeOptions(CLI::App *app, ModelOptions &options) {

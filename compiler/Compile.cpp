@@ -83,6 +83,30 @@ Error mlir::rt3::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManage
   return llvm::createStringError(messages);
 }
 
+Error mlir::rt3::runKernelPasses(ModuleOp module, const CompileOptions &options,
+                                 llvm::function_ref<void(OpPassManager &, const PipelineOptions &)> build) {
+  auto fault = [](const Twine &text) {
+    return llvm::make_error<onnx::OptionFault>(text.str(), llvm::inconvertibleErrorCode());
+  };
+  for (const KernelOfLayers &kernel : options.kernels) {
+    bool isUsed = false;
+    module.walk([&](graph::LinearOp op) {
+      if (!graph::isNamed(op.getLayer(), kernel.layers))
+        return;
+      isUsed = true;
+      op->setAttr(graph::kKernelAttr, StringAttr::get(op.getContext(), kernel.choice));
+    });
+    if (!isUsed)
+      return fault("--kernel: no layer is named \"" + kernel.layers +
+                   "\"; the report of a compilation lists all names");
+  }
+  PipelineOptions pipeline{options.device.name, options.keepsSparse};
+  Error error = runPasses(module, [&](OpPassManager &pm) { build(pm, pipeline); });
+  if (!error || options.kernels.empty() || error.isA<onnx::OwnFault>())
+    return error;
+  return fault(llvm::toString(std::move(error)));
+}
+
 Expected<int64_t> mlir::rt3::fuse(ModuleOp module, int64_t foldBudget) {
   FoldLimits limits = foldLimits(module, foldBudget);
   foldConstants(module, limits);
@@ -206,16 +230,19 @@ static StreamDescription describeStream(kernel::LinearOp op, kernel::StreamAttr 
 static std::string kernelText(kernel::LinearOp op) {
   std::string text;
   llvm::raw_string_ostream stream(text);
+  int64_t width = op.getTile().getVectors() * op.getTile().getLanes();
   for (auto part : op.getStreams().getAsRange<kernel::StreamAttr>()) {
     stream << (text.empty() ? "" : " + ");
-    if (part.getPatterns().asArrayRef().empty())
-      stream << "dense";
-    else
-      stream << part.getRows() << "x" << part.getColumns() << (part.getGathered() ? " gathered" : "") << " "
-             << part.getPatterns().size() << " patterns";
+    if (part.getPatterns().asArrayRef().empty()) {
+      stream << "dense, tile " << part.getRows() << "x" << width << " (rows:" << part.getRows() << ")";
+      continue;
+    }
+    stream << part.getRows() << "x" << part.getColumns() << (part.getGathered() ? " gathered" : "") << " "
+           << part.getPatterns().size() << " patterns, tile " << part.getPass() << "x" << width
+           << " (rows:" << part.getPass() << ",unroll:" << part.getUnroll() << ",filled:" << part.getFilled()
+           << ",range:" << part.getRange() << ")";
   }
-  stream << ", tile " << op.getTile().getRows() << "x" << op.getTile().getVectors() * op.getTile().getLanes() << " "
-         << op.getTile().getIsa();
+  stream << ", " << op.getTile().getIsa();
   return text;
 }
 
@@ -377,7 +404,7 @@ Expected<CompileResult> mlir::rt3::compileModel(MLIRContext *context, StringRef 
   auto result = compileGraph(*imported->module, options);
   if (!result) {
     Error error = result.takeError();
-    if (error.isA<onnx::OwnFault>())
+    if (error.isA<onnx::OwnFault>() || error.isA<onnx::OptionFault>())
       return std::move(error);
     return llvm::createStringError(path + ": " + llvm::toString(std::move(error)));
   }
@@ -406,8 +433,7 @@ Expected<CompileResult> mlir::rt3::compilePruned(ModuleOp module, const CompileO
     result.text = print(module);
     return result;
   }
-  PipelineOptions pipeline{options.device.name, options.keepsSparse};
-  if (Error error = runPasses(module, [&](OpPassManager &pm) { buildGraphToKernelPipeline(pm, pipeline); }))
+  if (Error error = runKernelPasses(module, options, buildGraphToKernelPipeline))
     return std::move(error);
   describe(module, options, result);
   if (options.stage == Stage::Kernel) {

@@ -33,6 +33,11 @@ public:
   virtual llvm::Error save(const Plan &plan, const RebuildState &state) = 0;
 };
 
+// A kernel that layers shall have: "rows:4,unroll:1" (KernelChoice) for those of a name (graph::isNamed).
+struct KernelOfLayers {
+  std::string layers, choice;
+};
+
 struct CompileOptions {
   std::string name; // A C identifier for symbols and files.
   Device device;
@@ -44,6 +49,8 @@ struct CompileOptions {
   std::vector<std::string> keepF32;
   // Pruned layers are compiled sparse even where dense is predicted to be faster.
   bool keepsSparse = false;
+  // Kernels that layers shall have instead of the fastest; of several for a layer the last counts.
+  std::vector<KernelOfLayers> kernels = {};
   // Instead of pruning: what each level keeps; its levels are `levels`.
   std::shared_ptr<const Plan> plan;
   // Reads inputs for the model's function to calibrate pruning with; none: by

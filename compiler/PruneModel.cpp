@@ -35,8 +35,7 @@ struct LayerCycles {
 // Those of a pruned module, which is used up: by level, in the module's order.
 static Expected<std::vector<std::vector<LayerCycles>>> predictCycles(OwningOpRef<ModuleOp> pruned,
                                                                      const CompileOptions &options) {
-  PipelineOptions pipeline{options.device.name, options.keepsSparse};
-  if (Error error = runPasses(*pruned, [&](OpPassManager &pm) { buildPredictPipeline(pm, pipeline); }))
+  if (Error error = runKernelPasses(*pruned, options, buildPredictPipeline))
     return std::move(error);
   std::vector<std::vector<LayerCycles>> result;
   for (auto function : pruned->getOps<func::FuncOp>()) {

@@ -18,8 +18,9 @@ struct Trip {
   double l2Bytes = 0;                                // Of activations.
   double share = 0;                                  // Of a trip of the loop.
 
-  double cycles(const Device &device) const {
-    return l2Bytes / device.l2BytesPerCycle + share * device.tripCycles +
+  // By rates alone.
+  double counted(const Device &device) const {
+    return share * device.tripCycles +
            std::max({fmas / device.fmaPerCycle, loads / device.loadsPerCycle,
                      (fmas + loads + others) / device.issuePerCycle, chain * device.fmaLatency});
   }
@@ -112,9 +113,10 @@ static double tokenTrip(const Device &device, double columns, double vectors, do
       {fmas / device.fmaPerCycle, loads / device.loadsPerCycle, (fmas + loads + others) / device.issuePerCycle});
 }
 
-static double predictTokenDenseCycles(const Device &device, int64_t inputs, int64_t padded, int64_t valueSize) {
-  double vectors = std::max<double>(1, double(device.tileRows) / device.lanes);
-  double compute = tokenTrip(device, 1, vectors, 0) * inputs * padded / device.tileRows;
+static double predictTokenDenseCycles(const Device &device, int64_t inputs, int64_t padded, int64_t valueSize,
+                                      int64_t rows) {
+  double vectors = std::max<double>(1, double(rows) / device.lanes);
+  double compute = tokenTrip(device, 1, vectors, 0) * inputs * padded / rows;
   return std::max(compute, double(valueSize) * inputs * padded / device.streamBytesPerCycle);
 }
 
@@ -142,7 +144,17 @@ static double predictTokenCycles(const Device &device, const PackedStream &strea
   return (stream.patterns.size() == 1 ? std::max(compute, bytes) : compute + bytes) + exits;
 }
 
-Device mlir::rt3::costDevice(const Device &device, std::optional<kernel::Dot> dot) {
+static Trip denseTrip(const Device &device, int64_t rows, int64_t vectors, int64_t valueSize) {
+  Trip trip;
+  trip.fmas = rows * vectors;
+  trip.loads = vectors + rows / (valueSize == 2 ? kHalvesPerLoad : device.weightsPerLoad);
+  trip.others = 3 + (valueSize == 2 ? conversions(device, rows) : 0);
+  trip.chain = 1;
+  return trip;
+}
+
+// The device as it multiplies words of an int8 layer: what takes two instructions has half the rate.
+static Device countedDevice(const Device &device, std::optional<kernel::Dot> dot) {
   Device result = device;
   if (dot == kernel::Dot::Pmaddwd) { // And an addition.
     result.fmaPerCycle /= 2;
@@ -151,56 +163,85 @@ Device mlir::rt3::costDevice(const Device &device, std::optional<kernel::Dot> do
   return result;
 }
 
-double mlir::rt3::predictDenseCycles(const Device &device, int64_t inputs, int64_t outputs, int64_t tokens,
-                                     int64_t valueSize) {
+CostModel::CostModel(const Device &device, std::optional<kernel::Dot> dot)
+    : device(countedDevice(device, dot)), dot(dot), loops(LoopCycles::of(device)) {}
+
+std::vector<LoopCost> CostModel::findLoops(const StreamShape &shape, const std::vector<int64_t> &patterns) {
+  auto found = loops.find(shape, patterns, dot);
+  if (found)
+    return std::move(*found);
+  problemText = llvm::toString(found.takeError());
+  return {};
+}
+
+bool CostModel::usesStack(const StreamShape &shape, const std::vector<int64_t> &patterns) {
+  return llvm::any_of(findLoops(shape, patterns), [](const LoopCost &loop) { return loop.stackAccesses > 0; });
+}
+
+double CostModel::dense(int64_t inputs, int64_t outputs, int64_t tokens, int64_t valueSize, int64_t rows) {
   int64_t padded = llvm::alignTo(outputs, kernel::kFeatureMultiple);
-  int64_t rows = device.tileRows;
   if (tokens == 1)
-    return predictTokenDenseCycles(device, inputs, padded, valueSize);
+    return predictTokenDenseCycles(device, inputs, padded, valueSize, rows);
+  StreamShape shape;
+  shape.rows = shape.pass = rows;
+  shape.valueSize = valueSize;
+  std::vector<LoopCost> found = findLoops(shape, {});
+  double full = denseTrip(device, rows, device.tileVectors, valueSize).counted(device);
   return sumPanels(device, tokens, [&](int64_t vectors, int64_t count) {
     double stream = double(valueSize) * inputs * padded / device.streamBytesPerCycle;
     if (count <= kernel::halfTileTokens(device.isa, device.lanes, 0, std::nullopt))
       return std::max(pairCycles(device, 0.5 * inputs * padded), stream);
-    Trip trip;
-    trip.fmas = rows * vectors;
-    trip.loads = vectors + rows / (valueSize == 2 ? kHalvesPerLoad : device.weightsPerLoad);
-    trip.others = 3 + (valueSize == 2 ? conversions(device, rows) : 0);
-    trip.chain = 1;
-    double compute = trip.cycles(device) * inputs * padded / rows;
-    return std::max(compute, stream);
+    double trip = denseTrip(device, rows, vectors, valueSize).counted(device);
+    if (!found.empty())
+      trip *= found.front().cycles / full;
+    return std::max(trip * inputs * padded / rows, stream);
   });
 }
 
-double mlir::rt3::predictLinearCycles(const Device &device, const PackedStream &stream, int64_t inputs,
-                                      int64_t tokens) {
+double CostModel::patternLoops(const PackedStream &stream, int64_t vectors) {
+  const StreamShape &shape = stream.shape;
+  std::vector<LoopCost> found = findLoops(shape, stream.patterns), single;
+  if (shape.unroll > 1 && !shape.isFilled) {
+    StreamShape rest = shape;
+    rest.unroll = 1;
+    single = findLoops(rest, stream.patterns);
+  }
+  double cycles = 0;
+  size_t loop = 0;
+  for (auto [p, pattern] : llvm::enumerate(stream.patterns))
+    for (int64_t row = 0; row < shape.rows; row += shape.pass, ++loop) {
+      Trip trip = tripOf(device, shape, pattern, row, vectors);
+      if (trip.fmas == 0)
+        continue;
+      // Of fewer vectors a loop takes less in the same proportion as its instructions by rates.
+      double share = trip.counted(device) / tripOf(device, shape, pattern, row, device.tileVectors).counted(device);
+      double block = found.empty() ? trip.counted(device) : found[loop].cycles * share;
+      cycles += (block + trip.l2Bytes / device.l2BytesPerCycle) * stream.blockCounts[p];
+      // A loop that makes no trip is predicted well.
+      int64_t filled = shape.isFilled ? shape.unroll : 1;
+      double ends = std::min(stream.blockCounts[p] / filled, stream.segmentCount);
+      cycles += device.loopExitCycles * ends;
+      if (shape.unroll == 1 || shape.isFilled)
+        continue;
+      // Of `unroll` rests one is none; (unroll - 1) / 2 blocks in the mean are done by another loop.
+      double slower = single.empty() ? device.tripCycles : single[loop].cycles * share - block;
+      cycles += ends * (device.loopExitCycles * (shape.unroll - 1) / shape.unroll + slower * (shape.unroll - 1) / 2);
+    }
+  return cycles;
+}
+
+double CostModel::linear(const PackedStream &stream, int64_t inputs, int64_t tokens) {
   const StreamShape &shape = stream.shape;
   if (stream.patterns.empty())
-    return predictDenseCycles(device, inputs, stream.storedCount / inputs, tokens, shape.valueSize);
+    return dense(inputs, stream.storedCount / inputs, tokens, shape.valueSize, shape.rows);
   if (tokens == 1)
     return predictTokenCycles(device, stream);
   return sumPanels(device, tokens, [&](int64_t vectors, int64_t count) {
     if (count <= kernel::halfTileTokens(device.isa, device.lanes, stream.patterns.size(), std::nullopt))
       return std::max(predictHalfCycles(device, stream), stream.size / device.streamBytesPerCycle);
-    double compute = 0;
-    for (auto [p, pattern] : llvm::enumerate(stream.patterns))
-      for (int64_t row = 0; row < shape.rows; row += shape.pass) {
-        Trip trip = tripOf(device, shape, pattern, row, vectors);
-        if (trip.fmas == 0)
-          continue;
-        compute += trip.cycles(device) * stream.blockCounts[p];
-        // A loop that makes no trip is predicted well.
-        int64_t filled = shape.isFilled ? shape.unroll : 1;
-        double loops = std::min(stream.blockCounts[p] / filled, stream.segmentCount);
-        compute += device.loopExitCycles * loops;
-        // Of `unroll` rests one is none; another loop, of (unroll - 1) / 2 trips in the mean, does them
-        // instead of as many shares of a trip.
-        if (!shape.isFilled) {
-          double rest = (shape.unroll - 1.0) / shape.unroll;
-          compute += loops * rest * (device.loopExitCycles + device.tripCycles * (shape.unroll - 1) / 2);
-        }
-      }
     // Sums are loaded and stored once per segment.
-    compute += stream.segmentCount * (2.0 * shape.rows * vectors / device.loadsPerCycle);
+    double compute =
+        patternLoops(stream, vectors) + stream.segmentCount * (2.0 * shape.rows * vectors / device.loadsPerCycle);
     return std::max(compute, stream.size / device.streamBytesPerCycle);
   });
 }

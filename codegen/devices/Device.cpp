@@ -101,6 +101,12 @@ const Products *mlir::rt3::findProducts(const Device &device, std::optional<grap
   return found == device.products.end() ? nullptr : &found->second;
 }
 
+kernel::TileAttr mlir::rt3::tileOf(MLIRContext *context, const Device &device) {
+  StringRef isa = StringAttr::get(context, device.isa).getValue();
+  return kernel::TileAttr::get(context, device.tileRows, device.tileVectors, device.lanes, isa,
+                               productsInFlight(device), device.vectorsPerLoad);
+}
+
 int64_t mlir::rt3::productsInFlight(const Device &device) { return std::ceil(device.fmaPerCycle * device.fmaLatency); }
 
 std::optional<kernel::Dot> mlir::rt3::dotOf(const Device &device, graph::LinearOp op) {

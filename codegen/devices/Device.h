@@ -53,6 +53,8 @@ struct Device {
 
 // How `device` multiplies numbers of `precision`: null if as f32, or not at all.
 const Products *findProducts(const Device &device, std::optional<graph::Precision> precision);
+// The tile of kernels for `device`.
+kernel::TileAttr tileOf(MLIRContext *context, const Device &device);
 // Products that `device` begins before the first is done.
 int64_t productsInFlight(const Device &device);
 // The instruction of a layer's products; none: multiply-adds of f32.

@@ -161,6 +161,16 @@ llvm::Error mlir::rt3::chooseSchedule(OptimizedProgram &program) {
   return llvm::Error::success();
 }
 
+bool mlir::rt3::isProduct(StringRef line) {
+  StringRef name = line.trim().split('\t').first;
+  return llvm::any_of(ArrayRef<StringRef>{"fma", "fmla", "vfm", "dot", "smmla", "vpdp", "vdpbf", "pmadd", "mla"},
+                      [&](StringRef word) { return name.contains(word); });
+}
+
+bool mlir::rt3::accessesStack(StringRef line, bool hasFrame) {
+  return line.contains("[sp") || line.contains("(%rsp") || (hasFrame && line.contains("(%rbp"));
+}
+
 LoopCounts mlir::rt3::countLoops(StringRef assembly) {
   LoopCounts counts;
   StringRef label;
@@ -175,21 +185,23 @@ LoopCounts mlir::rt3::countLoops(StringRef assembly) {
   llvm::SmallVector<StringRef> lines;
   assembly.split(lines, '\n');
   for (StringRef line : lines) {
+    StringRef comment = isX86 ? "#" : "//";
+    if (line.trim().starts_with(comment) && !line.contains("%bb.")) // What verbose assembly says of loops.
+      continue;
     if (!line.starts_with("\t")) {
       if (line.contains(':'))
         begin(line.split(':').first);
+      hasFrame &= !line.starts_with(".Lfunc_end");
       continue;
     }
-    line = line.split(isX86 ? "#" : "//").first.trim(); // What follows is a comment.
+    line = line.split(comment).first.trim();
     if (line.starts_with(".")) {
       hasFrame &= !line.starts_with(".cfi_endproc");
       continue;
     }
     hasFrame |= line.starts_with("movq\t%rsp, %rbp");
-    multiplies |=
-        llvm::any_of(ArrayRef<StringRef>{"fma", "fmla", "vfm", "dot", "smmla", "vpdp", "vdpbf", "pmadd", "mla"},
-                     [&](StringRef word) { return line.split('\t').first.contains(word); });
-    stackAccesses += line.contains("[sp") || line.contains("(%rsp") || (hasFrame && line.contains("(%rbp"));
+    multiplies |= isProduct(line);
+    stackAccesses += accessesStack(line, hasFrame);
     // A branch to where its block begins.
     if (label.empty() || !line.ends_with(label) ||
         !(line.starts_with("b") || line.starts_with("cb") || line.starts_with("tb") || line.starts_with("j")))

@@ -24,6 +24,11 @@ struct LoopCounts {
   int64_t loops = 0, loopsWithStack = 0, stackAccesses = 0;
 };
 
+// Whether a line of assembly multiplies and adds.
+bool isProduct(llvm::StringRef line);
+// Whether it reads or writes the stack; `hasFrame`: of a function that reaches it through x86's frame pointer, too.
+bool accessesStack(llvm::StringRef line, bool hasFrame);
+
 // Of assembly text, as LLVM writes it for AArch64 and x86-64.
 LoopCounts countLoops(llvm::StringRef assembly);
 

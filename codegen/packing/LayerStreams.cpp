@@ -2,13 +2,15 @@
 
 #include "codegen/packing/LayerStreams.h"
 
-#include "codegen/cost/CostModel.h"
 #include "dialects/graph/Quantize.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/bit.h"
+#include "llvm/Support/FormatVariadic.h"
 
 #include <numeric>
+#include <tuple>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -24,12 +26,89 @@ int64_t mlir::rt3::tokenCount(graph::LinearOp op) {
   return count;
 }
 
-// Rows of a pass: what the tile holds, and divides the group.
-static int64_t passOf(const Device &device, int64_t rows) {
+// Rows of a pass, most first: what the tile holds and divides the group; half as many leave more registers. Or
+// those that are asked for, if there is such a kernel.
+static std::vector<int64_t> candidatePasses(const Device &device, int64_t rows, const KernelChoice &choice) {
   int64_t pass = std::min(rows, device.tileRows);
   while (rows % pass != 0)
     --pass;
-  return pass;
+  if (choice.rows) // smmla's go in pairs.
+    return {*choice.rows >= 2 && *choice.rows <= pass && rows % *choice.rows == 0 ? *choice.rows : pass};
+  std::vector<int64_t> passes{pass};
+  if (pass % 4 == 0)
+    passes.push_back(pass / 2);
+  return passes;
+}
+
+llvm::Expected<KernelChoice> mlir::rt3::parseKernelChoice(StringRef text) {
+  KernelChoice choice;
+  SmallVector<StringRef> parts;
+  text.split(parts, ',');
+  for (StringRef part : parts) {
+    auto [name, value] = part.split(':');
+    std::optional<int64_t> *field = name == "rows"     ? &choice.rows
+                                    : name == "unroll" ? &choice.unroll
+                                    : name == "filled" ? &choice.filled
+                                    : name == "range"  ? &choice.range
+                                                       : nullptr;
+    int64_t number;
+    if (!field || value.getAsInteger(10, number) || number < 0 || (name == "filled" && number > 1))
+      return llvm::createStringError("\"" + part + "\" is none of rows:N, unroll:N, filled:0, filled:1, range:N");
+    if (*field)
+      return llvm::createStringError("\"" + name + "\" is given twice");
+    *field = number;
+  }
+  return choice;
+}
+
+// What a layer's kernel shall be.
+static FailureOr<KernelChoice> choiceOf(graph::LinearOp op) {
+  auto text = op->getAttrOfType<StringAttr>(graph::kKernelAttr);
+  if (!text)
+    return KernelChoice();
+  auto choice = parseKernelChoice(text.getValue());
+  if (!choice)
+    return op.emitError(graph::kKernelAttr) << ": " << llvm::toString(choice.takeError());
+  return *choice;
+}
+
+// Long loops of a single pattern have one kind.
+static bool isAsked(const KernelChoice &choice, const PackedStream &stream) {
+  const StreamShape &shape = stream.shape;
+  bool isLoop = stream.patterns.size() == 1 || (choice.unroll.value_or(shape.unroll) == shape.unroll &&
+                                                choice.filled.value_or(shape.isFilled) == shape.isFilled);
+  return isLoop && choice.rows.value_or(shape.pass) == shape.pass && choice.range.value_or(shape.range) == shape.range;
+}
+
+static std::string describe(const StreamShape &shape) {
+  return llvm::formatv("rows:{0},unroll:{1},filled:{2},range:{3}", shape.pass, shape.unroll, int(shape.isFilled),
+                       shape.range);
+}
+
+// Whether loops of full tiles ever run.
+static bool hasTiles(graph::LinearOp op) {
+  return tokenCount(op) > 1 || op->getParentOfType<ModuleOp>()->hasAttr(graph::kContextAttr);
+}
+
+FailureOr<int64_t> mlir::rt3::denseRows(graph::LinearOp op, const Device &device, CostModel &cost, int64_t valueSize) {
+  FailureOr<KernelChoice> choice = choiceOf(op);
+  if (failed(choice))
+    return failure();
+  std::vector<int64_t> candidates = candidatePasses(device, device.tileRows, *choice);
+  StreamShape shape;
+  shape.valueSize = valueSize;
+  for (int64_t rows : candidates) {
+    shape.rows = shape.pass = rows;
+    if (choice->rows.value_or(rows) != rows) {
+      InFlightDiagnostic error = op.emitError() << "layer \"" << op.getLayer() << "\" has no dense kernel of "
+                                                << *choice->rows << " rows";
+      error.attachNote() << "it has those of 2 rows and more that divide " << device.tileRows;
+      return error;
+    }
+    if (!hasTiles(op) || !cost.usesStack(shape, {}))
+      return rows;
+  }
+  return candidates.front();
 }
 
 // Words whose products are added up in f16, two sums side by side: the error of a sum
@@ -191,7 +270,11 @@ private:
 
 } // namespace
 
-PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device) {
+FailureOr<PackedLayer> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device,
+                                            CostModel &cost) {
+  FailureOr<KernelChoice> choice = choiceOf(op);
+  if (failed(choice))
+    return failure();
   // Nested levels share their values, which the last has too.
   LayerWords layer(op, encodings && !encodings.empty() ? graph::encodingWeights(encodings.getValue().back()) : nullptr,
                    device);
@@ -221,7 +304,8 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
     layer.select(mask, words, wordMask);
     MaskedWeights weights{layer.inputs, layer.outputs, words, wordMask};
     std::optional<PackedStream> best;
-    std::pair<double, double> bestCycles;
+    std::tuple<bool, double, double> bestCost;
+    std::vector<std::string> possible;
     std::vector<int64_t> patterns;
     graph::PruningUnits units = pruningUnits(device);
     int64_t wordsPerUnit = layer.dot ? units[*layer.precision].inputs / layer.perWord : 1;
@@ -239,20 +323,37 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
       // At most 64 positions and what buffers are padded to, so that the last block
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
-      shape.pass = passOf(device, shape.rows);
-      for (int64_t range : ranges) {
-        shape.range = range;
-        packForLoops(weights, shape, patterns, device, [&](PackedStream stream) {
-          Device own = costDevice(device, layer.dot);
-          // Where single tokens do not care, prompts decide.
-          std::pair cycles(predictLinearCycles(own, stream, layer.inputs, tokenCount(op)),
-                           predictLinearCycles(own, stream, layer.inputs, device.tileVectors * device.lanes));
-          if (!best || cycles < bestCycles) {
-            best = std::move(stream);
-            bestCycles = cycles;
-          }
-        });
+      bool usesStack = true; // All loops of this shape so far.
+      for (int64_t pass : candidatePasses(device, shape.rows, *choice)) {
+        if (!usesStack)
+          break;
+        shape.pass = pass;
+        for (int64_t range : ranges) {
+          shape.range = range;
+          packForLoops(weights, shape, patterns, device, [&](PackedStream stream) {
+            possible.push_back(describe(stream.shape));
+            if (!isAsked(*choice, stream))
+              return;
+            // Where single tokens do not care, prompts decide.
+            std::tuple own(hasTiles(op) && cost.usesStack(stream.shape, stream.patterns),
+                           cost.linear(stream, layer.inputs, tokenCount(op)),
+                           cost.linear(stream, layer.inputs, device.tileVectors * device.lanes));
+            usesStack &= std::get<0>(own);
+            if (!best || own < bestCost) {
+              best = std::move(stream);
+              bestCost = own;
+            }
+          });
+        }
       }
+    }
+    if (!best) {
+      llvm::sort(possible);
+      possible.erase(llvm::unique(possible), possible.end());
+      InFlightDiagnostic error = op.emitError() << "layer \"" << op.getLayer() << "\" has no kernel of \""
+                                                << op->getAttrOfType<StringAttr>(graph::kKernelAttr).getValue() << "\"";
+      error.attachNote() << "it has " << llvm::join(possible, ", or ");
+      return error;
     }
     result.streams.push_back(std::move(*best));
   }
@@ -261,7 +362,10 @@ PackedLayer mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodings, const 
     if (auto zeros = op->getAttrOfType<ElementsAttr>(graph::kZerosAttr))
       stored = graph::byteElements(zeros);
     layer.select(stored, words, wordMask);
-    base.rows = base.pass = device.tileRows;
+    FailureOr<int64_t> rows = denseRows(op, device, cost, base.valueSize);
+    if (failed(rows))
+      return failure();
+    base.rows = base.pass = *rows;
     result.streams.push_back(packDense({layer.inputs, layer.outputs, words, wordMask}, base));
   }
   result.offsets = layer.offsets(stored);

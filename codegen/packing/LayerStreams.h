@@ -5,6 +5,7 @@
 #ifndef RT3_CODEGEN_PACKING_LAYERSTREAMS_H
 #define RT3_CODEGEN_PACKING_LAYERSTREAMS_H
 
+#include "codegen/cost/CostModel.h"
 #include "codegen/devices/Device.h"
 #include "codegen/packing/PackWeights.h"
 #include "dialects/graph/Graph.h"
@@ -23,8 +24,25 @@ struct PackedLayer {
   std::vector<int32_t> offsets;
 };
 
-// `encodings` is as in rt3_graph.linear; empty means dense.
-PackedLayer packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device);
+// What is asked for of a layer's kernel instead of what the cost model would choose; nothing: free. Dense layers
+// have rows alone, loops of a single pattern no unroll nor filled: there these ask for nothing.
+struct KernelChoice {
+  std::optional<int64_t> rows;   // Outputs of the tile.
+  std::optional<int64_t> unroll; // Blocks of a pattern per trip.
+  std::optional<int64_t> filled; // 1: streams are filled up to whole trips; 0: they are not.
+  std::optional<int64_t> range;  // Inputs of a segment; words of them, where words are multiplied.
+};
+
+// Reads "rows:4,unroll:2,filled:1,range:384" or some of these. Errors say what is wrong.
+llvm::Expected<KernelChoice> parseKernelChoice(llvm::StringRef text);
+
+// `encodings` is as in rt3_graph.linear; empty means dense. Of all shapes that can store a level the fastest by
+// `cost`, which is that of the layer's products; loops that use the stack only where all do. Fails, and says so at
+// the layer, where no shape is what its rt3_graph.kernel asks for.
+FailureOr<PackedLayer> packLayer(graph::LinearOp op, ArrayAttr encodings, const Device &device, CostModel &cost);
+
+// Outputs that a dense layer's tile holds. Fails as packLayer does.
+FailureOr<int64_t> denseRows(graph::LinearOp op, const Device &device, CostModel &cost, int64_t valueSize);
 
 // Tokens of the layer at the largest length, batch included; with a cache, one.
 int64_t tokenCount(graph::LinearOp op);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "codegen/Passes.h"
-#include "codegen/cost/CostModel.h"
 #include "codegen/packing/LayerStreams.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -34,17 +33,23 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
       getOperation().emitError(llvm::toString(found.takeError()));
       return signalPassFailure();
     }
-    getOperation().walk([&](graph::LinearOp op) { choose(op, *found); });
+    bool isFailed = false;
+    getOperation().walk([&](graph::LinearOp op) { isFailed |= failed(choose(op, *found)); });
+    if (isFailed)
+      signalPassFailure();
   }
 
-  void choose(graph::LinearOp op, const Device &device) {
+  LogicalResult choose(graph::LinearOp op, const Device &device) {
     auto type = cast<RankedTensorType>(op.getWeights().getType());
     int64_t inputs = type.getDimSize(0), outputs = type.getDimSize(1), tokens = tokenCount(op);
     std::optional<kernel::Dot> dot = dotOf(device, op);
-    Device own = costDevice(device, dot);
+    CostModel cost(device, dot);
     int64_t words = llvm::divideCeil(inputs, dot ? kernel::inputsPerWord(*dot) : 1);
     int64_t valueSize = op.getPrecision() == graph::Precision::F16 ? 2 : dot ? kernel::wordSize(*dot) : 4;
-    double denseCycles = predictDenseCycles(own, words, outputs, tokens, valueSize);
+    FailureOr<int64_t> rows = denseRows(op, device, cost, valueSize);
+    if (failed(rows))
+      return failure();
+    double denseCycles = cost.dense(words, outputs, tokens, valueSize, *rows);
     double cycles = denseCycles;
     int64_t kept = type.getNumElements();
     StringRef scheme = "dense";
@@ -54,11 +59,13 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
       Attribute encoding = levels.getValue().back();
       scheme = schemeName(encoding);
       if (graph::encodingMask(encoding)) {
-        PackedLayer packed = packLayer(op, levels, device);
+        FailureOr<PackedLayer> packed = packLayer(op, levels, device, cost);
+        if (failed(packed))
+          return failure();
         cycles = 0;
-        kept = packed.keptCount;
-        for (const PackedStream &stream : packed.streams)
-          cycles += predictLinearCycles(own, stream, packed.inputs, tokens);
+        kept = packed->keptCount;
+        for (const PackedStream &stream : packed->streams)
+          cycles += cost.linear(stream, packed->inputs, tokens);
         if (cycles >= denseCycles && !keepsSparse) {
           std::string reason =
               llvm::formatv("dense is predicted to be as fast: {0:f0} cycles, {1} at {2:f1} % density {3:f0}",
@@ -93,6 +100,10 @@ struct ChooseKernels : rt3::impl::ChooseKernelsPassBase<ChooseKernels> {
              builder.getNamedAttr("reason", builder.getStringAttr(scheme == "dense" ? reason : "")),
              builder.getNamedAttr("dense_cycles", builder.getF64FloatAttr(denseCycles)),
              builder.getNamedAttr("cycles", builder.getF64FloatAttr(cycles))}));
+    if (!cost.problem().empty())
+      return op.emitError() << "layer \"" << op.getLayer() << "\": LLVM's model of " << device.tuneCpu
+                            << " has no cycles: " << cost.problem();
+    return success();
   }
 };
 

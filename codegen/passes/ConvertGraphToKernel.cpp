@@ -77,9 +77,7 @@ class FunctionConverter {
 public:
   FunctionConverter(func::FuncOp source, const Device &device, WeightStore &store)
       : source(source), device(device), store(store), builder(source), panel(device.lanes * device.tileVectors),
-        tile(kernel::TileAttr::get(source.getContext(), device.tileRows, device.tileVectors, device.lanes,
-                                   builder.getStringAttr(device.isa).getValue(), productsInFlight(device),
-                                   device.vectorsPerLoad)) {}
+        tile(tileOf(source.getContext(), device)) {}
 
   LogicalResult convert() {
     SmallVector<Type> inputs, outputs;
@@ -410,9 +408,12 @@ private:
     Value x = inPanelForm(op.getX(), *form);
     Value bias = paddedVector(op.getLoc(), graph::constantValue(op.getBias()), shape.back());
     Value residual = op.getResidual() ? inPanelForm(op.getResidual(), resultForm) : Value();
-    PackedLayer packed = packLayer(op, op.getLevelsAttr(), device);
+    CostModel cost(device, dotOf(device, op));
+    FailureOr<PackedLayer> packed = packLayer(op, op.getLevelsAttr(), device, cost);
+    if (failed(packed))
+      return failure();
     SmallVector<Attribute> streams;
-    for (PackedStream &stream : packed.streams)
+    for (PackedStream &stream : packed->streams)
       streams.push_back(kernel::StreamAttr::get(
           op.getContext(), store.add(stream.bytes), stream.shape.rows, stream.shape.columns, stream.shape.range,
           stream.shape.pass, stream.shape.gathered, DenseI64ArrayAttr::get(op.getContext(), stream.patterns),
@@ -424,7 +425,8 @@ private:
     // What multiplies a single token takes its inputs where indices of streams point:
     // those count vectors of a tile.
     int64_t width = widthOf(*form);
-    if (width == 1 && llvm::any_of(packed.streams, [](const PackedStream &stream) { return !stream.patterns.empty(); }))
+    if (width == 1 &&
+        llvm::any_of(packed->streams, [](const PackedStream &stream) { return !stream.patterns.empty(); }))
       width = tile.getVectors();
     Value scales, offsets;
     kernel::DotAttr dot;
@@ -435,8 +437,8 @@ private:
       x = inWidth(x, width);
     }
     if (op.getPrecision() == graph::Precision::Int8) {
-      scales = paddedVector<float>(op.getLoc(), packed.scales, builder.getF32Type());
-      offsets = paddedVector<int32_t>(op.getLoc(), packed.offsets, builder.getI32Type());
+      scales = paddedVector<float>(op.getLoc(), packed->scales, builder.getF32Type());
+      offsets = paddedVector<int32_t>(op.getLoc(), packed->offsets, builder.getI32Type());
     }
     auto result = kernel::LinearOp::create(builder, op.getLoc(), panelsOf(resultForm), op.getLayerAttr(), x, bias,
                                            residual, scales, offsets, Value(), dot, tile, builder.getArrayAttr(streams),
@@ -538,10 +540,7 @@ struct ConvertGraphToKernel : rt3::impl::ConvertGraphToKernelPassBase<ConvertGra
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>()))
       if (failed(FunctionConverter(function, *found, store).convert()))
         return signalPassFailure();
-    auto builder = Builder(module.getContext());
-    module->setAttr(kernel::kTileAttr, kernel::TileAttr::get(module.getContext(), found->tileRows, found->tileVectors,
-                                                             found->lanes, builder.getStringAttr(found->isa).getValue(),
-                                                             productsInFlight(*found), found->vectorsPerLoad));
+    module->setAttr(kernel::kTileAttr, tileOf(module.getContext(), *found));
     // Pattern sets live on in the streams.
     for (auto set : llvm::to_vector(module.getOps<graph::PatternSetOp>()))
       set.erase();

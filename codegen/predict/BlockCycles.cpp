@@ -136,6 +136,8 @@ BlockCycles::BlockCycles(std::unique_ptr<Machine> machine) : machine(std::move(m
 BlockCycles::~BlockCycles() = default;
 const std::vector<BlockCycles::Block> &BlockCycles::blocks() const { return machine->blocks; }
 
+StringRef BlockCycles::text(size_t block) const { return machine->parts[block].text; }
+
 Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, StringRef tripleText, StringRef cpu) {
   llvm::InitializeAllTargetInfos();
   llvm::InitializeAllTargetMCs();
@@ -173,8 +175,12 @@ Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, Str
   parser->setTargetParser(*targetParser);
   if (parser->Run(/*NoInitialTextSection=*/false))
     return llvm::createStringError("LLVM cannot read its own assembly");
-  for (const Part &part : machine->parts)
-    machine->blocks.push_back({part.number, part.isPreheader, int64_t(part.instructions.size())});
+  for (const Part &part : machine->parts) {
+    llvm::SmallVector<StringRef> lines;
+    StringRef(part.text).split(lines, '\n');
+    machine->blocks.push_back(
+        {part.number, part.isPreheader, int64_t(part.instructions.size()), llvm::count_if(lines, isProduct)});
+  }
   return std::unique_ptr<BlockCycles>(new BlockCycles(std::move(machine)));
 }
 

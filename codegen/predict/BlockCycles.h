@@ -27,8 +27,11 @@ public:
     size_t number;        // Of the block of IR that it was made of.
     bool isPreheader;     // It was put before the loop that begins with that one.
     int64_t instructions; // Count.
+    int64_t products;     // Of these: multiply-adds.
   };
   const std::vector<Block> &blocks() const;
+  // A block's instructions, a line each.
+  llvm::StringRef text(size_t block) const;
 
   // Of one run of a block among many in a row, caches being perfect and branches foreseen.
   struct Cycles {

@@ -2,6 +2,7 @@
 //
 // What several verbs share.
 
+#include "codegen/packing/LayerStreams.h"
 #include "compiler/verbs/Outputs.h"
 #include "compiler/verbs/Verbs.h"
 
@@ -54,6 +55,14 @@ static llvm::Error chooseTypes(const ModelOptions &options, CompileOptions &out)
     return llvm::createStringError("--type \"" + options.type + "\" is none of f32, f16, f16-sums, bf16, int8");
   out.keepF32 = options.keepF32;
   out.keepsSparse = options.keepsSparse;
+  for (const std::string &text : options.kernels) {
+    auto [name, choice] = llvm::StringRef(text).rsplit('=');
+    if (name.empty() || choice.empty())
+      return llvm::createStringError("--kernel \"" + text + "\" is not NAME=rows:4");
+    if (auto parsed = parseKernelChoice(choice); !parsed)
+      return llvm::createStringError("--kernel " + name + ": " + llvm::toString(parsed.takeError()));
+    out.kernels.push_back({name.str(), choice.str()});
+  }
   out.readCalibration = calibrationReader(options);
   if (!options.calibration.empty() && options.levels.empty() && options.plan.empty())
     return llvm::createStringError("--calib needs --levels: there is nothing to prune without");

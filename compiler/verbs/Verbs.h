@@ -47,7 +47,8 @@ struct ModelOptions {
   int64_t foldBudget = 64 << 20;
   int64_t kvCache = 0; // Tokens; 0: none.
   bool keepsSparse = false;
-  std::string type = "f32"; // Or a precision, with hyphens.
+  std::vector<std::string> kernels; // NAME=rows:4.
+  std::string type = "f32";         // Or a precision, with hyphens.
   std::vector<std::string> keepF32;
   std::string calibration;          // A folder, or a file of texts or arrays; empty: none.
   int64_t calibrationSamples = 512; // At most.

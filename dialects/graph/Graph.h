@@ -54,6 +54,9 @@ inline constexpr llvm::StringLiteral kNestedAttr = "rt3_graph.nested";
 inline constexpr llvm::StringLiteral kReportAttr = "rt3_graph.report";
 inline constexpr llvm::StringLiteral kZerosAttr = "rt3_graph.zeros";
 
+// Layer attribute, a text: the kernel that somebody wants it to have (KernelChoice of codegen/packing).
+inline constexpr llvm::StringLiteral kKernelAttr = "rt3_graph.kernel";
+
 // The bytes of a constant, whether hashed (dense) or not (dense resource);
 // empty if the attribute is of another kind. A splat gives one element.
 llvm::ArrayRef<char> rawBytes(ElementsAttr elements);

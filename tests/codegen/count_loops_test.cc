@@ -25,6 +25,17 @@ TEST(CountLoops, SeesTheStackInInnermostLoopsOnly) {
   EXPECT_EQ(counts.stackAccesses, 2);
 }
 
+TEST(CountLoops, ReadsVerboseAssembly) {
+  LoopCounts counts = countLoops(".LBB0_1:                                // %b3\n"
+                                 "                                        // =>This Inner Loop Header: Depth=1\n"
+                                 "\tfmla\tv0.4s, v1.4s, v3.s[0]\n"
+                                 "\tstr\tq0, [sp, #32]\n"
+                                 "\tb.ne\t.LBB0_1\n"
+                                 "// %bb.2:                               // %b4\n");
+  EXPECT_EQ(counts.loops, 1);
+  EXPECT_EQ(counts.stackAccesses, 1);
+}
+
 TEST(CountLoops, ReadsX86) {
   LoopCounts counts = countLoops("kernel:                                 # @kernel\n"
                                  ".LBB0_1:                                # =>This Inner Loop\n"

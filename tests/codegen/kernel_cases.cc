@@ -278,6 +278,15 @@ int main(int argc, char **argv) {
       return 2;
     }
   }
+  // Each kind of loop and tiles of half the rows, whatever the cost model would have; other sizes with each share.
+  constexpr const char *kLoops[] = {"unroll:1", "unroll:2,filled:0", "unroll:2,filled:1"};
+  for (auto [i, k] : llvm::enumerate(kInputs)) {
+    size_t kind = i + contents.sizeIndex;
+    std::string loops = device->blockUnroll > 1 ? kLoops[kind % std::size(kLoops)] : kLoops[0];
+    if (kind % 2)
+      loops += ",rows:" + std::to_string(device->tileRows / 2);
+    options.kernels.push_back({"k" + std::to_string(k) + "n*", loops});
+  }
   OwningOpRef<ModuleOp> module = makeModule(&context, contents);
   for (auto [flag, precision] : {std::pair("--f16", graph::Precision::F16),
                                  {"--f16-sums", graph::Precision::F16Sums},

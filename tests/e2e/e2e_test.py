@@ -153,6 +153,24 @@ class SampleModelTest(unittest.TestCase):
             self.assertEqual(result.returncode, 0)
             self.assertIn(mark.encode(), result.stdout)
 
+    def test_a_kernel_can_be_asked_for(self):
+        """Of each kind that the report tells: results stay what they are."""
+        level = {"name": "low", "scheme": "pp", "density": 0.5, "pattern": {"rows": 8, "columns": 1, "count": 8}}
+        levels, out = levels_file({"levels": [level, {"name": "high", "scheme": "dense"}]}), folder("asked")
+        shape = ("--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels)
+        for asked, said in (
+            ("rows:2,unroll:1,filled:0", "tile 2x24 (rows:2,unroll:1,filled:0,range:128)"),
+            ("rows:4,unroll:2,filled:0", "tile 4x24 (rows:4,unroll:2,filled:0,range:128)"),
+            ("rows:4,unroll:2,filled:1", "tile 4x24 (rows:4,unroll:2,filled:1,range:128)"),
+        ):
+            rt3c(MODEL, *shape, "--keep-sparse", "--kernel", f"/blocks.0/up*={asked}", "-o", out)
+            report = json.loads((out / "byte_lm.report.json").read_text())
+            low, high = ({layer["layer"]: layer["kernel"] for layer in level["layers"]} for level in report["levels"])
+            self.assertIn(said, low["/blocks.0/up/MatMul"])
+            self.assertIn(f"tile {asked[5]}x24", high["/blocks.0/up/MatMul"])
+            self.assertIn("tile 4x24", high["/blocks.1/up/MatMul"])
+            rt3c("compare", MODEL, *shape, "--with", out, "--length", 35, "--tolerance", "1e-5")
+
     def test_inspect_and_bench_speak_json(self):
         out = folder("json")
         rt3c(MODEL, "--shape", "ids=1x1..128", "--target", "x86-64-v3", "--levels", levels_file(NESTED), "-o", out)
@@ -221,6 +239,17 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--keep-f32", "head", says=["needs a --type"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--type", "int8", "--keep-f32", "tail", says=["tail", "report"])
         self.refuse(2, MODEL, "--shape", "ids=1x16", "--calib", SCRATCH, says=["--calib needs --levels"])
+
+    def test_kernels_that_there_are_not(self):
+        levels = levels_file({"levels": [{"name": "low", "scheme": "pp", "density": 0.5}]})
+        options = (MODEL, "--shape", "ids=1x16", "--target", "x86-64-v3", "--levels", levels, "--keep-sparse", "--kernel")
+        self.refuse(2, *options, "/head", says=["NAME=rows:4"])
+        self.refuse(2, *options, "/head*=speed:9", says=["/head*", "speed:9", "unroll:N"])
+        self.refuse(2, *options, "tail=rows:4", says=["tail", "report"])
+        self.refuse(2, *options, "/head*=rows:3", says=["/head", "no dense kernel of 3 rows", "divide 4"])
+        self.refuse(2, *options, "/head*=unroll:8", says=["/head", "unroll:8", "rows:4,unroll:1,filled:0,range:128"])
+        self.refuse(2, *options, "/head*=rows:2,rows:4", says=["twice"])
+        self.refuse(2, MODEL, "--shape", "ids=1x16", "--target", "x86-64-v3", "--kernel", "/head*=rows:8", says=["no dense kernel of 8 rows", "divide 4"])
 
     def test_a_library_of_another_shape_is_not_compared(self):
         out = folder("other-shape")
