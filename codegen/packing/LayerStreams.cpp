@@ -28,14 +28,17 @@ int64_t mlir::rt3::tokenCount(graph::LinearOp op) {
 
 // Rows of a pass, most first: what the tile holds and divides the group; half as many leave more registers. Or
 // those that are asked for, if there is such a kernel.
-static std::vector<int64_t> candidatePasses(const Device &device, int64_t rows, const KernelChoice &choice) {
+static std::vector<int64_t> candidatePasses(graph::LinearOp op, const Device &device, int64_t rows,
+                                            const KernelChoice &choice) {
   int64_t pass = std::min(rows, device.tileRows);
   while (rows % pass != 0)
     --pass;
-  if (choice.rows) // smmla's go in pairs.
-    return {*choice.rows >= 2 && *choice.rows <= pass && rows % *choice.rows == 0 ? *choice.rows : pass};
+  // Rows are lanes for a single token, of which instructions for words have four and more.
+  int64_t least = dotOf(device, op) ? 4 : 2;
+  if (choice.rows)
+    return {*choice.rows >= least && *choice.rows <= pass && rows % *choice.rows == 0 ? *choice.rows : pass};
   std::vector<int64_t> passes{pass};
-  if (pass % 4 == 0)
+  if (pass % 4 == 0 && pass / 2 >= least)
     passes.push_back(pass / 2);
   return passes;
 }
@@ -94,7 +97,7 @@ FailureOr<int64_t> mlir::rt3::denseRows(graph::LinearOp op, const Device &device
   FailureOr<KernelChoice> choice = choiceOf(op);
   if (failed(choice))
     return failure();
-  std::vector<int64_t> candidates = candidatePasses(device, device.tileRows, *choice);
+  std::vector<int64_t> candidates = candidatePasses(op, device, device.tileRows, *choice);
   StreamShape shape;
   shape.valueSize = valueSize;
   for (int64_t rows : candidates) {
@@ -102,7 +105,8 @@ FailureOr<int64_t> mlir::rt3::denseRows(graph::LinearOp op, const Device &device
     if (choice->rows.value_or(rows) != rows) {
       InFlightDiagnostic error = op.emitError() << "layer \"" << op.getLayer() << "\" has no dense kernel of "
                                                 << *choice->rows << " rows";
-      error.attachNote() << "it has those of 2 rows and more that divide " << device.tileRows;
+      error.attachNote() << "it has those of " << (dotOf(device, op) ? 4 : 2) << " rows and more that divide "
+                         << device.tileRows;
       return error;
     }
     if (!hasTiles(op) || !cost.usesStack(shape, {}))
@@ -324,7 +328,7 @@ FailureOr<PackedLayer> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodi
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
       bool usesStack = true; // All loops of this shape so far.
-      for (int64_t pass : candidatePasses(device, shape.rows, *choice)) {
+      for (int64_t pass : candidatePasses(op, device, shape.rows, *choice)) {
         if (!usesStack)
           break;
         shape.pass = pass;

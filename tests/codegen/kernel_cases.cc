@@ -280,10 +280,11 @@ int main(int argc, char **argv) {
   }
   // Each kind of loop and tiles of half the rows, whatever the cost model would have; other sizes with each share.
   constexpr const char *kLoops[] = {"unroll:1", "unroll:2,filled:0", "unroll:2,filled:1"};
+  int64_t leastRows = llvm::any_of(ArrayRef<StringRef>{"--int8", "--f16-sums", "--bf16"}, has) ? 4 : 2; // Of words.
   for (auto [i, k] : llvm::enumerate(kInputs)) {
     size_t kind = i + contents.sizeIndex;
     std::string loops = device->blockUnroll > 1 ? kLoops[kind % std::size(kLoops)] : kLoops[0];
-    if (kind % 2)
+    if (kind % 2 && device->tileRows / 2 >= leastRows)
       loops += ",rows:" + std::to_string(device->tileRows / 2);
     options.kernels.push_back({"k" + std::to_string(k) + "n*", loops});
   }
