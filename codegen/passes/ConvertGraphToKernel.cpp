@@ -422,11 +422,12 @@ private:
     if (op.getActivation())
       activation = kernel::FunctionAttr::get(op.getContext(),
                                              *kernel::symbolizeFunction(stringifyUnaryKind(*op.getActivation())));
-    // What multiplies a single token takes its inputs where indices of streams point:
-    // those count vectors of a tile.
+    // What multiplies a single token takes its inputs where indices of streams point: those count vectors of a
+    // tile. On x86 they are divided instead: inputs that lie apart take more of the first level of cache, out of
+    // which weights that stream in drive them.
     int64_t width = widthOf(*form);
-    if (width == 1 &&
-        llvm::any_of(packed->streams, [](const PackedStream &stream) { return !stream.patterns.empty(); }))
+    bool isSparse = llvm::any_of(packed->streams, [](const PackedStream &stream) { return !stream.patterns.empty(); });
+    if (width == 1 && isSparse && tile.getIsa() == "neon")
       width = tile.getVectors();
     Value scales, offsets;
     kernel::DotAttr dot;

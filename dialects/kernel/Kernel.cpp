@@ -294,7 +294,7 @@ LogicalResult LinearOp::verify() {
     return stream && !stream.getPatterns().empty();
   });
   bool isToken = result.getPanel() == 1 && isSingleToken(result.getTensor()) &&
-                 x.getPanel() == (isSparse ? getTile().getVectors() : 1);
+                 (x.getPanel() == 1 || (isSparse && x.getPanel() == getTile().getVectors()));
   if (!isToken && (x.getPanel() != panel || result.getPanel() != panel)) // C1
     return emitOpError("tile has ") << panel << " tokens, buffers are " << x << " and " << result;
   for (Attribute attribute : getStreams()) {

@@ -1,4 +1,5 @@
 // RUN: rt3-opt %s -rt3-convert-graph-to-kernel=device=x86-64-v3 | FileCheck %s
+// RUN: rt3-opt %s -rt3-convert-graph-to-kernel=device=neoverse-n1 | FileCheck %s --check-prefix=NEON
 
 // Between layers nothing is packed; inputs and results are.
 // CHECK: rt3_kernel.tile = #rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = "avx2", in_flight = 8>
@@ -28,7 +29,10 @@ func.func @main(%x: tensor<1x?x8xf32>) -> tensor<1x?x8xf32> {
 // CHECK: rt3_kernel.linear {{.*}} parts = [0, 2048]>] : ({{.*}}) -> !rt3_kernel.buffer<tensor<1x?x128xf32>, 24>
 // CHECK-LABEL: func.func @token
 // CHECK: rt3_kernel.linear {{.*}} : (!rt3_kernel.buffer<tensor<1x8xf32>, 1>, {{.*}}) -> !rt3_kernel.buffer<tensor<1x128xf32>, 1>
-// CHECK: rt3_kernel.pack %{{.*}} : <tensor<1x128xf32>, 1> -> <tensor<1x128xf32>, 3>
+// CHECK-NOT: rt3_kernel.pack %{{.*}} : <tensor<1x128xf32>, 1>
+// On NEON indices are not divided: inputs lie where they point.
+// NEON-LABEL: func.func @token
+// NEON: rt3_kernel.pack %{{.*}} : <tensor<1x128xf32>, 1> -> <tensor<1x128xf32>, 3>
 // CHECK: rt3_kernel.linear {{.*}} patterns = [255]
 func.func @shared(%x: tensor<1x?x8xf32>) -> tensor<1x?x128xf32> {
   %w = rt3_graph.constant dense<0.5> : tensor<8x128xf32>
