@@ -123,7 +123,7 @@ private:
     auto result = denseOf(*evaluator, *evaluations);
     if (!result)
       return result.takeError();
-    own = baseline = *result;
+    ownDense = baseline = *result;
     if (hasOtherDense()) {
       auto other = measureOther(verb.evaluator.model.model, "--dense-type " + denseType());
       if (!other)
@@ -147,7 +147,7 @@ private:
     };
     sayDense(denseName(), baseline, llvm::formatv("; limit {0:f3} ms", 1e3 * reward.limit));
     if (hasOtherDense())
-      sayDense("dense " + ownType(), own, "");
+      sayDense("dense " + ownType(), ownDense, "");
     if (!verb.reference.empty())
       say(llvm::formatv("{0}: {1} {2:f4}\n", printable(verb.reference), evaluator->metric().name, reference));
     return llvm::Error::success();
@@ -216,7 +216,7 @@ private:
     auto results = evaluations->run(jobs, [&](size_t done, size_t) { progress.show(done); });
     if (!results)
       return results.takeError();
-    std::vector<TimeCurve> curves{{{1}, {own.seconds}, {}}};
+    std::vector<TimeCurve> curves{{{1}, {ownDense.seconds}, {}}};
     for (const llvm::json::Object &result : *results)
       if (auto curve = parseCurve(result, core().levels.size()))
         curves.push_back(std::move(*curve));
@@ -230,7 +230,7 @@ private:
     std::vector<SearchLevel> levels;
     for (size_t clock : *clocks) {
       SearchLevel level{clock, {}};
-      bool isDensePossible = own.seconds[clock] <= reward.limit;
+      bool isDensePossible = ownDense.seconds[clock] <= reward.limit;
       for (size_t layout = 0; layout < curves.size(); ++layout)
         if (auto density = largestDensity(curves[layout], clock, reward.limit))
           // Where dense can meet the limit, so that nothing is lost, what keeps all has no use.
@@ -277,12 +277,13 @@ private:
     size_t cheapest = 0;
     bool isPowerKnown = llvm::all_of(all, [](const ClockLevel &clock) { return clock.powerMw > 0; });
     for (size_t i = 0; isPowerKnown && i < all.size(); ++i)
-      if (powerMw(i) * own.seconds[i] < powerMw(cheapest) * own.seconds[cheapest])
+      if (powerMw(i) * ownDense.seconds[i] < powerMw(cheapest) * ownDense.seconds[cheapest])
         cheapest = i;
     for (size_t i = 0; i < cheapest; ++i)
       dropped.push_back(llvm::formatv("{0} MHz takes {1:f2} mJ for the dense model, while {2} MHz takes {3:f2} mJ",
-                                      all[i].frequencyKhz / 1000, powerMw(i) * own.seconds[i],
-                                      all[cheapest].frequencyKhz / 1000, powerMw(cheapest) * own.seconds[cheapest]));
+                                      all[i].frequencyKhz / 1000, powerMw(i) * ownDense.seconds[i],
+                                      all[cheapest].frequencyKhz / 1000,
+                                      powerMw(cheapest) * ownDense.seconds[cheapest]));
     for (const std::string &why : dropped)
       say("left out: " + why + "\n");
     size_t slowest = cheapest;
@@ -475,7 +476,7 @@ private:
       denseClocks.push_back(llvm::json::Object{{"frequency_khz", core().levels[i].frequencyKhz},
                                                {"power_mw", powerMw(i)},
                                                {"seconds", baseline.seconds[i]},
-                                               {"own_seconds", own.seconds[i]}});
+                                               {"own_seconds", ownDense.seconds[i]}});
     return llvm::json::Object{{"format", "rt3-search"},
                               {"version", 1},
                               {"model", llvm::json::fixUTF8(verb.evaluator.model.model)},
@@ -487,7 +488,7 @@ private:
                               {"type", ownType()},
                               {"dense_type", denseType()},
                               {"dense_metric", baseline.metric},
-                              {"own_dense_metric", own.metric},
+                              {"own_dense_metric", ownDense.metric},
                               {"reference", llvm::json::fixUTF8(verb.reference)},
                               {"reference_metric", reference},
                               {"dense_energy_mj", reward.denseEnergyMj},
@@ -508,7 +509,7 @@ private:
   Communicator others;
   std::unique_ptr<LevelEvaluator> evaluator;
   std::unique_ptr<Evaluations> evaluations;
-  LevelResult own;              // The dense model of the levels' type.
+  LevelResult ownDense;         // The dense model of the levels' type.
   LevelResult baseline;         // The dense model that limits, losses and runs are to.
   bool isLimitRelative = false; // To the dense model's time at the fastest clock; else in ms.
   double limitNumber = 0;

@@ -34,29 +34,25 @@ static std::vector<Strategy> strategiesOf(const SearchFile &search) {
     sparse.push_back(levelOf(clock, name, sparsest.clockSeconds[level.clock]));
     found.push_back(levelOf(clock, name, level.clockSeconds[level.clock]));
   }
-  // What the type alone gives is told from what pruning gives.
   std::string type = search.hasOtherDense() ? " " + search.denseType : "";
   std::vector<Strategy> strategies{
       {"dense" + type + ", fastest clock",
        "the dense model, then idle",
        {levelOf(clocks[top], "top", clocks[top].denseSeconds)}},
       {"DVFS only" + type, "the dense model at the clocks of the levels", dense},
+      {"sparse only",
+       "the sparsest level's model at the fastest clock, then idle (race to idle)",
+       {levelOf(clocks[top], "top", sparsest.clockSeconds[top])}},
+      {"DVFS, one sparse model", "the sparsest level's model at all clocks", sparse},
+      {"RT3", "each clock with its own level, by what is left in the battery", found},
+      {"RT3, slowest level", "the slowest level all the time", {found.front()}},
   };
-  if (search.hasOtherDense()) {
-    strategies.push_back({"dense " + search.type + ", fastest clock",
-                          "the dense model in the type of the levels, then idle",
-                          {levelOf(clocks[top], "top", clocks[top].ownSeconds)}});
-    strategies.push_back({"DVFS only " + search.type, "that at the clocks of the levels", own});
-  }
-  for (Strategy &strategy : std::vector<Strategy>{
-           {"sparse only",
-            "the sparsest level's model at the fastest clock, then idle (race to idle)",
-            {levelOf(clocks[top], "top", sparsest.clockSeconds[top])}},
-           {"DVFS, one sparse model", "the sparsest level's model at all clocks", sparse},
-           {"RT3", "each clock with its own level, by what is left in the battery", found},
-           {"RT3, slowest level", "the slowest level all the time", {found.front()}},
-       })
-    strategies.push_back(std::move(strategy));
+  // What the type alone gives is told from what pruning gives.
+  if (search.hasOtherDense())
+    strategies.insert(strategies.begin() + 2, {{"dense " + search.type + ", fastest clock",
+                                                "the dense model in the type of the levels, then idle",
+                                                {levelOf(clocks[top], "top", clocks[top].ownSeconds)}},
+                                               {"DVFS only " + search.type, "that at the clocks of the levels", own}});
   return strategies;
 }
 

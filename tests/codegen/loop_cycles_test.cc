@@ -48,7 +48,6 @@ TEST(LoopCyclesTest, NoLoopIsFasterThanItsProducts) {
 }
 
 TEST(LoopCyclesTest, ALoopCostsTheSameAloneAndBesideOthers) {
-  // Sums of 8 rows x 3 vectors and the weights of 32 inputs do not all fit: some loops may use the stack.
   std::vector<int64_t> patterns{0x0f, 0x3c, 0xff, 0x81, 0x7e};
   StreamShape shape = shapeOf(8, 1);
   shape.unroll = 2;
