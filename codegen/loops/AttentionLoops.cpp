@@ -18,6 +18,9 @@ using namespace mlir::rt3;
 
 // Keys, and features of the context, that are computed side by side.
 static constexpr int64_t kRows = 4;
+// Features of queries and keys that a trip multiplies on NEON: with 12 multiply-adds each, the loop's own instructions
+// count.
+static constexpr int64_t kFeatures = 4;
 
 namespace {
 
@@ -78,17 +81,26 @@ private:
       b.loop(b.integer(0), count, kRows, [&](Value j) {
         Value start = b.offset(source, b.mul(j, 4));
         SmallVector<Value> sums(kRows * vectors, b.real(vector, 0));
-        sums = b.loop(b.integer(0), b.integer(headSize), 1, sums, [&](Value d, ValueRange carried) {
-          SmallVector<Value> next;
-          Value row = b.mul(d, rowSize);
-          SmallVector<Value> queries;
-          for (int64_t v = 0; v < vectors; ++v)
-            queries.push_back(b.load(vector, b.offset(b.offset(o.q, row), v * vectorSize)));
-          for (auto [i, key] : llvm::enumerate(loadFour(b.offset(start, row))))
-            for (int64_t v = 0; v < vectors; ++v)
-              next.push_back(b.fma(key, queries[v], carried[i * vectors + v]));
-          return next;
-        });
+        auto addFeatures = [&](int64_t begin, int64_t end, int64_t size) {
+          sums = b.loop(b.integer(begin), b.integer(end), size, sums, [&](Value d, ValueRange carried) {
+            SmallVector<Value> next(carried);
+            for (int64_t feature = 0; feature < size; ++feature) {
+              Value row = b.mul(b.add(d, feature), rowSize);
+              SmallVector<Value> queries;
+              for (int64_t v = 0; v < vectors; ++v)
+                queries.push_back(b.load(vector, b.offset(b.offset(o.q, row), v * vectorSize)));
+              for (auto [i, key] : llvm::enumerate(loadFour(b.offset(start, row))))
+                for (int64_t v = 0; v < vectors; ++v)
+                  next[i * vectors + v] = b.fma(key, queries[v], next[i * vectors + v]);
+            }
+            return next;
+          });
+        };
+        int64_t whole = isNeon ? headSize / kFeatures * kFeatures : 0;
+        if (whole > 0)
+          addFeatures(0, whole, kFeatures);
+        if (whole < headSize)
+          addFeatures(whole, headSize, 1);
         for (int64_t i = 0; i < kRows; ++i)
           for (int64_t v = 0; v < vectors; ++v)
             b.store(arith::MulFOp::create(b, sums[i * vectors + v], scale), at(o.scores, b.add(b.add(first, j), i), v));

@@ -24,10 +24,9 @@ struct Floats {
   Value mul(Value x, Value y) { return arith::MulFOp::create(b, x, y); }
   Value div(Value x, Value y) { return arith::DivFOp::create(b, x, y); }
   Value neg(Value x) { return arith::NegFOp::create(b, x); }
-  Value atLeast(Value x, double low) { return arith::MaxNumFOp::create(b, x, c(low), arith::FastMathFlags::nnan); }
-  Value clamp(Value x, double low, double high) {
-    return arith::MinNumFOp::create(b, atLeast(x, low), c(high), arith::FastMathFlags::nnan);
-  }
+  // The bound for NaN, which costs nothing where the other operand is a number.
+  Value atLeast(Value x, double low) { return arith::MaxNumFOp::create(b, x, c(low)); }
+  Value clamp(Value x, double low, double high) { return arith::MinNumFOp::create(b, atLeast(x, low), c(high)); }
   Value compare(arith::CmpFPredicate predicate, Value x, Value y) { return arith::CmpFOp::create(b, predicate, x, y); }
   Value select(Value condition, Value x, Value y) { return arith::SelectOp::create(b, condition, x, y); }
   // Coefficients from the highest power down. Pairs of terms side by side, then Horner's rule in
@@ -67,8 +66,8 @@ Value mlir::rt3::buildBoundedExp(LoopBuilder &b, Value x, bool isNegative) {
   // So large a number has no bits for fractions: the sum is rounded to a whole one, which its lowest bits are.
   Value shifted = b.fma(x, f.c(1.44269504088896341), f.c(kWholeNumbers));
   Value n = f.sub(shifted, f.c(kWholeNumbers));
-  Value r = b.fma(n, f.c(-0.693359375), x);
-  r = b.fma(n, f.c(2.12194440e-4), r);
+  // ln 2 in one part: it is 2e-9 off as f32, which adds up to 2.4e-7 of the result where that is 2^-126.
+  Value r = b.fma(n, f.c(-0.69314718055994531), x);
   Value p = f.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5});
   p = b.fma(p, f.mul(r, r), f.add(r, f.c(1.0)));
   Type integers = b.getI32Type();
@@ -92,19 +91,28 @@ static Value buildExp(Floats &f, Value x) {
   return f.keepNan(x, result);
 }
 
-// erf(x) by a rational approximation on [-4, 4] with the coefficients that Eigen uses; poison of NaN.
-static Value buildErf(Floats &f, Value x) {
-  Value bounded = f.clamp(x, -4.0, 4.0);
+// `outer` erf(`inner` x) by a rational approximation on |inner x| <= 4 with the coefficients that Eigen uses; of NaN
+// that of a bound. Both factors are in the coefficients.
+static Value buildErf(Floats &f, Value x, double inner = 1, double outer = 1) {
+  SmallVector<double> topOf{-2.72614225801306e-10, 2.77068142495902e-08,  -2.10102402082508e-06, -5.69250639462346e-05,
+                            -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02};
+  SmallVector<double> bottomOf{-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03,
+                               -7.37332916720468e-03, -1.42647390514189e-02};
+  auto scale = [&](SmallVector<double> &coefficients, double factor) {
+    for (double &coefficient : llvm::reverse(coefficients)) {
+      coefficient *= factor;
+      factor *= inner * inner;
+    }
+  };
+  scale(topOf, outer * inner);
+  scale(bottomOf, 1);
+  Value bounded = f.clamp(x, -4.0 / inner, 4.0 / inner);
   Value square = f.mul(bounded, bounded);
-  Value top =
-      f.polynomial(square, {-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
-                            -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02});
-  Value bottom = f.polynomial(square, {-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03,
-                                       -7.37332916720468e-03, -1.42647390514189e-02});
+  Value top = f.polynomial(square, topOf), bottom = f.polynomial(square, bottomOf);
   return f.div(f.mul(bounded, top), bottom);
 }
 
-// tanh(x) by a rational approximation with the coefficients that Eigen uses; poison of NaN.
+// tanh(x) by a rational approximation with the coefficients that Eigen uses; of NaN that of a bound.
 static Value buildTanh(Floats &f, Value x) {
   Value bounded = f.clamp(x, -7.90531110763549805, 7.90531110763549805);
   Value square = f.mul(bounded, bounded);
@@ -158,16 +166,15 @@ static Value buildFloatFunction(LoopBuilder &b, Function function, ValueRange op
   case Function::Floor:
     return LLVM::FFloorOp::create(b, x);
   case Function::Gelu: {
-    Value erf = buildErf(f, f.mul(x, f.c(0.70710678118654752)));
-    Value half = f.mul(x, f.c(0.5));
-    return f.keepNan(x, b.fma(half, erf, half));
+    Value half = f.mul(x, f.c(0.5)); // NaN of NaN.
+    return b.fma(x, buildErf(f, x, 0.70710678118654752, 0.5), half);
   }
   case Function::GeluTanh: {
     // sqrt(2/pi) (x + 0.044715 x^3)
     Value inner = b.fma(f.mul(x, x), f.c(0.0356774081363001), f.c(0.7978845608028654));
     Value tanh = buildTanh(f, f.mul(x, inner));
     Value half = f.mul(x, f.c(0.5));
-    return f.keepNan(x, b.fma(half, tanh, half));
+    return b.fma(half, tanh, half); // NaN of NaN, by `half`.
   }
   case Function::Neg:
     return f.neg(x);

@@ -187,7 +187,7 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext *context, const Contents &co
   if (!contents.hasCompanions)
     return finish();
   mlir::Value x = argument(4), m = argument(5);
-  for (int64_t heads : {1, 2, 3, 8})
+  for (int64_t heads : {1, 2, 3, 4, 8})
     for (bool isCausal : {false, true})
       results.push_back(graph::AttentionOp::create(b, sequence, x, x, x, heads % 2 ? mlir::Value() : m,
                                                    b.getI64IntegerAttr(heads), b.getF32FloatAttr(0.3),
