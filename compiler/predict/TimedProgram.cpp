@@ -128,7 +128,7 @@ std::map<int64_t, double> TimedProgram::run(size_t level, int64_t length, int ru
 }
 
 double mlir::rt3::measureClock() {
-  constexpr int kChains = 20, kSteps = 1000000;
+  constexpr int kChains = 4, kSteps = 1000000;
   double best = 0;
   for (int chain = 0; chain < kChains; ++chain) {
     uint64_t sum = 1;

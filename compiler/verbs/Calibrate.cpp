@@ -112,16 +112,21 @@ private:
     auto program = TimedProgram::make(timed);
     if (!program)
       return program.takeError();
-    clock = measureClock();
     size_t levels = profiled.program.levelFunctions.size();
     std::vector<std::vector<std::map<int64_t, std::vector<double>>>> seconds(
         lengths.size(), std::vector<std::map<int64_t, std::vector<double>>>(levels));
+    // The clock of a machine that others share moves by a fifth within minutes: it is taken before and after each.
+    std::vector<std::vector<std::vector<double>>> clocks(lengths.size(), std::vector<std::vector<double>>(levels));
+    std::vector<double> allClocks;
     Progress progress("measuring", kRounds * lengths.size() * levels);
     for (size_t round = 0, done = 0; round < kRounds; ++round)
       for (size_t l = 0; l < lengths.size(); ++l)
         for (size_t level = 0; level < levels; ++level) {
+          double before = measureClock();
           for (auto &[op, time] : (*program)->run(level, lengths[l], kRuns))
             seconds[l][level][op].push_back(time);
+          clocks[l][level].push_back((before + measureClock()) / 2);
+          allClocks.push_back(clocks[l][level].back());
           progress.show(++done);
         }
     for (size_t l = 0; l < lengths.size(); ++l) {
@@ -129,24 +134,29 @@ private:
       if (!costs)
         return costs.takeError();
       for (size_t level = 0; level < levels; ++level)
-        addMeasurements(l, level, (*costs)[level], seconds[l][level]);
+        addMeasurements(l, level, (*costs)[level], seconds[l][level], median(clocks[l][level]));
     }
+    clock = median(allClocks);
     return llvm::Error::success();
   }
 
+  static double median(std::vector<double> &values) {
+    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+    return values[values.size() / 2];
+  }
+
+  // `clock`: Hz, while the level ran.
   void addMeasurements(size_t l, size_t level, const std::map<int64_t, OpCost> &costs,
-                       std::map<int64_t, std::vector<double>> &seconds) {
+                       std::map<int64_t, std::vector<double>> &seconds, double clock) {
     int64_t bytes = levelBytes(profiled.ops, level, costs);
     for (const MarkedOp &op : profiled.ops) {
       auto cost = costs.find(op.mark);
       auto times = seconds.find(op.mark);
       if (op.level != level || cost == costs.end() || times == seconds.end())
         continue;
-      std::vector<double> &all = times->second;
-      std::nth_element(all.begin(), all.begin() + all.size() / 2, all.end());
       // Whole levels are judged by, at all lengths: every second one.
       bool isHeldOut = verb.isCheck || level % 2;
-      own.measurements.push_back({op, cost->second, lengths[l], bytes, clock, all[all.size() / 2], isHeldOut});
+      own.measurements.push_back({op, cost->second, lengths[l], bytes, clock, median(times->second), isHeldOut});
     }
   }
 
@@ -289,7 +299,7 @@ private:
   std::vector<int64_t> lengths;
   MeasuredModel own;
   MeasurementFile others;
-  double clock = 0;
+  double clock = 0; // Hz, the median of all.
 };
 
 } // namespace
