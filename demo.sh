@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 third_party/install.sh
 cmake --preset release > /dev/null
-echo "demo.sh: building, which takes some minutes" >&2
+echo "demo.sh: building: some nine minutes on two CPUs the first time" >&2
 ninja -C build/release -j2 rt3c rt3c-train rt3c-search count_blocks | tail -1
 
 model=tests/models/byte-lm out=build/demo

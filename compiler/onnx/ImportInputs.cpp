@@ -120,8 +120,8 @@ Error Importer::bindShapes() {
                                : &other == &shape.dim(0) && shape.dim_size() > 1 ? "1"
                                                                                  : "128";
             example += (example.empty() ? "" : "x") + size;
-            freeExample +=
-                (freeExample.empty() ? "" : "x") + (size == "128" && other.dim_value() <= 0 ? "1..128" : size);
+            bool isFree = size == "128" && other.dim_value() <= 0 && freeExample.find("..") == std::string::npos;
+            freeExample += (freeExample.empty() ? "" : "x") + (isFree ? "1..128" : size);
           }
         }
         continue;
@@ -146,11 +146,16 @@ Error Importer::bindShapes() {
     }
     inputShapes[input.name()] = sizes;
   }
+  std::string names;
+  for (const ValueInfoProto &input : model.graph().input())
+    if (!initializers.contains(input.name()))
+      names += (names.empty() ? "" : ", ") + input.name();
   for (auto &[name, choice] : options.shapes)
     if (!used.contains(name))
       return optionFault("--shape " + name +
                          ": the model has no input or symbolic dimension of that name that another --shape "
-                         "does not give");
+                         "does not give; its inputs are " +
+                         names);
   if (!open.empty())
     return optionFault("sizes are not known: " + open + "; fix them, for example with --shape " + openName + "=" +
                        example + " or, with one free dimension, --shape " + openName + "=" + freeExample);

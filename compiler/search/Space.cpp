@@ -76,6 +76,17 @@ std::optional<double> mlir::rt3::largestDensity(const TimeCurve &curve, size_t c
   return best;
 }
 
+std::string mlir::rt3::whyTooSlow(const std::vector<TimeCurve> &curves, const Core &core, size_t clock, double limit) {
+  size_t fastest = 0;
+  for (size_t layout = 0; layout < curves.size(); ++layout)
+    if (curves[layout].seconds[0][clock] < curves[fastest].seconds[0][clock])
+      fastest = layout;
+  return llvm::formatv("at {0} kHz no layout meets {1:f3} ms; the fastest, {2} with {3:f0} % of the weights, takes "
+                       "{4:f3} ms: raise --latency-limit, lower --min-density or choose other --clocks",
+                       core.levels[clock].frequencyKhz, 1e3 * limit, layoutName(searchedLayouts()[fastest]),
+                       100 * curves[fastest].densities[0], 1e3 * curves[fastest].seconds[0][clock]);
+}
+
 std::vector<int> SearchSpace::sizes() const {
   std::vector<int> result;
   for (const SearchLevel &level : searchLevels)

@@ -116,7 +116,7 @@ private:
       if (auto found = findClock(core(), frequency); !found)
         return llvm::make_error<onnx::OptionFault>("--clocks: " + llvm::toString(found.takeError()),
                                                    llvm::inconvertibleErrorCode());
-    return llvm::Error::success();
+    return others.rank() == 0 ? checkWritable(verb.out) : llvm::Error::success(); // The first one's disk counts.
   }
 
   llvm::Error measureDense() {
@@ -237,12 +237,9 @@ private:
           if (layout == 0 || !isDensePossible || *density < 1)
             level.layouts.push_back({layout, *density});
       if (level.layouts.empty())
-        return llvm::createStringError("at " + llvm::Twine(core().levels[clock].frequencyKhz) +
-                                       " kHz no layout meets the limit of " +
-                                       llvm::formatv("{0:f3} ms", 1e3 * reward.limit).str() + " with at least " +
-                                       llvm::formatv("{0:f0} %", 100 * verb.minDensity).str() +
-                                       " of the weights: raise --latency-limit, lower --min-density or choose other "
-                                       "--clocks");
+        return llvm::make_error<onnx::OptionFault>("--latency-limit " + verb.limit + ": " +
+                                                       whyTooSlow(curves, core(), clock, reward.limit),
+                                                   llvm::inconvertibleErrorCode());
       for (const FeasibleLayout &wide : level.layouts) {
         if (evaluator->narrowLayers().empty())
           break;

@@ -347,6 +347,29 @@ static std::string misfit(ModuleOp module, func::FuncOp function, const rt3_prog
   return why;
 }
 
+// Whether layers are of other types of numbers than `report` says of a library; empty if not.
+static std::string typeMisfit(ModuleOp module, StringRef report) {
+  auto value = parseJson(report);
+  llvm::json::Object *object = value ? value->getAsObject() : nullptr;
+  llvm::json::Array *levels = object ? object->getArray("levels") : nullptr;
+  llvm::json::Object *level = levels && !levels->empty() ? levels->front().getAsObject() : nullptr;
+  llvm::StringMap<std::string> types;
+  if (llvm::json::Array *layers = level ? level->getArray("layers") : nullptr)
+    for (llvm::json::Value &entry : *layers)
+      if (llvm::json::Object *layer = entry.getAsObject())
+        types[layer->getString("layer").value_or("")] = layer->getString("type").value_or("");
+  llvm::consumeError(value.takeError());
+  std::string why;
+  module.walk([&](graph::LinearOp op) {
+    std::string own = op.getPrecision() ? stringifyPrecision(*op.getPrecision()).str() : "f32";
+    auto found = types.find(llvm::json::fixUTF8(op.getLayer()));
+    if (why.empty() && found != types.end() && found->second != own)
+      why = "layer \"" + printable(op.getLayer()) + "\" is of type " + own + " here, " + found->second +
+            " there (--type, --keep-f32)";
+  });
+  return why;
+}
+
 ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   if (!verb.runs.empty())
     return compareRuns(verb);
@@ -388,6 +411,8 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return fail(kExitInternal, llvm::toString(std::move(error)));
   if (llvm::Error error = quantize(*fused, options))
     return fail(std::move(error));
+  if (std::string why = typeMisfit(*fused, (*loaded)->report()); !why.empty())
+    return fail(kExitUsage, verb.folder + ": was not compiled with these options: " + why);
   comparison.setTolerance(*fused);
   if (llvm::Error error = prune(*fused, options))
     return fail(kExitBadInput, llvm::toString(std::move(error)));

@@ -62,6 +62,10 @@ ExitCode mlir::rt3::runCompile(const CompileVerb &verb) {
   if (!verb.name.empty() && options.name != verb.name)
     return fail(kExitUsage, "--name \"" + verb.name + "\" is no C identifier of up to 40 characters");
 
+  if (options.stage == Stage::Library)
+    if (llvm::Error error = checkWritable(verb.out))
+      return fail(std::move(error));
+
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);

@@ -3,12 +3,15 @@
 #include "compiler/verbs/LoadedModel.h"
 
 #include "llvm/ADT/Twine.h"
+#include "llvm/Object/ELF.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
 #include <chrono>
 #include <cstring>
 #include <dlfcn.h>
+#include <optional>
 
 using namespace mlir::rt3;
 using llvm::createStringError;
@@ -30,6 +33,22 @@ size_t mlir::rt3::tensorSize(const rt3_tensor_t &tensor, int64_t length) {
   return size;
 }
 
+// The bytes of a bundle's section; nothing if there is none.
+static std::optional<llvm::StringRef> findSection(llvm::StringRef bundle, rt3_section_kind_t kind) {
+  rt3_bundle_header_t header;
+  memcpy(&header, bundle.data(), sizeof header);
+  for (uint32_t i = 0; i < header.section_count && i < RT3_BUNDLE_MAX_SECTION_COUNT; ++i) {
+    rt3_bundle_section_t section;
+    size_t at = sizeof header + i * sizeof section;
+    if (at + sizeof section > bundle.size())
+      break;
+    memcpy(&section, bundle.data() + at, sizeof section);
+    if (section.kind == kind && section.offset <= bundle.size() && section.length <= bundle.size() - section.offset)
+      return bundle.substr(section.offset, section.length);
+  }
+  return std::nullopt;
+}
+
 llvm::Expected<std::vector<rt3_bundle_level_t>> mlir::rt3::readLevels(llvm::StringRef bundle) {
   rt3_bundle_header_t header;
   if (bundle.size() < sizeof header)
@@ -37,22 +56,18 @@ llvm::Expected<std::vector<rt3_bundle_level_t>> mlir::rt3::readLevels(llvm::Stri
   memcpy(&header, bundle.data(), sizeof header);
   if (header.magic != RT3_BUNDLE_MAGIC || header.major != RT3_BUNDLE_MAJOR)
     return createStringError("it does not begin as an RT3 bundle of format 1");
-  for (uint32_t i = 0; i < header.section_count && i < RT3_BUNDLE_MAX_SECTION_COUNT; ++i) {
-    rt3_bundle_section_t section;
-    size_t at = sizeof header + i * sizeof section;
-    if (at + sizeof section > bundle.size())
-      break;
-    memcpy(&section, bundle.data() + at, sizeof section);
-    if (section.kind != RT3_SECTION_LEVELS || section.offset > bundle.size() ||
-        section.length > bundle.size() - section.offset)
-      continue;
-    std::vector<rt3_bundle_level_t> levels(section.length / sizeof(rt3_bundle_level_t));
-    memcpy(levels.data(), bundle.data() + section.offset, levels.size() * sizeof(rt3_bundle_level_t));
-    for (rt3_bundle_level_t &level : levels)
-      level.name[sizeof level.name - 1] = 0;
-    return levels;
-  }
-  return createStringError("it has no levels");
+  auto section = findSection(bundle, RT3_SECTION_LEVELS);
+  if (!section)
+    return createStringError("it has no levels");
+  std::vector<rt3_bundle_level_t> levels(section->size() / sizeof(rt3_bundle_level_t));
+  memcpy(levels.data(), section->data(), levels.size() * sizeof(rt3_bundle_level_t));
+  for (rt3_bundle_level_t &level : levels)
+    level.name[sizeof level.name - 1] = 0;
+  return levels;
+}
+
+llvm::StringRef LoadedModel::report() const {
+  return findSection({bundle.get(), bundleBytes}, RT3_SECTION_REPORT).value_or("");
 }
 
 // The one name with which the folder has <name>.rt3 and lib<name>.so.
@@ -64,10 +79,30 @@ static llvm::Expected<std::string> findName(const std::string &folder) {
       names.push_back(llvm::sys::path::stem(entry->path()).str());
   if (code)
     return createStringError(code, folder + ": cannot be read: " + code.message());
+  if (names.empty())
+    return createStringError(folder + ": has no bundle (.rt3); compile a model into it");
   if (names.size() != 1)
     return createStringError(folder + ": has " + llvm::Twine(names.size()) +
                              " bundles, expected one; compile into a folder of its own");
   return names[0];
+}
+
+// Whether a file has all bytes that would be mapped: touching those that a cut-off one lacks is a signal, not an error.
+static bool isWholeLibrary(const std::string &path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return false;
+  llvm::StringRef bytes = (*buffer)->getBuffer();
+  auto file = llvm::object::ELFFile<llvm::object::ELF64LE>::create(bytes);
+  auto headers = file ? file->program_headers() : file.takeError();
+  if (!headers) {
+    llvm::consumeError(headers.takeError());
+    return false;
+  }
+  for (const auto &header : *headers)
+    if (header.p_offset > bytes.size() || header.p_filesz > bytes.size() - header.p_offset)
+      return false;
+  return true;
 }
 
 llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string &folder) {
@@ -80,7 +115,7 @@ llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string
   std::string path = folder + "/lib" + *name + ".so";
   if (!llvm::StringRef(path).starts_with("/"))
     path = "./" + path;
-  loaded->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  loaded->library = isWholeLibrary(path) ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
   if (!loaded->library) {
     if (!llvm::sys::fs::exists(path))
       return createStringError(path + ": there is no such file; compile the model again");

@@ -35,6 +35,8 @@ public:
   const std::string &name() const { return modelName; }
   const std::vector<rt3_bundle_level_t> &levels() const { return levelTable; }
   size_t bundleSize() const { return bundleBytes; }
+  // JSON of the compilation, as in <name>.report.json; empty if the bundle has none.
+  llvm::StringRef report() const;
   double loadMilliseconds() const { return loadTime; }
   rt3_model_t *model() { return handle; }
 

@@ -14,6 +14,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <map>
+#include <utility>
 
 using namespace mlir::rt3;
 
@@ -80,7 +81,8 @@ static llvm::Expected<Device> chooseDevice(const ModelOptions &options) {
   if (!options.target.empty())
     return findDevice(options.target);
   auto device = hostDevice();
-  if (device)
+  static bool isSaid = false; // Some verbs choose options several times.
+  if (device && !std::exchange(isSaid, true))
     llvm::errs() << "rt3c: no --target given, taking this machine: " << device->name << "\n";
   return device;
 }

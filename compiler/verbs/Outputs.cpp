@@ -148,9 +148,20 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
                  "Cycles are predicted for {5} tokens; 'x' is the predicted speed-up over dense.\n",
                  result.program.name, options.device.name, result.nodeCount, result.program.weightsSize,
                  result.program.workspaceSize, result.layers.empty() ? 0 : result.layers[0].tokens);
+  // Cycles and kept weights of each level.
+  std::vector<std::pair<double, int64_t>> totals;
   for (const LevelSpec &level : options.levels.levels) {
-    double cycles = 0, denseCycles = 0;
-    int64_t kept = 0, all = 0;
+    auto &[cycles, kept] = totals.emplace_back(0, 0);
+    for (const LayerReport &layer : result.layers)
+      if (layer.level == level.name) {
+        cycles += layer.cycles;
+        kept += layer.kept;
+      }
+  }
+  for (auto [number, level] : llvm::enumerate(options.levels.levels)) {
+    double denseCycles = 0;
+    auto [cycles, kept] = totals[number];
+    int64_t all = 0;
     bool isInVain = level.scheme != Scheme::Dense;
     out << formatv("\nlevel {0} ({1} kHz)\n  {2,-44} {3,11} {4,-6} {5,8} {6,10} {7,12} {8,5}  {9}\n", level.name,
                    level.frequencyKhz, "layer", "K x N", "scheme", "density", "bytes", "cycles", "x", "kernel");
@@ -163,9 +174,7 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
                      layer.storedSize, layer.cycles, layer.denseCycles / layer.cycles, layer.kernel);
       if (!layer.reason.empty())
         out << "      dense because: " << printable(layer.reason) << "\n";
-      cycles += layer.cycles;
       denseCycles += layer.denseCycles;
-      kept += layer.kept;
       all += weights;
       isInVain &= layer.scheme == "dense";
     }
@@ -174,6 +183,12 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
     if (all)
       out << formatv("  all linear layers: density {0:f1} %, {1:f0} cycles, {2:f2} x\n", 100.0 * kept / all, cycles,
                      denseCycles / cycles);
+    for (auto [other, total] : llvm::enumerate(totals))
+      if (total.second > kept && total.first <= cycles) {
+        out << "  no faster than level " << options.levels.levels[other].name
+            << ", which keeps more: give this level another scheme, pattern or density\n";
+        break;
+      }
   }
   out << "\nother ops per level:";
   for (const OtherReport &other : result.others)
@@ -303,8 +318,11 @@ llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<O
 
 llvm::Error mlir::rt3::checkWritable(const std::string &folder) {
   static constexpr llvm::StringLiteral kProbe = ".rt3-probe";
+  bool isNew = !llvm::sys::fs::exists(folder);
   if (llvm::Error error = writeFiles(folder, {{kProbe.str(), ""}}))
     return error;
   llvm::sys::fs::remove(folder + "/" + kProbe);
+  if (isNew)
+    rmdir(folder.c_str());
   return llvm::Error::success();
 }

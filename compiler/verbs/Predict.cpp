@@ -56,6 +56,12 @@ public:
     model.target = core.target;
     if (ExitCode code = chooseOptions(model, options); code != kExitOk)
       return code;
+    if (!verb.allClocks) {
+      auto own = chooseClocks(options.levels, core);
+      if (!own)
+        return fail(kExitUsage, llvm::toString(own.takeError()));
+      clocks = std::move(*own);
+    }
     options.name = "model";
     options.stage = Stage::Profile;
     options.marksOps = true;
@@ -97,12 +103,6 @@ private:
     if (!predicted)
       return fail(kExitInternal, llvm::toString(predicted.takeError()));
     levels = std::move(*predicted);
-    if (!verb.allClocks) {
-      auto found = chooseClocks(options.levels, chosen.get());
-      if (!found)
-        return fail(kExitUsage, llvm::toString(found.takeError()));
-      clocks = std::move(*found);
-    }
     if (verb.model.asJson)
       printJson();
     else
@@ -153,7 +153,7 @@ private:
                                       energyText(clocks[i], seconds), 100 * linear / seconds);
       }
     }
-    llvm::outs() << "Mcycles: by LLVM's model alone; ms: with branches and caches"
+    llvm::outs() << (verb.allClocks ? "" : "Mcycles: by LLVM's model alone; ") << "ms: with branches and caches"
                  << (core.levels.back().powerMw > 0 ? "" : "; mJ: the device file has no power") << "\n";
     if (verb.layers)
       printLayers();

@@ -226,6 +226,8 @@ ExitCode mlir::rt3::runPrune(const PruneVerb &verb) {
   CompileOptions options;
   if (ExitCode code = chooseOptions(verb.model, options); code != kExitOk)
     return code;
+  if (llvm::Error error = checkWritable(verb.out))
+    return fail(std::move(error));
   DialectRegistry registry;
   registerDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);

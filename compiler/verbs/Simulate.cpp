@@ -77,6 +77,18 @@ static llvm::Expected<std::vector<TracePoint>> readTrace(const std::string &path
   return trace;
 }
 
+// Times below the slowest level's clock are not known: the simulation runs levels at their own clocks.
+static void warnOfCaps(const SearchFile &search, const std::string &path, const std::vector<TracePoint> &trace) {
+  int64_t slowest = search.denseClocks[search.levels.front().clock].frequencyKhz, least = slowest;
+  for (const TracePoint &point : trace)
+    if (point.capKhz > 0)
+      least = std::min<int64_t>(least, point.capKhz);
+  if (least < slowest)
+    llvm::errs() << "rt3c: warning: " << path << " caps the clock at " << least << " kHz, below the slowest level's "
+                 << slowest << " kHz: while it does, inferences take longer than simulated here; a search with "
+                 << "--clocks " << least << " and others has a level for it\n";
+}
+
 static llvm::json::Object resultJson(const SimulationResult &result, const Strategy &strategy) {
   llvm::json::Array levels, curve;
   for (size_t i = 0; i < strategy.levels.size(); ++i)
@@ -112,6 +124,7 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
     if (!trace)
       return fail(trace.takeError());
     options.trace = std::move(*trace);
+    warnOfCaps(*search, verb.trace, options.trace);
   }
   llvm::json::Array list;
   std::string table;

@@ -226,7 +226,7 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--target", "armv8-a", says=["ids dimension 1 (length)", "--shape ids="])
         self.refuse(2, MODEL, "--shape", "ids=1x1x16", says=["3 dimensions", "has 2"])
         self.refuse(2, MODEL, "--shape", "ids=2x16", says=["dimension 0"])
-        self.refuse(2, MODEL, "--shape", "nothing=1x16", says=["no input"])
+        self.refuse(2, MODEL, "--shape", "nothing=1x16", says=["no input", "inputs are ids"])
         self.refuse(2, MODEL, "--shape", "ids=1xlong", says=["long"])
         self.refuse(3, MODEL, "--shape", "ids=1x129", says=["Gather", "index 128 is outside its 128 elements"])
         self.refuse(3, MODEL, "--shape", "ids=1x1..384", says=["Gather", "index 383", "lower the maximum"])
@@ -257,6 +257,8 @@ class BadInputTest(unittest.TestCase):
         for shape in ("ids=1x16", "ids=1x1", "ids=1x1..64"):
             result = rt3c("compare", MODEL, "--shape", shape, "--with", out, code=2)
             self.assertIn("was not compiled from this model with these options", result.stderr)
+        result = rt3c("compare", MODEL, "--shape", "ids=1x1..128", "--type", "int8", "--with", out, code=2)
+        self.assertIn("is of type int8 here, f32 there (--type", result.stderr)
         if MINILM.exists():
             self.assertIn("inputs", rt3c("bench", out, "--vs", MINILM, "--seconds", "0.1", code=4).stderr)
 
@@ -269,6 +271,7 @@ class BadInputTest(unittest.TestCase):
         (out / "odd.raw").write_bytes(bytes(17))
         self.assertIn("17 bytes", rt3c("run", out, f"--input=ids={out}/odd.raw", "-o", out, code=4).stderr)
         rt3c("run", out, f"--input=ids={out}/ids.raw", f"--input=ids={out}/ids.raw", code=2)
+        self.assertIn("of the model: ids", rt3c("run", out, f"--input=id={out}/ids.raw", code=2).stderr)
 
     def test_a_killed_compilation_leaves_nothing(self):
         out = SCRATCH / "killed"
@@ -339,6 +342,12 @@ class BadInputTest(unittest.TestCase):
         (out / "byte_lm.rt3").write_bytes(data)
         self.assertIn("damaged", rt3c("inspect", out / "byte_lm.rt3", code=4).stderr)
         self.assertIn("damaged", rt3c("bench", out, code=4).stderr)
+        # What a cut-off library lacks would be a signal at the first touch.
+        library = out / "libbyte_lm.so"
+        for size in (library.stat().st_size // 2, 300, 0):
+            library.write_bytes(library.read_bytes()[:size])
+            self.assertIn("cannot be loaded here", rt3c("bench", out, code=4).stderr)
+        self.assertIn("has no bundle", rt3c("bench", folder("empty"), code=4).stderr)
 
 
 class QuantizedModelTest(unittest.TestCase):
@@ -483,6 +492,14 @@ class GenerationTest(unittest.TestCase):
         rt3c("compare", *self.model, "--type", "f16", "--with", out)
         sizes = [(path / "byte_lm.rt3").stat().st_size for path in (out, self.out)]
         self.assertLess(sizes[0], 0.6 * sizes[1])
+
+    def test_a_level_that_is_no_faster_is_named(self):
+        slow = {"name": "slow", "scheme": "pp", "density": 0.6, "pattern": {"rows": 8, "columns": 4, "count": 8}}
+        out = folder("generation-slow")
+        (out / "levels.json").write_text(json.dumps({"nested": False, "levels": [slow, {"name": "bp", "scheme": "bp", "density": 0.8}]}))
+        text = rt3c(*self.model[:-1], out / "levels.json", "--target", "x86-64-v3", "-o", out).stdout
+        self.assertEqual(text.count("no faster than level"), 1)
+        self.assertIn("no faster than level bp, which keeps more", text)
 
     def test_errors(self):
         self.generate("--prompt", "x" * 60, "--tokens", "41")

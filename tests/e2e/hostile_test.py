@@ -152,6 +152,9 @@ class HostileModelTest(unittest.TestCase):
                             (path.with_name("other.onnx"), ["x=1..4x8", "y=1..4x1..4x8"])):
             result = rt3c("check", file, *[f"--shape={each}" for each in shape], code=2)
             self.assertIn("two different dimensions are free", result.stderr)
+        # What is proposed works.
+        proposed = rt3c("check", path, code=2).stderr.rsplit("--shape ", 1)[1].strip()
+        rt3c("check", path, "--shape", proposed)
 
     def test_a_free_dimension_before_another_is_the_users_to_fix(self):
         graph = Graph()

@@ -204,7 +204,7 @@ class SearchTest(unittest.TestCase):
             (["--latency-limit", "-1x"], 2, "12.5ms"),
             (["--device", "abacus"], 2, "tensor-g1"),
             (["--clocks", "5"], 2, "844800"),
-            (["--clocks", "844800", "--latency-limit", "0.001ms"], 4, "--min-density"),
+            (["--clocks", "844800", "--latency-limit", "0.001ms"], 2, "the fastest, bp"),
             (["--task", "chess"], 2, "language-model"),
             (["--data", out / "nothing.txt"], 4, "nothing.txt"),
             (["--method", "magic"], 2, "magic"),
@@ -261,6 +261,8 @@ class SimulateTest(unittest.TestCase):
         plain = {level["level"]: level["seconds"] for level in self.simulate()["strategies"][4]["levels"]}
         slowest = min(plain, key=lambda name: float(name.split()[0]))
         self.assertGreater(seconds[slowest] / sum(seconds.values()), plain[slowest] / sum(plain.values()))
+        trace.write_text("0 - - 40000\n60000 600000 - 40000\n")
+        self.assertIn("caps the clock at 600000 kHz, below", rt3c("simulate", self.out, "--trace", trace).stderr)
         for bad in ("x", "1 2\n", "5 - - -\n4 - - -\n", ""):
             trace.write_text(bad)
             self.assertIn("trace", rt3c("simulate", self.out, "--trace", trace, code=4).stderr)
