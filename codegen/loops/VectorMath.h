@@ -12,8 +12,8 @@
 
 namespace mlir::rt3 {
 
-// exp for x in [-87.3365, 88.7228], relative error at most 3.1e-7, for |x| up to 20 1.3e-7; x outside is moved to
-// the nearest bound, so the result is never 0, infinite or NaN; what NaN gives is for the caller to hide. For
+// exp for x in [-87.3365, 88.7228], relative error at most 3.1e-7 (1.3e-7 for |x| up to 20); x outside is moved
+// to the nearest bound, so the result is never 0, infinite or NaN; what NaN gives is for the caller to hide. For
 // softmax: with `isNegative`, x must be at most 0 or NaN, and is not bounded from above.
 Value buildBoundedExp(LoopBuilder &b, Value x, bool isNegative = false);
 

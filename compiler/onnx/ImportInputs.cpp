@@ -5,6 +5,7 @@
 
 #include "compiler/onnx/Importer.h"
 
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 
 #include <set>
@@ -115,12 +116,15 @@ Error Importer::bindShapes() {
         if (openName.empty()) {
           // An example of the right rank.
           openName = input.name();
+          const TensorShapeProto::Dimension *free = nullptr; // The one that may be free.
           for (const auto &other : shape.dim()) {
             std::string size = other.dim_value() > 0                             ? std::to_string(other.dim_value())
                                : &other == &shape.dim(0) && shape.dim_size() > 1 ? "1"
                                                                                  : "128";
             example += (example.empty() ? "" : "x") + size;
-            bool isFree = size == "128" && other.dim_value() <= 0 && freeExample.find("..") == std::string::npos;
+            bool isFree = size == "128" && other.dim_value() <= 0 &&
+                          (!free || (!other.dim_param().empty() && other.dim_param() == free->dim_param()));
+            free = isFree && !free ? &other : free;
             freeExample += (freeExample.empty() ? "" : "x") + (isFree ? "1..128" : size);
           }
         }
@@ -146,16 +150,21 @@ Error Importer::bindShapes() {
     }
     inputShapes[input.name()] = sizes;
   }
-  std::string names;
-  for (const ValueInfoProto &input : model.graph().input())
-    if (!initializers.contains(input.name()))
-      names += (names.empty() ? "" : ", ") + input.name();
+  std::set<std::string> names;
+  for (const ValueInfoProto &input : model.graph().input()) {
+    if (initializers.contains(input.name()))
+      continue;
+    names.insert(input.name());
+    for (const auto &dimension : input.type().tensor_type().shape().dim())
+      if (!dimension.dim_param().empty())
+        names.insert(dimension.dim_param());
+  }
   for (auto &[name, choice] : options.shapes)
     if (!used.contains(name))
       return optionFault("--shape " + name +
                          ": the model has no input or symbolic dimension of that name that another --shape "
-                         "does not give; its inputs are " +
-                         names);
+                         "does not give; there are " +
+                         llvm::join(names, ", "));
   if (!open.empty())
     return optionFault("sizes are not known: " + open + "; fix them, for example with --shape " + openName + "=" +
                        example + " or, with one free dimension, --shape " + openName + "=" + freeExample);

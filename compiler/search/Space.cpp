@@ -5,6 +5,7 @@
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
+#include <tuple>
 
 using namespace mlir::rt3;
 
@@ -77,14 +78,15 @@ std::optional<double> mlir::rt3::largestDensity(const TimeCurve &curve, size_t c
 }
 
 std::string mlir::rt3::whyTooSlow(const std::vector<TimeCurve> &curves, const Core &core, size_t clock, double limit) {
-  size_t fastest = 0;
+  size_t fastest = 0, point = 0;
   for (size_t layout = 0; layout < curves.size(); ++layout)
-    if (curves[layout].seconds[0][clock] < curves[fastest].seconds[0][clock])
-      fastest = layout;
+    for (size_t i = 0; i < curves[layout].seconds.size(); ++i)
+      if (curves[layout].seconds[i][clock] < curves[fastest].seconds[point][clock])
+        std::tie(fastest, point) = std::pair(layout, i);
   return llvm::formatv("at {0} kHz no layout meets {1:f3} ms; the fastest, {2} with {3:f0} % of the weights, takes "
                        "{4:f3} ms: raise --latency-limit, lower --min-density or choose other --clocks",
                        core.levels[clock].frequencyKhz, 1e3 * limit, layoutName(searchedLayouts()[fastest]),
-                       100 * curves[fastest].densities[0], 1e3 * curves[fastest].seconds[0][clock]);
+                       100 * curves[fastest].densities[point], 1e3 * curves[fastest].seconds[point][clock]);
 }
 
 std::vector<int> SearchSpace::sizes() const {

@@ -33,7 +33,7 @@ TimeCurve combine(const TimeCurve &wide, const TimeCurve &narrow);
 // clock, with straight lines between its points; nothing if not even the smallest is.
 std::optional<double> largestDensity(const TimeCurve &curve, size_t clock, double limit);
 
-// Why no curve of the searched layouts is at most `limit` seconds at a clock, and what is the fastest.
+// Why no curve of the searched layouts is at most `limit` seconds at a clock, and which is the fastest.
 std::string whyTooSlow(const std::vector<TimeCurve> &curves, const Core &core, size_t clock, double limit);
 
 // A layout that can meet the limit at a level.

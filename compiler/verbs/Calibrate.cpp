@@ -115,7 +115,8 @@ private:
     size_t levels = profiled.program.levelFunctions.size();
     std::vector<std::vector<std::map<int64_t, std::vector<double>>>> seconds(
         lengths.size(), std::vector<std::map<int64_t, std::vector<double>>>(levels));
-    // The clock of a machine that others share moves by a fifth within minutes: it is taken before and after each.
+    // The clock of a machine that others share moves by a fifth within minutes: it is taken before and after
+    // each batch of runs.
     std::vector<std::vector<std::vector<double>>> clocks(lengths.size(), std::vector<std::vector<double>>(levels));
     std::vector<double> allClocks;
     Progress progress("measuring", kRounds * lengths.size() * levels);
@@ -145,9 +146,9 @@ private:
     return values[values.size() / 2];
   }
 
-  // `clock`: Hz, while the level ran.
+  // `hertz`: the clock while the level ran.
   void addMeasurements(size_t l, size_t level, const std::map<int64_t, OpCost> &costs,
-                       std::map<int64_t, std::vector<double>> &seconds, double clock) {
+                       std::map<int64_t, std::vector<double>> &seconds, double hertz) {
     int64_t bytes = levelBytes(profiled.ops, level, costs);
     for (const MarkedOp &op : profiled.ops) {
       auto cost = costs.find(op.mark);
@@ -156,7 +157,7 @@ private:
         continue;
       // Whole levels are judged by, at all lengths: every second one.
       bool isHeldOut = verb.isCheck || level % 2;
-      own.measurements.push_back({op, cost->second, lengths[l], bytes, clock, median(times->second), isHeldOut});
+      own.measurements.push_back({op, cost->second, lengths[l], bytes, hertz, median(times->second), isHeldOut});
     }
   }
 

@@ -18,6 +18,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <cmath>
+#include <set>
 
 using namespace mlir;
 using namespace mlir::rt3;
@@ -353,18 +354,18 @@ static std::string typeMisfit(ModuleOp module, StringRef report) {
   llvm::json::Object *object = value ? value->getAsObject() : nullptr;
   llvm::json::Array *levels = object ? object->getArray("levels") : nullptr;
   llvm::json::Object *level = levels && !levels->empty() ? levels->front().getAsObject() : nullptr;
-  llvm::StringMap<std::string> types;
+  llvm::StringMap<std::set<std::string>> types; // Several layers may have one name.
   if (llvm::json::Array *layers = level ? level->getArray("layers") : nullptr)
     for (llvm::json::Value &entry : *layers)
       if (llvm::json::Object *layer = entry.getAsObject())
-        types[layer->getString("layer").value_or("")] = layer->getString("type").value_or("");
+        types[layer->getString("layer").value_or("")].insert(layer->getString("type").value_or("").str());
   llvm::consumeError(value.takeError());
   std::string why;
   module.walk([&](graph::LinearOp op) {
     std::string own = op.getPrecision() ? stringifyPrecision(*op.getPrecision()).str() : "f32";
     auto found = types.find(llvm::json::fixUTF8(op.getLayer()));
-    if (why.empty() && found != types.end() && found->second != own)
-      why = "layer \"" + printable(op.getLayer()) + "\" is of type " + own + " here, " + found->second +
+    if (why.empty() && found != types.end() && !found->second.contains(own))
+      why = "layer \"" + printable(op.getLayer()) + "\" is of type " + own + " here, " + *found->second.begin() +
             " there (--type, --keep-f32)";
   });
   return why;
@@ -402,6 +403,11 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
   auto function = *fused->getOps<func::FuncOp>().begin();
   if (std::string why = misfit(*fused, function, program); !why.empty())
     return fail(kExitUsage, verb.folder + ": was not compiled from this model with these options: " + why);
+  OwningOpRef<ModuleOp> quantized(fused->clone());
+  if (llvm::Error error = quantize(*quantized, options))
+    return fail(std::move(error));
+  if (std::string why = typeMisfit(*quantized, (*loaded)->report()); !why.empty())
+    return fail(kExitUsage, verb.folder + ": was not compiled with these options: " + why);
   int64_t length = verb.length ? verb.length : program.max_length;
   if (length < 1 || length > program.max_length)
     return fail(kExitUsage, "--length " + llvm::Twine(length) + " is not from 1 to " + llvm::Twine(program.max_length));
@@ -411,8 +417,6 @@ ExitCode mlir::rt3::runCompare(const CompareVerb &verb) {
     return fail(kExitInternal, llvm::toString(std::move(error)));
   if (llvm::Error error = quantize(*fused, options))
     return fail(std::move(error));
-  if (std::string why = typeMisfit(*fused, (*loaded)->report()); !why.empty())
-    return fail(kExitUsage, verb.folder + ": was not compiled with these options: " + why);
   comparison.setTolerance(*fused);
   if (llvm::Error error = prune(*fused, options))
     return fail(kExitBadInput, llvm::toString(std::move(error)));

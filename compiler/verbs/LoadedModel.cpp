@@ -5,6 +5,7 @@
 #include "llvm/ADT/Twine.h"
 #include "llvm/Object/ELF.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
@@ -87,22 +88,24 @@ static llvm::Expected<std::string> findName(const std::string &folder) {
   return names[0];
 }
 
-// Whether a file has all bytes that would be mapped: touching those that a cut-off one lacks is a signal, not an error.
-static bool isWholeLibrary(const std::string &path) {
+// A file that lacks bytes which would be mapped: touching them is a signal, not an error.
+static llvm::Error checkWhole(const std::string &path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return false;
+    return createStringError(path + ": cannot be read: " + buffer.getError().message() + "; compile the model again");
   llvm::StringRef bytes = (*buffer)->getBuffer();
   auto file = llvm::object::ELFFile<llvm::object::ELF64LE>::create(bytes);
   auto headers = file ? file->program_headers() : file.takeError();
-  if (!headers) {
-    llvm::consumeError(headers.takeError());
-    return false;
-  }
+  if (!headers)
+    return createStringError(path + ": is no whole library (" + llvm::toString(headers.takeError()) +
+                             "); compile the model again");
+  uint64_t needed = 0;
   for (const auto &header : *headers)
-    if (header.p_offset > bytes.size() || header.p_filesz > bytes.size() - header.p_offset)
-      return false;
-  return true;
+    needed = std::max<uint64_t>(needed, llvm::SaturatingAdd<uint64_t>(header.p_offset, header.p_filesz));
+  if (needed > bytes.size())
+    return createStringError(path + ": has " + llvm::Twine(bytes.size()) + " bytes, its segments " +
+                             llvm::Twine(needed) + ": it is cut off; compile the model again");
+  return llvm::Error::success();
 }
 
 llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string &folder) {
@@ -115,13 +118,12 @@ llvm::Expected<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string
   std::string path = folder + "/lib" + *name + ".so";
   if (!llvm::StringRef(path).starts_with("/"))
     path = "./" + path;
-  loaded->library = isWholeLibrary(path) ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
-  if (!loaded->library) {
-    if (!llvm::sys::fs::exists(path))
-      return createStringError(path + ": there is no such file; compile the model again");
+  if (llvm::Error error = checkWhole(path))
+    return std::move(error);
+  loaded->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!loaded->library)
     return createStringError(path + ": cannot be loaded here: compiled for another machine (" + *name +
                              ".report.txt says for which), or damaged");
-  }
   std::string symbol = "rt3_" + *name + "_program";
   loaded->code = static_cast<const rt3_program_t *>(dlsym(loaded->library, symbol.c_str()));
   if (!loaded->code)

@@ -10,10 +10,12 @@
 #include "llvm/Support/Errno.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/Signals.h"
 
 #include <cerrno>
 #include <fcntl.h>
+#include <optional>
 #include <unistd.h>
 
 using namespace mlir::rt3;
@@ -141,6 +143,35 @@ std::string mlir::rt3::pkgConfigText(const std::string &name) {
                  name);
 }
 
+namespace {
+// Of the linear layers of a level.
+struct LevelTotal {
+  double cycles = 0; // Predicted.
+  int64_t kept = 0;  // Weights.
+};
+} // namespace
+
+static std::vector<LevelTotal> levelTotals(const CompileResult &result, const CompileOptions &options) {
+  std::vector<LevelTotal> totals;
+  for (const LevelSpec &level : options.levels.levels) {
+    LevelTotal &total = totals.emplace_back();
+    for (const LayerReport &layer : result.layers)
+      if (layer.level == level.name) {
+        total.cycles += layer.cycles;
+        total.kept += layer.kept;
+      }
+  }
+  return totals;
+}
+
+// A level that keeps more than `level` and takes no longer; nothing if there is none.
+static std::optional<size_t> levelAtLeastAsFast(llvm::ArrayRef<LevelTotal> totals, size_t level) {
+  for (size_t other = 0; other < totals.size(); ++other)
+    if (totals[other].kept > totals[level].kept && totals[other].cycles <= totals[level].cycles)
+      return other;
+  return std::nullopt;
+}
+
 std::string mlir::rt3::reportText(const CompileResult &result, const CompileOptions &options) {
   std::string text;
   llvm::raw_string_ostream out(text);
@@ -148,16 +179,7 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
                  "Cycles are predicted for {5} tokens; 'x' is the predicted speed-up over dense.\n",
                  result.program.name, options.device.name, result.nodeCount, result.program.weightsSize,
                  result.program.workspaceSize, result.layers.empty() ? 0 : result.layers[0].tokens);
-  // Cycles and kept weights of each level.
-  std::vector<std::pair<double, int64_t>> totals;
-  for (const LevelSpec &level : options.levels.levels) {
-    auto &[cycles, kept] = totals.emplace_back(0, 0);
-    for (const LayerReport &layer : result.layers)
-      if (layer.level == level.name) {
-        cycles += layer.cycles;
-        kept += layer.kept;
-      }
-  }
+  std::vector<LevelTotal> totals = levelTotals(result, options);
   for (auto [number, level] : llvm::enumerate(options.levels.levels)) {
     double denseCycles = 0;
     auto [cycles, kept] = totals[number];
@@ -183,12 +205,9 @@ std::string mlir::rt3::reportText(const CompileResult &result, const CompileOpti
     if (all)
       out << formatv("  all linear layers: density {0:f1} %, {1:f0} cycles, {2:f2} x\n", 100.0 * kept / all, cycles,
                      denseCycles / cycles);
-    for (auto [other, total] : llvm::enumerate(totals))
-      if (total.second > kept && total.first <= cycles) {
-        out << "  no faster than level " << options.levels.levels[other].name
-            << ", which keeps more: give this level another scheme, pattern or density\n";
-        break;
-      }
+    if (auto other = levelAtLeastAsFast(totals, number))
+      out << "  no faster than level " << options.levels.levels[*other].name
+          << ", which keeps more: give this level another scheme, pattern or density\n";
   }
   out << "\nother ops per level:";
   for (const OtherReport &other : result.others)
@@ -208,7 +227,8 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
       tensors[isOutput].push_back(llvm::json::Object{{"name", llvm::json::fixUTF8(tensor.name)},
                                                      {"element_type", tensor.elementType},
                                                      {"shape", llvm::json::Array(tensor.dims)}});
-  for (const LevelSpec &level : options.levels.levels) {
+  std::vector<LevelTotal> totals = levelTotals(result, options);
+  for (auto [number, level] : llvm::enumerate(options.levels.levels)) {
     llvm::json::Array layers;
     for (const LayerReport &layer : result.layers)
       if (layer.level == level.name)
@@ -224,12 +244,14 @@ llvm::json::Value mlir::rt3::reportJson(const CompileResult &result, const Compi
                                             {"reason", layer.reason},
                                             {"predicted_cycles", layer.cycles},
                                             {"predicted_dense_cycles", layer.denseCycles}});
+    auto other = levelAtLeastAsFast(totals, number);
     levels.push_back(llvm::json::Object{{"name", level.name},
                                         {"frequency_khz", level.frequencyKhz},
                                         {"voltage_uv", level.voltageUv},
                                         {"power_mw", level.powerMw},
                                         {"scheme", schemeNames(level)},
                                         {level.isTime ? "time" : "density", level.density},
+                                        {"no_faster_than", other ? options.levels.levels[*other].name : ""},
                                         {"layers", std::move(layers)}});
   }
   return llvm::json::Object{{"name", result.program.name},
@@ -318,11 +340,13 @@ llvm::Error mlir::rt3::writeFiles(const std::string &folder, const std::vector<O
 
 llvm::Error mlir::rt3::checkWritable(const std::string &folder) {
   static constexpr llvm::StringLiteral kProbe = ".rt3-probe";
-  bool isNew = !llvm::sys::fs::exists(folder);
-  if (llvm::Error error = writeFiles(folder, {{kProbe.str(), ""}}))
+  // The first one on the way there that exists: no folder is made before there is something to write.
+  llvm::StringRef existing = folder;
+  while (!existing.empty() && !llvm::sys::fs::exists(existing))
+    existing = llvm::sys::path::parent_path(existing);
+  std::string place = existing.empty() ? "." : existing.str();
+  if (llvm::Error error = writeFiles(place, {{kProbe.str(), ""}}))
     return error;
-  llvm::sys::fs::remove(folder + "/" + kProbe);
-  if (isNew)
-    rmdir(folder.c_str());
+  llvm::sys::fs::remove(place + "/" + kProbe);
   return llvm::Error::success();
 }

@@ -33,7 +33,8 @@ llvm::Expected<std::vector<OutputFile>> libraryFiles(const CompileResult &result
 // is left; existing files stay.
 llvm::Error writeFiles(const std::string &folder, const std::vector<OutputFile> &files);
 
-// Whether files can be written into `folder`, which is made if need be: to be asked before what takes long, not after.
+// Whether files can be written into `folder`, or into the first one above it that exists: to be asked before what takes
+// long, not after. Nothing is left.
 llvm::Error checkWritable(const std::string &folder);
 
 } // namespace mlir::rt3

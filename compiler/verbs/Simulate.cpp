@@ -83,10 +83,18 @@ static void warnOfCaps(const SearchFile &search, const std::string &path, const 
   for (const TracePoint &point : trace)
     if (point.capKhz > 0)
       least = std::min<int64_t>(least, point.capKhz);
-  if (least < slowest)
-    llvm::errs() << "rt3c: warning: " << path << " caps the clock at " << least << " kHz, below the slowest level's "
-                 << slowest << " kHz: while it does, inferences take longer than simulated here; a search with "
-                 << "--clocks " << least << " and others has a level for it\n";
+  if (least >= slowest)
+    return;
+  int64_t possible = 0; // The fastest clock of the core that the cap allows.
+  for (const ClockPoint &clock : search.denseClocks)
+    if (clock.frequencyKhz <= least)
+      possible = std::max<int64_t>(possible, clock.frequencyKhz);
+  llvm::errs() << "rt3c: warning: " << path << " caps the clock at " << least << " kHz, below the slowest level's "
+               << slowest << " kHz: while it does, inferences take longer than simulated here; ";
+  if (possible)
+    llvm::errs() << "a search with --clocks " << possible << " among others has a level for it\n";
+  else
+    llvm::errs() << "no clock of " << search.core << " is as slow\n";
 }
 
 static llvm::json::Object resultJson(const SimulationResult &result, const Strategy &strategy) {

@@ -226,7 +226,7 @@ class BadInputTest(unittest.TestCase):
         self.refuse(2, MODEL, "--target", "armv8-a", says=["ids dimension 1 (length)", "--shape ids="])
         self.refuse(2, MODEL, "--shape", "ids=1x1x16", says=["3 dimensions", "has 2"])
         self.refuse(2, MODEL, "--shape", "ids=2x16", says=["dimension 0"])
-        self.refuse(2, MODEL, "--shape", "nothing=1x16", says=["no input", "inputs are ids"])
+        self.refuse(2, MODEL, "--shape", "nothing=1x16", says=["no input", "there are ids, length"])
         self.refuse(2, MODEL, "--shape", "ids=1xlong", says=["long"])
         self.refuse(3, MODEL, "--shape", "ids=1x129", says=["Gather", "index 128 is outside its 128 elements"])
         self.refuse(3, MODEL, "--shape", "ids=1x1..384", says=["Gather", "index 383", "lower the maximum"])
@@ -328,6 +328,10 @@ class BadInputTest(unittest.TestCase):
         blocked.write_text("a file")
         result = rt3c(MODEL, "--shape", "ids=1x16", "--target", "armv8-a", "-o", blocked / "out", code=4)
         self.assertIn("blocked", result.stderr)
+        # Said before the model is read.
+        for verb in ([], ["prune", "--levels", levels_file(NESTED)]):
+            said = rt3c(*verb[:1], SCRATCH / "nothing.onnx", *verb[1:], "--shape", "ids=1x16", "--target", "armv8-a", "-o", blocked / "out", code=4).stderr
+            self.assertIn("is a file, expected a folder", said)
         # A folder stands where a file must go: nothing else may be left.
         out = folder("half")
         (out / "byte_lm.rt3").mkdir()
@@ -346,7 +350,7 @@ class BadInputTest(unittest.TestCase):
         library = out / "libbyte_lm.so"
         for size in (library.stat().st_size // 2, 300, 0):
             library.write_bytes(library.read_bytes()[:size])
-            self.assertIn("cannot be loaded here", rt3c("bench", out, code=4).stderr)
+            self.assertIn("compile the model again", rt3c("bench", out, code=4).stderr)
         self.assertIn("has no bundle", rt3c("bench", folder("empty"), code=4).stderr)
 
 

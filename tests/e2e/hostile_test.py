@@ -152,9 +152,13 @@ class HostileModelTest(unittest.TestCase):
                             (path.with_name("other.onnx"), ["x=1..4x8", "y=1..4x1..4x8"])):
             result = rt3c("check", file, *[f"--shape={each}" for each in shape], code=2)
             self.assertIn("two different dimensions are free", result.stderr)
-        # What is proposed works.
-        proposed = rt3c("check", path, code=2).stderr.rsplit("--shape ", 1)[1].strip()
-        rt3c("check", path, "--shape", proposed)
+        # What is proposed is taken: of several dimensions one is free, and those of its name.
+        for names, proposed in ((["batch", "a", "b"], "1x1..128x128"), (["batch", "n", "n"], "1x1..128x1..128")):
+            third = Graph()
+            third.output(third.op("Relu", third.input("x", "float32", names)), "float32", names)
+            third.save(path.with_name("third.onnx"))
+            self.assertIn(f"free dimension, --shape x={proposed}", rt3c("check", path.with_name("third.onnx"), code=2).stderr)
+            rt3c("check", path.with_name("third.onnx"), "--shape", f"x={proposed}")
 
     def test_a_free_dimension_before_another_is_the_users_to_fix(self):
         graph = Graph()

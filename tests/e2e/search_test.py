@@ -261,8 +261,12 @@ class SimulateTest(unittest.TestCase):
         plain = {level["level"]: level["seconds"] for level in self.simulate()["strategies"][4]["levels"]}
         slowest = min(plain, key=lambda name: float(name.split()[0]))
         self.assertGreater(seconds[slowest] / sum(seconds.values()), plain[slowest] / sum(plain.values()))
-        trace.write_text("0 - - 40000\n60000 600000 - 40000\n")
-        self.assertIn("caps the clock at 600000 kHz, below", rt3c("simulate", self.out, "--trace", trace).stderr)
+        self.assertNotIn("warning", rt3c("simulate", self.out, "--trace", trace).stderr)
+        for cap, advice in ((600000, "no clock of a77-prime is as slow"), (1000000, "--clocks 960000 among others")):
+            trace.write_text(f"0 - - 40000\n60000 {cap} - 40000\n")
+            said = rt3c("simulate", self.out, "--trace", trace).stderr
+            self.assertIn(f"caps the clock at {cap} kHz, below", said)
+            self.assertIn(advice, said)
         for bad in ("x", "1 2\n", "5 - - -\n4 - - -\n", ""):
             trace.write_text(bad)
             self.assertIn("trace", rt3c("simulate", self.out, "--trace", trace, code=4).stderr)

@@ -119,6 +119,17 @@ TEST(Space, DensityIsTheLargestThatMeetsTheLimit) {
   EXPECT_DOUBLE_EQ(*largestDensity(curve, 1, 100), 1);
 }
 
+TEST(Space, TheFastestIsNamedWhereNoneMeetsTheLimit) {
+  Core core;
+  core.levels = {{1000000, 800000, 100}, {2000000, 900000, 200}};
+  TimeCurve dense{{1}, {{0.010, 0.005}}}, bp{{0.2, 1}, {{0.004, 0.003}, {0.010, 0.002}}};
+  EXPECT_NE(
+      whyTooSlow({dense, bp}, core, 0, 0.001).find("1000000 kHz no layout meets 1.000 ms; the fastest, bp with 20 %"),
+      std::string::npos);
+  EXPECT_NE(whyTooSlow({dense, bp}, core, 1, 0.001).find("bp with 100 % of the weights, takes 2.000 ms"),
+            std::string::npos);
+}
+
 TEST(Space, NarrowLayersTakeTheTimeOfTheirOwnLayout) {
   // At two densities and one clock: all layers, and of these the narrow ones.
   TimeCurve bp{{0.2, 1}, {{2}, {10}}, {{0.5}, {3}}}, pp{{0.2, 1}, {{4}, {10}}, {{1.5}, {3}}}, dense{{1}, {{10}}, {{3}}};
