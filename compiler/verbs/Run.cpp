@@ -84,11 +84,12 @@ ExitCode mlir::rt3::runRun(const RunVerb &verb) {
       return fail(kExitUsage, "--input " + name + " is given twice");
     bool isInput = std::any_of(program.inputs, program.inputs + program.input_count,
                                [name = name](const rt3_tensor_t &tensor) { return name == tensor.name; });
+    if (isInput && !file.empty())
+      continue;
     std::string names;
     for (uint32_t i = 0; i < program.input_count; ++i)
       names += (i ? ", " : "") + printable(program.inputs[i].name);
-    if (!isInput || file.empty())
-      return fail(kExitUsage, "--input " + text + " is not NAME=FILE of an input of the model: " + names);
+    return fail(kExitUsage, "--input " + text + " is not NAME=FILE of an input of the model: " + names);
   }
   std::vector<std::string> data(program.input_count);
   std::vector<const void *> inputs(program.input_count);

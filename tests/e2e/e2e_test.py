@@ -504,6 +504,8 @@ class GenerationTest(unittest.TestCase):
         text = rt3c(*self.model[:-1], out / "levels.json", "--target", "x86-64-v3", "-o", out).stdout
         self.assertEqual(text.count("no faster than level"), 1)
         self.assertIn("no faster than level bp, which keeps more", text)
+        levels = json.loads((out / "byte_lm.report.json").read_text())["levels"]
+        self.assertEqual([level["no_faster_than"] for level in levels], ["bp", ""])
 
     def test_errors(self):
         self.generate("--prompt", "x" * 60, "--tokens", "41")

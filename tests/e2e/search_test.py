@@ -197,6 +197,13 @@ class SearchTest(unittest.TestCase):
         rt3c(*command(out))
         self.assertEqual(contents(out), contents(self.out))
 
+    def test_a_folder_that_cannot_be_made_is_found_first(self):
+        blocked = folder("unwritable") / "file"
+        blocked.write_text("")
+        said = rt3c(*command(blocked / "searched"), code=4).stderr
+        self.assertIn("is a file, expected a folder", said)
+        self.assertNotIn("evaluation of", said)
+
     def test_wrong_options_are_refused(self):
         out = folder("refused")
         for more, code, word in (
