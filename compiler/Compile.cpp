@@ -358,6 +358,15 @@ static void addBytes(Value value, std::array<double, 3> &bytes) {
   bytes[std::min<size_t>(power, bytes.size() - 1)] += size;
 }
 
+// Bytes per token of sums that are stored after a range of inputs and loaded for the next.
+static double sumBytes(kernel::LinearOp op) {
+  int64_t passes = 0;
+  for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
+    passes += llvm::divideCeil(kernel::inputWords(op), stream.getRange());
+  int64_t outputs = cast<kernel::BufferType>(op.getType()).getTensor().getShape().back();
+  return 2.0 * sizeof(float) * outputs * (passes - 1);
+}
+
 // Numbers the ops that have code.
 static void markOps(ModuleOp module, std::vector<MarkedOp> &ops) {
   SymbolTable symbols(module);
@@ -366,19 +375,24 @@ static void markOps(ModuleOp module, std::vector<MarkedOp> &ops) {
   for (auto function : module.getOps<func::FuncOp>())
     levels += !function->hasAttr(graph::kTokenOfAttr);
   for (auto function : module.getOps<func::FuncOp>()) {
+    std::array<double, 3> before{};
     for (Operation &op : function.getBody().front()) {
       if (isa<kernel::ViewOp, kernel::ConstantOp, kernel::ScratchOp, func::ReturnOp>(op))
         continue;
-      MarkedOp marked{int64_t(ops.size()), level % levels, op.getName().stripDialect().str(), {}, 0, 1, {}};
+      MarkedOp marked{int64_t(ops.size()), level % levels, op.getName().stripDialect().str(), {}};
       if (auto linear = dyn_cast<kernel::LinearOp>(op)) {
         marked.layer = linear.getLayer().str();
         marked.panelTokens = linear.getTile().getLanes() * linear.getTile().getVectors();
         for (auto stream : linear.getStreams().getAsRange<kernel::StreamAttr>())
           marked.weightBytes +=
               symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue()).getData().getNumElements();
+        marked.sumBytes = sumBytes(linear);
       }
       for (Value value : llvm::concat<Value>(llvm::to_vector(op.getOperands()), llvm::to_vector(op.getResults())))
         addBytes(value, marked.activationBytes);
+      marked.bytesBefore = before;
+      before = marked.activationBytes;
+      before[0] += marked.weightBytes;
       op.setAttr(kernel::kMarkAttr, b.getI64IntegerAttr(marked.mark));
       ops.push_back(std::move(marked));
     }

@@ -84,6 +84,10 @@ struct MarkedOp {
   int64_t panelTokens = 1; // Tokens for which they are read once.
   // Activations that it reads and writes, bytes: [p] times the length to the power of p.
   std::array<double, 3> activationBytes{};
+  // Weights and activations that the op before it reads and writes, likewise: what was in caches before may have
+  // gone when this op reads it.
+  std::array<double, 3> bytesBefore{};
+  double sumBytes = 0; // Per token: sums that go out and in again between ranges of inputs.
 };
 
 // What an op outside linear layers came to, for reports.

@@ -69,6 +69,7 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
   if (auto constants = fields.inner("constants")) {
     CostConstants found;
     found.computeScale = constants->number("compute_scale", kLeastRate);
+    found.otherScale = constants->number("other_scale", kLeastRate, found.otherScale);
     found.waitShare = constants->share("wait_share", found.waitShare);
     found.serialShare = constants->share("serial_share", found.serialShare);
     found.loopEntryCycles = constants->number("loop_entry_cycles", 0);
@@ -78,6 +79,9 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
     found.l2BytesPerCycle = constants->number("l2_bytes_per_cycle", kLeastRate);
     found.l3BytesPerCycle = constants->number("l3_bytes_per_cycle", kLeastRate);
     found.activationBytesPerCycle = constants->number("activation_bytes_per_cycle", kLeastRate);
+    found.farActivationBytesPerCycle =
+        constants->number("far_activation_bytes_per_cycle", kLeastRate, found.activationBytesPerCycle);
+    found.sumBytesPerCycle = constants->number("sum_bytes_per_cycle", 0, 0);
     core.constants = found;
   }
   if (auto calibration = fields.inner("calibration")) {
@@ -135,6 +139,7 @@ llvm::json::Object mlir::rt3::chipJson(const Chip &chip) {
         {"l2_size", core.l2Size}, {"levels", std::move(levels)}};
     if (const auto &constants = core.constants)
       entry["constants"] = llvm::json::Object{{"compute_scale", constants->computeScale},
+                                              {"other_scale", constants->otherScale},
                                               {"wait_share", constants->waitShare},
                                               {"serial_share", constants->serialShare},
                                               {"loop_entry_cycles", constants->loopEntryCycles},
@@ -143,7 +148,9 @@ llvm::json::Object mlir::rt3::chipJson(const Chip &chip) {
                                               {"stream_cycles", constants->streamCycles},
                                               {"l2_bytes_per_cycle", constants->l2BytesPerCycle},
                                               {"l3_bytes_per_cycle", constants->l3BytesPerCycle},
-                                              {"activation_bytes_per_cycle", constants->activationBytesPerCycle}};
+                                              {"activation_bytes_per_cycle", constants->activationBytesPerCycle},
+                                              {"far_activation_bytes_per_cycle", constants->farActivationBytesPerCycle},
+                                              {"sum_bytes_per_cycle", constants->sumBytesPerCycle}};
     if (const auto &calibration = core.calibration)
       entry["calibration"] = llvm::json::Object{{"machine", calibration->machine},
                                                 {"measurements", calibration->measurements},

@@ -25,6 +25,7 @@ struct ClockLevel {
 // What a prediction needs beyond the scheduling model, per core. rt3c calibrate fits it.
 struct CostConstants {
   double computeScale = 1;    // Real cycles per cycle of the model.
+  double otherScale = 1;      // Likewise, of what is no linear layer, in multiples of that.
   double waitShare = 1;       // Of what the model's blocks wait for their own results, 0 to 1: the rest is
                               // hidden by code behind them, as out-of-order cores do.
   double serialShare = 0;     // Of the shorter of computing and reading weights, 0 to 1: what is not hidden
@@ -35,6 +36,8 @@ struct CostConstants {
   double streamCycles = 0;    // Until weights that come from memory flow.
   double l2BytesPerCycle = 0, l3BytesPerCycle = 0;
   double activationBytesPerCycle = 0;
+  double farActivationBytesPerCycle = 0; // Of those that have left L2 before they are read.
+  double sumBytesPerCycle = 0;           // Of sums between ranges of inputs; 0: they cost nothing.
 };
 
 // Where constants come from, so that nobody takes them for more.
@@ -60,7 +63,7 @@ struct Core {
 struct Chip {
   std::string name, summary;
   std::vector<std::string> sources; // Of the numbers.
-  int64_t l3Size = 0;               // Bytes that all cores share; 0: none.
+  int64_t l3Size = 0;               // Bytes that a core has of it, where others do not take them; 0: none.
   double memoryBytesPerSecond = 0;  // That one core reads.
   std::vector<Core> cores;          // The first is taken if none is named.
 };

@@ -36,6 +36,8 @@ struct Weighted {
 
 // No core takes in more than two lines of 128 bytes per cycle.
 static constexpr double kMostBytesPerCycle = 256;
+// No cache of all cores is larger.
+static constexpr double kMostL3Size = 1LL << 31;
 // No memory gives one core more.
 static constexpr double kMostBytesPerSecond = 1e13;
 // Less than this of cycles or a share is nothing.
@@ -93,15 +95,18 @@ static std::vector<Weighted> weigh(llvm::ArrayRef<MeasuredModel> models) {
 
 FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm::ArrayRef<MeasuredModel> models) {
   Chip chip = givenChip;
+  double l3Size = chip.l3Size;
   CostConstants constants;
   std::vector<Weighted> fitted = weigh(models);
   auto loss = [&] {
+    chip.l3Size = l3Size;
     double sum = 0;
     for (auto [measurement, weight] : fitted)
       sum += weight * std::abs(predictSeconds(chip, core, constants, *measurement) / measurement->seconds - 1);
     return sum;
   };
   const FreeConstant free[] = {{&constants.computeScale},
+                               {&constants.otherScale},
                                {&constants.waitShare, 1},
                                {&constants.serialShare, 1},
                                {&constants.loopEntryCycles},
@@ -111,7 +116,10 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
                                {&constants.l2BytesPerCycle, kMostBytesPerCycle},
                                {&constants.l3BytesPerCycle, kMostBytesPerCycle},
                                {&constants.activationBytesPerCycle, kMostBytesPerCycle},
-                               {&chip.memoryBytesPerSecond, kMostBytesPerSecond}};
+                               {&constants.farActivationBytesPerCycle, kMostBytesPerCycle},
+                               {&constants.sumBytesPerCycle, kMostBytesPerCycle},
+                               {&chip.memoryBytesPerSecond, kMostBytesPerSecond},
+                               {&l3Size, kMostL3Size}};
   // A mean of absolute errors has corners where no step of one constant leads down: from
   // several beginnings, of what weighs most.
   std::vector<std::tuple<double, double, double>> beginnings;
@@ -119,7 +127,7 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
     for (double memory : {1.0, 0.5, 2.0})
       for (double wait : {1.0, 0.3})
         beginnings.emplace_back(scale, memory, wait);
-  FitResult found{constantsOf(core), givenChip.memoryBytesPerSecond};
+  FitResult found{constantsOf(core), givenChip.memoryBytesPerSecond, givenChip.l3Size};
   if (fitted.empty())
     return found;
   double least = std::numeric_limits<double>::infinity();
@@ -131,12 +139,15 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
     constants.loopEntryCycles = std::max(constants.loopEntryCycles, 1.0);
     constants.serialShare = std::max(constants.serialShare, 0.1);
     constants.waitShare = std::max(constants.waitShare, 0.1);
+    if (constants.sumBytesPerCycle == 0)
+      constants.sumBytesPerCycle = kMostBytesPerCycle;
     constants.computeScale *= scale;
     constants.waitShare *= wait;
     chip.memoryBytesPerSecond = givenChip.memoryBytesPerSecond * memory;
+    l3Size = givenChip.l3Size;
     if (double left = descend(free, loss); left < least) {
       least = left;
-      found = {constants, chip.memoryBytesPerSecond};
+      found = {constants, chip.memoryBytesPerSecond, int64_t(l3Size)};
     }
   }
   CostConstants &best = found.constants;
@@ -145,6 +156,12 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
     if (*cost < kLeastCost)
       *cost = 0;
   return found;
+}
+
+void FitResult::apply(Chip &chip, Core &core) const {
+  chip.memoryBytesPerSecond = memoryBytesPerSecond;
+  chip.l3Size = l3Size;
+  core.constants = constants;
 }
 
 double mlir::rt3::layerErrorPercent(const Chip &chip, const Core &core, const CostConstants &constants,

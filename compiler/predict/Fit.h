@@ -29,6 +29,10 @@ struct MeasuredModel {
 struct FitResult {
   CostConstants constants;
   double memoryBytesPerSecond;
+  int64_t l3Size; // Bytes; what other programs leave of it.
+
+  // Gives a chip and one of its cores what was found.
+  void apply(Chip &chip, Core &core) const;
 };
 
 // The constants with the smallest mean of |predicted / measured - 1| over what is not held out, found from

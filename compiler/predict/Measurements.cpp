@@ -27,6 +27,9 @@ static Measurement parseMeasurement(Fields fields, size_t levelCount) {
   result.op.panelTokens = fields.number("panel_tokens", 1);
   for (size_t power = 0; power < result.op.activationBytes.size(); ++power)
     result.op.activationBytes[power] = fields.number("activation_bytes_" + std::to_string(power), 0);
+  for (size_t power = 0; power < result.op.bytesBefore.size(); ++power)
+    result.op.bytesBefore[power] = fields.number("bytes_before_" + std::to_string(power), 0);
+  result.op.sumBytes = fields.number("sum_bytes", 0);
   result.cost.instructions = fields.number("instructions", 0);
   result.cost.cycles = fields.number("cycles", 0);
   result.cost.issuedCycles = fields.number("issued_cycles", 0);
@@ -90,6 +93,7 @@ static llvm::json::Object measurementJson(const Measurement &measurement) {
                             {"level", int64_t(measurement.op.level)},
                             {"weight_bytes", measurement.op.weightBytes},
                             {"panel_tokens", measurement.op.panelTokens},
+                            {"sum_bytes", measurement.op.sumBytes},
                             {"instructions", measurement.cost.instructions},
                             {"cycles", measurement.cost.cycles},
                             {"issued_cycles", measurement.cost.issuedCycles},
@@ -101,6 +105,8 @@ static llvm::json::Object measurementJson(const Measurement &measurement) {
                             {"held_out", int64_t(measurement.isHeldOut)}};
   for (auto [power, bytes] : llvm::enumerate(measurement.op.activationBytes))
     result["activation_bytes_" + std::to_string(power)] = bytes;
+  for (auto [power, bytes] : llvm::enumerate(measurement.op.bytesBefore))
+    result["bytes_before_" + std::to_string(power)] = bytes;
   return result;
 }
 

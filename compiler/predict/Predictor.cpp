@@ -21,6 +21,7 @@ CostConstants mlir::rt3::constantsOf(const Core &core) {
   constants.l2BytesPerCycle = device.l2BytesPerCycle;
   constants.l3BytesPerCycle = device.streamBytesPerCycle;
   constants.activationBytesPerCycle = device.l2BytesPerCycle;
+  constants.farActivationBytesPerCycle = device.l2BytesPerCycle;
   return constants;
 }
 
@@ -32,12 +33,21 @@ int64_t mlir::rt3::levelBytes(llvm::ArrayRef<MarkedOp> ops, size_t level, const 
   return size;
 }
 
+// Of a polynomial in the length.
+static double bytesAt(const std::array<double, 3> &powers, int64_t length) {
+  double bytes = 0;
+  for (double power : llvm::reverse(powers))
+    bytes = bytes * length + power;
+  return bytes;
+}
+
 OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const CostConstants &constants,
                                   const MarkedOp &op, const OpCost &cost, int64_t length, int64_t levelBytes) {
   OpPrediction result{&op, cost};
   double waited = constants.waitShare * (cost.cycles - cost.issuedCycles);
-  result.computeCycles = constants.computeScale * (cost.issuedCycles + waited) +
-                         constants.loopEntryCycles * cost.loopEntries + constants.callCycles;
+  double scale = constants.computeScale * (op.layer.empty() ? constants.otherScale : 1);
+  result.computeCycles =
+      scale * (cost.issuedCycles + waited) + constants.loopEntryCycles * cost.loopEntries + constants.callCycles;
   if (levelBytes > core.l2Size)
     result.computeCycles += constants.coldCycles;
   result.serialShare = constants.serialShare;
@@ -45,24 +55,28 @@ OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const Cost
   // model has left them, later ones from where the first has.
   double panels = llvm::divideCeil(length, op.panelTokens);
   auto read = [&](double bytes, int64_t workingSet) {
-    if (workingSet <= core.l2Size)
+    if (workingSet <= core.l2Size) {
       result.memoryCycles += bytes / constants.l2BytesPerCycle;
-    else if (workingSet <= chip.l3Size)
-      result.memoryCycles += bytes / constants.l3BytesPerCycle;
-    else
-      result.memorySeconds += bytes / chip.memoryBytesPerSecond;
+      return;
+    }
+    // What is read again and again, and is larger than L3, stays there as far as it fits.
+    double stays = std::min(1.0, double(chip.l3Size) / workingSet);
+    result.memoryCycles += stays * bytes / constants.l3BytesPerCycle;
+    result.memorySeconds += (1 - stays) * bytes / chip.memoryBytesPerSecond;
     // Prefetching has to find out first what is read.
-    if (bytes > 0 && workingSet > core.l2Size)
+    if (bytes > 0)
       result.computeCycles += constants.streamCycles;
   };
   if (op.weightBytes) {
     read(op.weightBytes, levelBytes);
     read(op.weightBytes * (panels - 1), op.weightBytes);
   }
-  double activations = 0;
-  for (double bytes : llvm::reverse(op.activationBytes))
-    activations = activations * length + bytes;
-  result.activationCycles = activations / constants.activationBytesPerCycle;
+  double activations = bytesAt(op.activationBytes, length);
+  bool isFar = activations + op.weightBytes + bytesAt(op.bytesBefore, length) > core.l2Size;
+  result.activationCycles =
+      activations / (isFar ? constants.farActivationBytesPerCycle : constants.activationBytesPerCycle);
+  if (constants.sumBytesPerCycle > 0)
+    result.activationCycles += op.sumBytes * length / constants.sumBytesPerCycle;
   return result;
 }
 

@@ -32,7 +32,7 @@ private:
 };
 
 // The clock of this core while it computes, in Hz: the fastest of several chains of
-// additions, of which one takes a cycle.
+// additions, of which one takes a cycle, among 512-bit products where it has them.
 double measureClock();
 
 } // namespace mlir::rt3

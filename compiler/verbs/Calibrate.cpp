@@ -113,10 +113,10 @@ private:
     if (!program)
       return program.takeError();
     size_t levels = profiled.program.levelFunctions.size();
-    std::vector<std::vector<std::map<int64_t, std::vector<double>>>> seconds(
-        lengths.size(), std::vector<std::map<int64_t, std::vector<double>>>(levels));
     // The clock of a machine that others share moves by a fifth within minutes: it is taken before and after
-    // each batch of runs.
+    // each batch of runs, whose times become cycles by it.
+    std::vector<std::vector<std::map<int64_t, std::vector<double>>>> cycles(
+        lengths.size(), std::vector<std::map<int64_t, std::vector<double>>>(levels));
     std::vector<std::vector<std::vector<double>>> clocks(lengths.size(), std::vector<std::vector<double>>(levels));
     std::vector<double> allClocks;
     Progress progress("measuring", kRounds * lengths.size() * levels);
@@ -124,10 +124,12 @@ private:
       for (size_t l = 0; l < lengths.size(); ++l)
         for (size_t level = 0; level < levels; ++level) {
           double before = measureClock();
-          for (auto &[op, time] : (*program)->run(level, lengths[l], kRuns))
-            seconds[l][level][op].push_back(time);
-          clocks[l][level].push_back((before + measureClock()) / 2);
-          allClocks.push_back(clocks[l][level].back());
+          std::map<int64_t, double> seconds = (*program)->run(level, lengths[l], kRuns);
+          double hertz = (before + measureClock()) / 2;
+          for (auto [op, time] : seconds)
+            cycles[l][level][op].push_back(time * hertz);
+          clocks[l][level].push_back(hertz);
+          allClocks.push_back(hertz);
           progress.show(++done);
         }
     for (size_t l = 0; l < lengths.size(); ++l) {
@@ -135,7 +137,7 @@ private:
       if (!costs)
         return costs.takeError();
       for (size_t level = 0; level < levels; ++level)
-        addMeasurements(l, level, (*costs)[level], seconds[l][level], median(clocks[l][level]));
+        addMeasurements(l, level, (*costs)[level], cycles[l][level], median(clocks[l][level]));
     }
     clock = median(allClocks);
     return llvm::Error::success();
@@ -148,16 +150,17 @@ private:
 
   // `hertz`: the clock while the level ran.
   void addMeasurements(size_t l, size_t level, const std::map<int64_t, OpCost> &costs,
-                       std::map<int64_t, std::vector<double>> &seconds, double hertz) {
+                       std::map<int64_t, std::vector<double>> &cycles, double hertz) {
     int64_t bytes = levelBytes(profiled.ops, level, costs);
     for (const MarkedOp &op : profiled.ops) {
       auto cost = costs.find(op.mark);
-      auto times = seconds.find(op.mark);
-      if (op.level != level || cost == costs.end() || times == seconds.end())
+      auto times = cycles.find(op.mark);
+      if (op.level != level || cost == costs.end() || times == cycles.end())
         continue;
       // Whole levels are judged by, at all lengths: every second one.
       bool isHeldOut = verb.isCheck || level % 2;
-      own.measurements.push_back({op, cost->second, lengths[l], bytes, hertz, median(times->second), isHeldOut});
+      double seconds = median(times->second) / hertz;
+      own.measurements.push_back({op, cost->second, lengths[l], bytes, hertz, seconds, isHeldOut});
     }
   }
 
@@ -194,11 +197,10 @@ private:
     std::vector<Measurement> measurements;
     for (const MeasuredModel &model : others.models)
       llvm::append_range(measurements, model.measurements);
-    FitResult found{constantsOf(core), chosen.chip.memoryBytesPerSecond};
+    FitResult found{constantsOf(core), chosen.chip.memoryBytesPerSecond, chosen.chip.l3Size};
     if (!verb.isCheck)
       found = fitConstants(chosen.chip, core, others.models);
-    chosen.chip.memoryBytesPerSecond = found.memoryBytesPerSecond;
-    core.constants = found.constants;
+    found.apply(chosen.chip, core);
     DeviceCalibration calibration;
     calibration.machine = others.machine;
     calibration.measurements = measurements.size();
@@ -227,14 +229,19 @@ private:
   }
 
   ExitCode write(const FitResult &found) const {
-    llvm::outs() << llvm::formatv(
-        "constants: compute x {0:f3}, of waiting {1:f2}; {2:f1} cycles per loop entry, {3:f0} per op, {4:f0} more of "
-        "levels larger than L2, {5:f0} where weights are not in L2; bytes per cycle {6:f1} from L2, {7:f1} from L3, "
-        "{8:f1} of activations; {9:f1} GB/s from memory; not hidden {10:f2}\n",
-        found.constants.computeScale, found.constants.waitShare, found.constants.loopEntryCycles,
-        found.constants.callCycles, found.constants.coldCycles, found.constants.streamCycles,
-        found.constants.l2BytesPerCycle, found.constants.l3BytesPerCycle, found.constants.activationBytesPerCycle,
-        found.memoryBytesPerSecond / 1e9, found.constants.serialShare);
+    const CostConstants &c = found.constants;
+    llvm::outs()
+        << llvm::formatv("constants: compute x {0:f3}, outside linear layers {1:f2} times that, of waiting {2:f2}; "
+                         "{3:f1} cycles per loop entry, {4:f0} per op, {5:f0} more of levels larger than L2, "
+                         "{6:f0} where weights are not in L2; ",
+                         c.computeScale, c.otherScale, c.waitShare, c.loopEntryCycles, c.callCycles, c.coldCycles,
+                         c.streamCycles)
+        << llvm::formatv("bytes per cycle {0:f1} from L2, {1:f1} from L3, {2:f1} of activations, {3:f1} of those "
+                         "beyond L2, {4:f1} of sums between ranges of inputs; ",
+                         c.l2BytesPerCycle, c.l3BytesPerCycle, c.activationBytesPerCycle, c.farActivationBytesPerCycle,
+                         c.sumBytesPerCycle)
+        << llvm::formatv("L3 of {0:f0} MB, {1:f1} GB/s from memory; not hidden {2:f2}\n", found.l3Size / 1e6,
+                         found.memoryBytesPerSecond / 1e9, c.serialShare);
     if (!verb.measurements.empty())
       if (llvm::Error error = writeJson(verb.measurements, measurementsJson(others)))
         return fail(std::move(error));

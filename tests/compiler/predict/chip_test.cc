@@ -42,7 +42,7 @@ TEST(Chip, AllThatComeWithUsAreRight) {
 TEST(Chip, IsReadBackAsWritten) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip)) << llvm::toString(chip.takeError());
-  chip->cores[0].constants = CostConstants{1, 0.5, 0.25, 2, 3, 4, 5, 6, 7, 8};
+  chip->cores[0].constants = CostConstants{1, 1.25, 0.5, 0.25, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   chip->cores[0].calibration = DeviceCalibration{"here", 10, 5, 1, 2, 3, 4};
   std::string text;
   llvm::raw_string_ostream stream(text);
@@ -187,6 +187,57 @@ TEST(Predictor, WaitsForWhatIsNotHidden) {
   EXPECT_NEAR(half.seconds(1) - hidden.seconds(1), half.memoryCycles / 2, 1e-9);
 }
 
+TEST(Predictor, ChargesActivationsByWhereTheyLie) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  CostConstants constants = constantsOf(chip->cores[0]);
+  constants.activationBytesPerCycle = 10;
+  constants.farActivationBytesPerCycle = 2;
+  MarkedOp op{0, 0, "linear", "layer", 40000, 48, {0, 1000, 0}};
+  auto cycles = [&](int64_t length) {
+    return predictOp(*chip, chip->cores[0], constants, op, {300, 100, 60, 0}, length, 40000).activationCycles;
+  };
+  // L2 holds 100,000 bytes: of activations 60,000 beside the op's weights, and less behind another op.
+  EXPECT_EQ(cycles(60), 6000);
+  EXPECT_EQ(cycles(61), 30500);
+  op.bytesBefore = {20000, 1000, 0};
+  EXPECT_EQ(cycles(20), 2000);
+  EXPECT_EQ(cycles(21), 10500);
+  op.sumBytes = 64;
+  EXPECT_EQ(cycles(20), 2000);
+  constants.sumBytesPerCycle = 4;
+  EXPECT_EQ(cycles(20), 2000 + 20 * 64 / 4);
+}
+
+TEST(Predictor, KeepsInL3WhatFits) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  MarkedOp op{0, 0, "linear", "layer", 500000, 48, {}};
+  CostConstants constants = constantsOf(chip->cores[0]);
+  auto predicted = [&](int64_t levelBytes) {
+    return predictOp(*chip, chip->cores[0], constants, op, {}, 1, levelBytes);
+  };
+  // L3 holds 1,000,000 bytes, memory gives 1e10 a second.
+  OpPrediction fits = predicted(1000000), half = predicted(2000000);
+  EXPECT_EQ(fits.memorySeconds, 0);
+  EXPECT_NEAR(half.memorySeconds, 250000 / 1e10, 1e-15);
+  EXPECT_NEAR(half.memoryCycles, fits.memoryCycles / 2, 1e-9);
+}
+
+TEST(Predictor, ScalesWhatIsNoLinearLayerApart) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  CostConstants constants = constantsOf(chip->cores[0]);
+  constants.computeScale = 2;
+  constants.otherScale = 1.5;
+  auto cycles = [&](const char *layer) {
+    MarkedOp op{0, 0, "op", layer};
+    return predictOp(*chip, chip->cores[0], constants, op, {300, 100, 100, 0}, 1, 0).computeCycles;
+  };
+  EXPECT_EQ(cycles("layer"), 200);
+  EXPECT_EQ(cycles(""), 300);
+}
+
 TEST(Fit, FindsWhatTimesWereMadeOf) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip));
@@ -201,7 +252,7 @@ TEST(Fit, FindsWhatTimesWereMadeOf) {
   double before = layerErrorPercent(*chip, chip->cores[0], constantsOf(chip->cores[0]), model.measurements);
   FitResult found = fitConstants(*chip, chip->cores[0], model);
   Chip fitted = *chip;
-  fitted.memoryBytesPerSecond = found.memoryBytesPerSecond;
+  found.apply(fitted, fitted.cores[0]);
   double after = layerErrorPercent(fitted, fitted.cores[0], found.constants, model.measurements);
   EXPECT_GT(before, 15);
   // Times are without noise: what is left is where the steps of the search end.
