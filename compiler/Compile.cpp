@@ -358,13 +358,23 @@ static void addBytes(Value value, std::array<double, 3> &bytes) {
   bytes[std::min<size_t>(power, bytes.size() - 1)] += size;
 }
 
-// Bytes per token of sums that are stored after a range of inputs and loaded for the next.
-static double sumBytes(kernel::LinearOp op) {
-  int64_t passes = 0;
+// Ranges of inputs of all streams: results are stored after each, and loaded before each but the first.
+static int64_t countRanges(kernel::LinearOp op) {
+  int64_t ranges = 0;
   for (auto stream : op.getStreams().getAsRange<kernel::StreamAttr>())
-    passes += llvm::divideCeil(kernel::inputWords(op), stream.getRange());
-  int64_t outputs = cast<kernel::BufferType>(op.getType()).getTensor().getShape().back();
-  return 2.0 * sizeof(float) * outputs * (passes - 1);
+    ranges += llvm::divideCeil(kernel::inputWords(op), stream.getRange());
+  return ranges;
+}
+
+// What an op reads and writes, views as what they show.
+static SetVector<Value> buffersOf(Operation &op) {
+  SetVector<Value> buffers;
+  for (Value value : llvm::concat<Value>(llvm::to_vector(op.getOperands()), llvm::to_vector(op.getResults()))) {
+    while (auto view = value.getDefiningOp<kernel::ViewOp>())
+      value = view->getOperand(0);
+    buffers.insert(value);
+  }
+  return buffers;
 }
 
 // Numbers the ops that have code.
@@ -375,7 +385,8 @@ static void markOps(ModuleOp module, std::vector<MarkedOp> &ops) {
   for (auto function : module.getOps<func::FuncOp>())
     levels += !function->hasAttr(graph::kTokenOfAttr);
   for (auto function : module.getOps<func::FuncOp>()) {
-    std::array<double, 3> before{};
+    SetVector<Value> buffersBefore;
+    int64_t weightsBefore = 0;
     for (Operation &op : function.getBody().front()) {
       if (isa<kernel::ViewOp, kernel::ConstantOp, kernel::ScratchOp, func::ReturnOp>(op))
         continue;
@@ -386,13 +397,19 @@ static void markOps(ModuleOp module, std::vector<MarkedOp> &ops) {
         for (auto stream : linear.getStreams().getAsRange<kernel::StreamAttr>())
           marked.weightBytes +=
               symbols.lookup<kernel::WeightsOp>(stream.getWeights().getValue()).getData().getNumElements();
-        marked.sumBytes = sumBytes(linear);
+        addBytes(linear.getResult(), marked.partialSumBytes);
+        for (double &bytes : marked.partialSumBytes)
+          bytes *= 2 * (countRanges(linear) - 1);
       }
       for (Value value : llvm::concat<Value>(llvm::to_vector(op.getOperands()), llvm::to_vector(op.getResults())))
         addBytes(value, marked.activationBytes);
-      marked.bytesBefore = before;
-      before = marked.activationBytes;
-      before[0] += marked.weightBytes;
+      SetVector<Value> buffers = buffersOf(op), touched = buffers;
+      touched.insert_range(buffersBefore);
+      for (Value value : touched)
+        addBytes(value, marked.touchedBytes);
+      marked.touchedBytes[0] += marked.weightBytes + weightsBefore;
+      buffersBefore = std::move(buffers);
+      weightsBefore = marked.weightBytes;
       op.setAttr(kernel::kMarkAttr, b.getI64IntegerAttr(marked.mark));
       ops.push_back(std::move(marked));
     }

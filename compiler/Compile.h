@@ -84,10 +84,11 @@ struct MarkedOp {
   int64_t panelTokens = 1; // Tokens for which they are read once.
   // Activations that it reads and writes, bytes: [p] times the length to the power of p.
   std::array<double, 3> activationBytes{};
-  // Weights and activations that the op before it reads and writes, likewise: what was in caches before may have
-  // gone when this op reads it.
-  std::array<double, 3> bytesBefore{};
-  double sumBytes = 0; // Per token: sums that go out and in again between ranges of inputs.
+  // Weights and activations, each once, that it and the op before it touch, likewise: what the op reads comes
+  // from a cache that holds so much. A cache of earlier tokens counts as if it were full.
+  std::array<double, 3> touchedBytes{};
+  // Partial sums that are stored after a range of inputs and loaded for the next, likewise.
+  std::array<double, 3> partialSumBytes{};
 };
 
 // What an op outside linear layers came to, for reports.

@@ -81,7 +81,8 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
     found.activationBytesPerCycle = constants->number("activation_bytes_per_cycle", kLeastRate);
     found.farActivationBytesPerCycle =
         constants->number("far_activation_bytes_per_cycle", kLeastRate, found.activationBytesPerCycle);
-    found.sumBytesPerCycle = constants->number("sum_bytes_per_cycle", 0, 0);
+    found.partialSumBytesPerCycle = constants->number("partial_sum_bytes_per_cycle", 0, 0);
+    found.usableL3Size = constants->number("usable_l3_size", 0, 0);
     core.constants = found;
   }
   if (auto calibration = fields.inner("calibration")) {
@@ -150,7 +151,8 @@ llvm::json::Object mlir::rt3::chipJson(const Chip &chip) {
                                               {"l3_bytes_per_cycle", constants->l3BytesPerCycle},
                                               {"activation_bytes_per_cycle", constants->activationBytesPerCycle},
                                               {"far_activation_bytes_per_cycle", constants->farActivationBytesPerCycle},
-                                              {"sum_bytes_per_cycle", constants->sumBytesPerCycle}};
+                                              {"partial_sum_bytes_per_cycle", constants->partialSumBytesPerCycle},
+                                              {"usable_l3_size", constants->usableL3Size}};
     if (const auto &calibration = core.calibration)
       entry["calibration"] = llvm::json::Object{{"machine", calibration->machine},
                                                 {"measurements", calibration->measurements},

@@ -37,7 +37,10 @@ struct CostConstants {
   double l2BytesPerCycle = 0, l3BytesPerCycle = 0;
   double activationBytesPerCycle = 0;
   double farActivationBytesPerCycle = 0; // Of those that have left L2 before they are read.
-  double sumBytesPerCycle = 0;           // Of sums between ranges of inputs; 0: they cost nothing.
+  double partialSumBytesPerCycle = 0;    // Of partial sums between ranges of inputs; 0: they cost nothing.
+  // Bytes of L3 that others leave to the core: as much of weights that do not fit stays there. 0: not known; then
+  // the chip's counts, and of what does not fit nothing stays.
+  double usableL3Size = 0;
 };
 
 // Where constants come from, so that nobody takes them for more.
@@ -63,7 +66,7 @@ struct Core {
 struct Chip {
   std::string name, summary;
   std::vector<std::string> sources; // Of the numbers.
-  int64_t l3Size = 0;               // Bytes that a core has of it, where others do not take them; 0: none.
+  int64_t l3Size = 0;               // Bytes that all cores share; 0: none.
   double memoryBytesPerSecond = 0;  // That one core reads.
   std::vector<Core> cores;          // The first is taken if none is named.
 };

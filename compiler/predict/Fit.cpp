@@ -20,10 +20,11 @@ static double predictSeconds(const Chip &chip, const Core &core, const CostConst
 
 namespace {
 
-// A constant that is fitted, and the most that it may become.
+// A constant that is fitted, the most that it may become, and what it was.
 struct FreeConstant {
-  double *value;
-  double most = std::numeric_limits<double>::infinity();
+  FreeConstant(double *value, double most = std::numeric_limits<double>::infinity())
+      : value(value), most(most), given(*value) {}
+  double *value, most, given;
 };
 
 // What a measurement counts.
@@ -95,11 +96,10 @@ static std::vector<Weighted> weigh(llvm::ArrayRef<MeasuredModel> models) {
 
 FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm::ArrayRef<MeasuredModel> models) {
   Chip chip = givenChip;
-  double l3Size = chip.l3Size;
-  CostConstants constants;
+  const CostConstants given = constantsOf(core);
+  CostConstants constants = given;
   std::vector<Weighted> fitted = weigh(models);
   auto loss = [&] {
-    chip.l3Size = l3Size;
     double sum = 0;
     for (auto [measurement, weight] : fitted)
       sum += weight * std::abs(predictSeconds(chip, core, constants, *measurement) / measurement->seconds - 1);
@@ -117,9 +117,9 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
                                {&constants.l3BytesPerCycle, kMostBytesPerCycle},
                                {&constants.activationBytesPerCycle, kMostBytesPerCycle},
                                {&constants.farActivationBytesPerCycle, kMostBytesPerCycle},
-                               {&constants.sumBytesPerCycle, kMostBytesPerCycle},
+                               {&constants.partialSumBytesPerCycle, kMostBytesPerCycle},
                                {&chip.memoryBytesPerSecond, kMostBytesPerSecond},
-                               {&l3Size, kMostL3Size}};
+                               {&constants.usableL3Size, kMostL3Size}};
   // A mean of absolute errors has corners where no step of one constant leads down: from
   // several beginnings, of what weighs most.
   std::vector<std::tuple<double, double, double>> beginnings;
@@ -127,41 +127,46 @@ FitResult mlir::rt3::fitConstants(const Chip &givenChip, const Core &core, llvm:
     for (double memory : {1.0, 0.5, 2.0})
       for (double wait : {1.0, 0.3})
         beginnings.emplace_back(scale, memory, wait);
-  FitResult found{constantsOf(core), givenChip.memoryBytesPerSecond, givenChip.l3Size};
+  FitResult found{given, givenChip.memoryBytesPerSecond};
   if (fitted.empty())
     return found;
   double least = std::numeric_limits<double>::infinity();
   for (auto [scale, memory, wait] : beginnings) {
-    constants = constantsOf(core);
+    constants = given;
     // Steps are factors: none leads away from zero.
     for (double *cycles : {&constants.callCycles, &constants.coldCycles, &constants.streamCycles})
       *cycles = std::max(*cycles, 50.0);
     constants.loopEntryCycles = std::max(constants.loopEntryCycles, 1.0);
     constants.serialShare = std::max(constants.serialShare, 0.1);
     constants.waitShare = std::max(constants.waitShare, 0.1);
-    if (constants.sumBytesPerCycle == 0)
-      constants.sumBytesPerCycle = kMostBytesPerCycle;
+    if (constants.partialSumBytesPerCycle == 0)
+      constants.partialSumBytesPerCycle = kMostBytesPerCycle;
+    if (constants.usableL3Size == 0)
+      constants.usableL3Size = chip.l3Size;
     constants.computeScale *= scale;
     constants.waitShare *= wait;
     chip.memoryBytesPerSecond = givenChip.memoryBytesPerSecond * memory;
-    l3Size = givenChip.l3Size;
     if (double left = descend(free, loss); left < least) {
       least = left;
-      found = {constants, chip.memoryBytesPerSecond, int64_t(l3Size)};
+      found = {constants, chip.memoryBytesPerSecond};
     }
   }
+  // Steps may have moved what nothing was measured of.
+  constants = found.constants;
+  chip.memoryBytesPerSecond = found.memoryBytesPerSecond;
+  for (const FreeConstant &constant : free) {
+    double best = *constant.value;
+    *constant.value = constant.given;
+    if (loss() > least)
+      *constant.value = best;
+  }
+  found = {constants, chip.memoryBytesPerSecond};
   CostConstants &best = found.constants;
   for (double *cost : {&best.waitShare, &best.serialShare, &best.loopEntryCycles, &best.callCycles, &best.coldCycles,
                        &best.streamCycles})
     if (*cost < kLeastCost)
       *cost = 0;
   return found;
-}
-
-void FitResult::apply(Chip &chip, Core &core) const {
-  chip.memoryBytesPerSecond = memoryBytesPerSecond;
-  chip.l3Size = l3Size;
-  core.constants = constants;
 }
 
 double mlir::rt3::layerErrorPercent(const Chip &chip, const Core &core, const CostConstants &constants,

@@ -15,7 +15,7 @@ struct Measurement {
   OpCost cost;
   int64_t length, levelBytes;
   double clock;   // Hz, while it was measured.
-  double seconds; // Measured.
+  double seconds; // Measured: the median of cycles, at that clock.
   bool isHeldOut; // Not fitted, but judged by.
 };
 
@@ -29,16 +29,13 @@ struct MeasuredModel {
 struct FitResult {
   CostConstants constants;
   double memoryBytesPerSecond;
-  int64_t l3Size; // Bytes; what other programs leave of it.
-
-  // Gives a chip and one of its cores what was found.
-  void apply(Chip &chip, Core &core) const;
 };
 
 // The constants with the smallest mean of |predicted / measured - 1| over what is not held out, found from
 // those of `core`, and multiples of them, by steps of shrinking factors on each, alone and against the scale of computing. Each model at each length
 // counts the same; within one, ops count by the root of their time. Measurements of under 0.2 us do not count: the
-// clock is too coarse; without any other, the constants of `core` come back.
+// clock is too coarse; without any other, the constants of `core` come back, as do those that no measurement
+// tells anything of.
 FitResult fitConstants(const Chip &chip, const Core &core, llvm::ArrayRef<MeasuredModel> models);
 
 // Mean of |predicted / measured - 1| in percent, over linear layers that are held out.

@@ -16,6 +16,13 @@ static constexpr size_t kShownFaults = 20;
 // Hz; times are divided by it.
 static constexpr double kLeastClock = 1e6;
 
+// By their names: what grows with powers of the length.
+static std::vector<std::pair<std::string, std::array<double, 3> *>> polynomials(MarkedOp &op) {
+  return {{"activation_bytes", &op.activationBytes},
+          {"touched_bytes", &op.touchedBytes},
+          {"partial_sum_bytes", &op.partialSumBytes}};
+}
+
 static Measurement parseMeasurement(Fields fields, size_t levelCount) {
   Measurement result{};
   result.op.kind = fields.text("kind");
@@ -25,11 +32,9 @@ static Measurement parseMeasurement(Fields fields, size_t levelCount) {
     fields.fault("level", "the number of one of the model's levels");
   result.op.weightBytes = fields.number("weight_bytes", 0);
   result.op.panelTokens = fields.number("panel_tokens", 1);
-  for (size_t power = 0; power < result.op.activationBytes.size(); ++power)
-    result.op.activationBytes[power] = fields.number("activation_bytes_" + std::to_string(power), 0);
-  for (size_t power = 0; power < result.op.bytesBefore.size(); ++power)
-    result.op.bytesBefore[power] = fields.number("bytes_before_" + std::to_string(power), 0);
-  result.op.sumBytes = fields.number("sum_bytes", 0);
+  for (const auto &[name, powers] : polynomials(result.op))
+    for (auto [power, bytes] : llvm::enumerate(*powers))
+      bytes = fields.number(name + "_" + std::to_string(power), 0);
   result.cost.instructions = fields.number("instructions", 0);
   result.cost.cycles = fields.number("cycles", 0);
   result.cost.issuedCycles = fields.number("issued_cycles", 0);
@@ -93,7 +98,6 @@ static llvm::json::Object measurementJson(const Measurement &measurement) {
                             {"level", int64_t(measurement.op.level)},
                             {"weight_bytes", measurement.op.weightBytes},
                             {"panel_tokens", measurement.op.panelTokens},
-                            {"sum_bytes", measurement.op.sumBytes},
                             {"instructions", measurement.cost.instructions},
                             {"cycles", measurement.cost.cycles},
                             {"issued_cycles", measurement.cost.issuedCycles},
@@ -103,10 +107,10 @@ static llvm::json::Object measurementJson(const Measurement &measurement) {
                             {"clock_hz", measurement.clock},
                             {"seconds", measurement.seconds},
                             {"held_out", int64_t(measurement.isHeldOut)}};
-  for (auto [power, bytes] : llvm::enumerate(measurement.op.activationBytes))
-    result["activation_bytes_" + std::to_string(power)] = bytes;
-  for (auto [power, bytes] : llvm::enumerate(measurement.op.bytesBefore))
-    result["bytes_before_" + std::to_string(power)] = bytes;
+  MarkedOp op = measurement.op;
+  for (const auto &[name, powers] : polynomials(op))
+    for (auto [power, bytes] : llvm::enumerate(*powers))
+      result[name + "_" + std::to_string(power)] = bytes;
   return result;
 }
 

@@ -59,8 +59,9 @@ OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const Cost
       result.memoryCycles += bytes / constants.l2BytesPerCycle;
       return;
     }
-    // What is read again and again, and is larger than L3, stays there as far as it fits.
-    double stays = std::min(1.0, double(chip.l3Size) / workingSet);
+    // What is read again and again, and is larger than the cache, stays there as far as it fits.
+    double stays =
+        constants.usableL3Size > 0 ? std::min(1.0, constants.usableL3Size / workingSet) : workingSet <= chip.l3Size;
     result.memoryCycles += stays * bytes / constants.l3BytesPerCycle;
     result.memorySeconds += (1 - stays) * bytes / chip.memoryBytesPerSecond;
     // Prefetching has to find out first what is read.
@@ -72,11 +73,11 @@ OpPrediction mlir::rt3::predictOp(const Chip &chip, const Core &core, const Cost
     read(op.weightBytes * (panels - 1), op.weightBytes);
   }
   double activations = bytesAt(op.activationBytes, length);
-  bool isFar = activations + op.weightBytes + bytesAt(op.bytesBefore, length) > core.l2Size;
+  bool isFar = bytesAt(op.touchedBytes, length) > core.l2Size;
   result.activationCycles =
       activations / (isFar ? constants.farActivationBytesPerCycle : constants.activationBytesPerCycle);
-  if (constants.sumBytesPerCycle > 0)
-    result.activationCycles += op.sumBytes * length / constants.sumBytesPerCycle;
+  if (constants.partialSumBytesPerCycle > 0)
+    result.activationCycles += bytesAt(op.partialSumBytes, length) / constants.partialSumBytesPerCycle;
   return result;
 }
 

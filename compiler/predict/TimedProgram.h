@@ -31,9 +31,9 @@ private:
   const rt3_program_t *program = nullptr;
 };
 
-// The clock of this core while it computes, in Hz: the fastest of several chains of
-// additions, of which one takes a cycle, among 512-bit products where it has them.
-double measureClock();
+// The clock of this core while it computes, in Hz: the fastest of several chains of additions, of which one takes a
+// cycle, among 512-bit products where `isa` (as a Device has it) is avx512.
+double measureClock(llvm::StringRef isa);
 
 } // namespace mlir::rt3
 

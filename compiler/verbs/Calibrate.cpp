@@ -123,9 +123,9 @@ private:
     for (size_t round = 0, done = 0; round < kRounds; ++round)
       for (size_t l = 0; l < lengths.size(); ++l)
         for (size_t level = 0; level < levels; ++level) {
-          double before = measureClock();
+          double before = measureClock(options.device.isa);
           std::map<int64_t, double> seconds = (*program)->run(level, lengths[l], kRuns);
-          double hertz = (before + measureClock()) / 2;
+          double hertz = (before + measureClock(options.device.isa)) / 2;
           for (auto [op, time] : seconds)
             cycles[l][level][op].push_back(time * hertz);
           clocks[l][level].push_back(hertz);
@@ -197,10 +197,11 @@ private:
     std::vector<Measurement> measurements;
     for (const MeasuredModel &model : others.models)
       llvm::append_range(measurements, model.measurements);
-    FitResult found{constantsOf(core), chosen.chip.memoryBytesPerSecond, chosen.chip.l3Size};
+    FitResult found{constantsOf(core), chosen.chip.memoryBytesPerSecond};
     if (!verb.isCheck)
       found = fitConstants(chosen.chip, core, others.models);
-    found.apply(chosen.chip, core);
+    chosen.chip.memoryBytesPerSecond = found.memoryBytesPerSecond;
+    core.constants = found.constants;
     DeviceCalibration calibration;
     calibration.machine = others.machine;
     calibration.measurements = measurements.size();
@@ -237,10 +238,10 @@ private:
                          c.computeScale, c.otherScale, c.waitShare, c.loopEntryCycles, c.callCycles, c.coldCycles,
                          c.streamCycles)
         << llvm::formatv("bytes per cycle {0:f1} from L2, {1:f1} from L3, {2:f1} of activations, {3:f1} of those "
-                         "beyond L2, {4:f1} of sums between ranges of inputs; ",
+                         "beyond L2, {4:f1} of partial sums between ranges of inputs; ",
                          c.l2BytesPerCycle, c.l3BytesPerCycle, c.activationBytesPerCycle, c.farActivationBytesPerCycle,
-                         c.sumBytesPerCycle)
-        << llvm::formatv("L3 of {0:f0} MB, {1:f1} GB/s from memory; not hidden {2:f2}\n", found.l3Size / 1e6,
+                         c.partialSumBytesPerCycle)
+        << llvm::formatv("{0:f0} MB of L3, {1:f1} GB/s from memory; not hidden {2:f2}\n", c.usableL3Size / 1e6,
                          found.memoryBytesPerSecond / 1e9, c.serialShare);
     if (!verb.measurements.empty())
       if (llvm::Error error = writeJson(verb.measurements, measurementsJson(others)))

@@ -42,13 +42,15 @@ TEST(Chip, AllThatComeWithUsAreRight) {
 TEST(Chip, IsReadBackAsWritten) {
   auto chip = parseChip(kFile);
   ASSERT_TRUE(bool(chip)) << llvm::toString(chip.takeError());
-  chip->cores[0].constants = CostConstants{1, 1.25, 0.5, 0.25, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  CostConstants constants{1, 1.25, 0.5, 0.25, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+  chip->cores[0].constants = constants;
   chip->cores[0].calibration = DeviceCalibration{"here", 10, 5, 1, 2, 3, 4};
   std::string text;
   llvm::raw_string_ostream stream(text);
   stream << llvm::json::Value(chipJson(*chip));
   auto again = parseChip(text);
   ASSERT_TRUE(bool(again)) << llvm::toString(again.takeError());
+  EXPECT_EQ(memcmp(&*again->cores[0].constants, &constants, sizeof constants), 0); // Numbers without gaps.
   std::string second;
   llvm::raw_string_ostream secondStream(second);
   secondStream << llvm::json::Value(chipJson(*again));
@@ -197,16 +199,14 @@ TEST(Predictor, ChargesActivationsByWhereTheyLie) {
   auto cycles = [&](int64_t length) {
     return predictOp(*chip, chip->cores[0], constants, op, {300, 100, 60, 0}, length, 40000).activationCycles;
   };
-  // L2 holds 100,000 bytes: of activations 60,000 beside the op's weights, and less behind another op.
-  EXPECT_EQ(cycles(60), 6000);
-  EXPECT_EQ(cycles(61), 30500);
-  op.bytesBefore = {20000, 1000, 0};
+  // L2 holds 100,000 bytes.
+  op.touchedBytes = {60000, 2000, 0};
   EXPECT_EQ(cycles(20), 2000);
   EXPECT_EQ(cycles(21), 10500);
-  op.sumBytes = 64;
+  op.partialSumBytes = {100, 64, 0};
   EXPECT_EQ(cycles(20), 2000);
-  constants.sumBytesPerCycle = 4;
-  EXPECT_EQ(cycles(20), 2000 + 20 * 64 / 4);
+  constants.partialSumBytesPerCycle = 4;
+  EXPECT_EQ(cycles(20), 2000 + (100 + 20 * 64) / 4);
 }
 
 TEST(Predictor, KeepsInL3WhatFits) {
@@ -218,8 +218,13 @@ TEST(Predictor, KeepsInL3WhatFits) {
     return predictOp(*chip, chip->cores[0], constants, op, {}, 1, levelBytes);
   };
   // L3 holds 1,000,000 bytes, memory gives 1e10 a second.
-  OpPrediction fits = predicted(1000000), half = predicted(2000000);
+  OpPrediction fits = predicted(1000000), none = predicted(1000001);
   EXPECT_EQ(fits.memorySeconds, 0);
+  EXPECT_EQ(none.memorySeconds, 500000 / 1e10);
+  EXPECT_EQ(none.memoryCycles, 0);
+  constants.usableL3Size = 800000;
+  EXPECT_EQ(predicted(800000).memorySeconds, 0);
+  OpPrediction half = predicted(1600000);
   EXPECT_NEAR(half.memorySeconds, 250000 / 1e10, 1e-15);
   EXPECT_NEAR(half.memoryCycles, fits.memoryCycles / 2, 1e-9);
 }
@@ -252,13 +257,59 @@ TEST(Fit, FindsWhatTimesWereMadeOf) {
   double before = layerErrorPercent(*chip, chip->cores[0], constantsOf(chip->cores[0]), model.measurements);
   FitResult found = fitConstants(*chip, chip->cores[0], model);
   Chip fitted = *chip;
-  found.apply(fitted, fitted.cores[0]);
+  fitted.memoryBytesPerSecond = found.memoryBytesPerSecond;
   double after = layerErrorPercent(fitted, fitted.cores[0], found.constants, model.measurements);
   EXPECT_GT(before, 15);
   // Times are without noise: what is left is where the steps of the search end.
   EXPECT_LT(after, 3);
   EXPECT_NEAR(found.constants.computeScale, real.computeScale, 0.1);
   EXPECT_NEAR(found.constants.waitShare, real.waitShare, 0.1);
+  // Nothing of these was measured.
+  EXPECT_EQ(found.constants.otherScale, 1);
+  EXPECT_EQ(found.constants.partialSumBytesPerCycle, 0);
+  EXPECT_EQ(found.constants.farActivationBytesPerCycle, real.farActivationBytesPerCycle);
+}
+
+TEST(Fit, FindsWhatCachesTake) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  CostConstants real = constantsOf(chip->cores[0]);
+  real.otherScale = 1.6;
+  real.farActivationBytesPerCycle = 1.5;
+  real.partialSumBytesPerCycle = 3;
+  std::vector<MarkedOp> ops = opsOfManySizes();
+  for (MarkedOp op : opsOfManySizes()) {
+    op.touchedBytes = {200000, 0, 0};
+    ops.push_back(op);
+    op.partialSumBytes = {0, op.weightBytes / 400.0, 0};
+    ops.push_back(op);
+    op.layer = "";
+    ops.push_back(op);
+  }
+  CostConstants found = fitConstants(*chip, chip->cores[0], makeMeasurements(ops, *chip, real)).constants;
+  EXPECT_NEAR(found.otherScale, 1.6, 0.15);
+  EXPECT_NEAR(found.farActivationBytesPerCycle, 1.5, 0.3);
+  EXPECT_NEAR(found.partialSumBytesPerCycle, 3, 0.6);
+}
+
+TEST(Fit, FindsWhatOthersLeaveOfL3) {
+  auto chip = parseChip(kFile);
+  ASSERT_TRUE(bool(chip));
+  CostConstants real = constantsOf(chip->cores[0]);
+  real.serialShare = 0.8; // Or computing would hide what is read.
+  real.usableL3Size = 600000;
+  MeasuredModel all{"model", {"only"}, {}};
+  for (int64_t levelBytes : {300000, 900000, 2000000, 5000000}) {
+    MeasuredModel model = makeMeasurements(opsOfManySizes(), *chip, real);
+    for (Measurement &measurement : model.measurements) {
+      measurement.levelBytes = levelBytes;
+      measurement.seconds =
+          predictOp(*chip, chip->cores[0], real, measurement.op, measurement.cost, measurement.length, levelBytes)
+              .seconds(measurement.clock);
+    }
+    llvm::append_range(all.measurements, model.measurements);
+  }
+  EXPECT_NEAR(fitConstants(*chip, chip->cores[0], all).constants.usableL3Size, 600000, 120000);
 }
 
 TEST(Fit, ModelsCountAlike) {
