@@ -38,7 +38,8 @@ public:
     if (found && *found >= least && *found <= 1e15)
       return *found;
     if (value || !otherwise)
-      fault(name, llvm::formatv("a number from {0} to 1e15", least).str());
+      fault(name, least > 0 && least < 1 ? llvm::Twine("a number above 0 to 1e15")
+                                         : llvm::Twine(llvm::formatv("a number from {0} to 1e15", least).str()));
     return otherwise.value_or(0);
   }
   // A number from 0 to 1, which may lack.

@@ -12,6 +12,18 @@ using llvm::Expected;
 // Of the weight section; what the runtime asks for.
 static constexpr size_t kAlignment = 64;
 
+std::string mlir::rt3::lengthFault(const ChosenCore &chosen, int64_t length, bool isFixed) {
+  const auto &calibration = chosen.get().calibration;
+  if (!calibration || (!isFixed && length >= calibration->minLength && length <= calibration->maxLength))
+    return {};
+  std::string range = "device " + chosen.chip.name + " was calibrated for " + std::to_string(calibration->minLength) +
+                      " to " + std::to_string(calibration->maxLength) + " tokens; ";
+  if (isFixed)
+    return "--shape is fixed, so that its tokens are not known: " + range +
+           "leave the length free (--shape NAME=1x1..N) and name one (--length)";
+  return "--length " + std::to_string(length) + ": " + range + "calibrate for more";
+}
+
 CostConstants mlir::rt3::constantsOf(const Core &core) {
   if (core.constants)
     return *core.constants;

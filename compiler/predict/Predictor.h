@@ -28,6 +28,10 @@ struct OpPrediction {
   }
 };
 
+// Why constants that were fitted at some lengths do not tell the time of `length`; empty: they do, or the core was
+// not calibrated. `isFixed`: no dimension of the model is free, so that its length is not known.
+std::string lengthFault(const ChosenCore &chosen, int64_t length, bool isFixed);
+
 // The constants of a core; where it has none, those of its target, uncalibrated.
 CostConstants constantsOf(const Core &core);
 

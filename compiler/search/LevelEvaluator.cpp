@@ -159,6 +159,8 @@ Error LevelEvaluator::read(const LevelEvaluatorOptions &options) {
   length = options.length ? options.length : most;
   if (length < 1 || length > most)
     return optionFault("--length " + llvm::Twine(length) + ": the model takes 1 to " + llvm::Twine(most));
+  if (std::string fault = lengthFault(chosen, length, /*isFixed=*/!maxLength); !fault.empty())
+    return optionFault(fault);
   // Of the tokenizer what it says, not where it lies; of this program all that it does.
   std::string vocabulary = model.texts.tokenizer;
   if (vocabulary != "bytes") {

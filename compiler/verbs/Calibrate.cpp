@@ -176,7 +176,8 @@ private:
       return fail(text.takeError());
     auto found = parseMeasurements(*text);
     if (!found)
-      return fail(kExitBadInput, verb.measurements + ": " + llvm::toString(found.takeError()));
+      return fail(kExitBadInput, verb.measurements + ": " + llvm::toString(found.takeError()) +
+                                     "\n  a file of an older rt3c lacks fields: take another file, and measure again");
     auto describe = [](const MeasurementFile &file) {
       return printable(file.machine) + ", target " + printable(file.target) + ", scheduling model " +
              printable(file.schedulerModel) + ", window " + std::to_string(file.window);
@@ -202,6 +203,8 @@ private:
       found = fitConstants(chosen.chip, core, others.models);
     chosen.chip.memoryBytesPerSecond = found.memoryBytesPerSecond;
     core.constants = found.constants;
+    if (!verb.isCheck)
+      nameSources();
     DeviceCalibration calibration;
     calibration.machine = others.machine;
     calibration.measurements = measurements.size();
@@ -223,6 +226,19 @@ private:
         clock / 1e9, calibration.measurements, calibration.heldOut, calibration.layerErrorPercent,
         calibration.modelErrorPercent);
     return verb.isCheck ? kExitOk : write(found);
+  }
+
+  // What the file said of constants and of the clock is no longer true.
+  void nameSources() {
+    std::vector<std::string> &sources = chosen.chip.sources;
+    llvm::erase_if(sources, [](llvm::StringRef source) {
+      return source.starts_with("constants:") || source.starts_with("clock:");
+    });
+    std::string names;
+    for (const MeasuredModel &model : others.models)
+      names += (names.empty() ? "" : "; ") + model.name;
+    sources.push_back("clock: the median while rt3c calibrate measured");
+    sources.push_back("constants: rt3c calibrate on " + names);
   }
 
   static double mean(llvm::ArrayRef<double> values) {

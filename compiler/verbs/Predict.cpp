@@ -89,12 +89,10 @@ private:
     length = verb.length ? verb.length : most;
     if (length < 1 || length > most)
       return fail(kExitUsage, "--length " + llvm::Twine(length) + ": the model takes 1 to " + llvm::Twine(most));
-    const auto &calibration = chosen.get().calibration;
-    if (calibration && (length < calibration->minLength || length > calibration->maxLength) && !verb.extrapolates)
-      return fail(kExitUsage, "--length " + llvm::Twine(length) + ": device " + chosen.chip.name +
-                                  " was calibrated for " + llvm::Twine(calibration->minLength) + " to " +
-                                  llvm::Twine(calibration->maxLength) +
-                                  " tokens; calibrate for more, or say --extrapolate");
+    bool isFixed = llvm::none_of(result.program.inputs,
+                                 [](const TensorDescription &input) { return llvm::is_contained(input.dims, -1); });
+    if (std::string fault = lengthFault(chosen, length, isFixed); !fault.empty() && !verb.extrapolates)
+      return fail(kExitUsage, fault + ", or say --extrapolate");
     int64_t context = result.program.contextLength;
     if (verb.position && verb.position + length > context)
       return fail(kExitUsage, "--position " + llvm::Twine(verb.position) + " and " + llvm::Twine(length) +

@@ -109,6 +109,10 @@ class PredictTest(unittest.TestCase):
         self.assertIn("--extrapolate", rt3c("predict", *BASE, "--device", path, code=2).stderr)
         self.assertIn("mean error 5.0 % per layer", rt3c("predict", *BASE, "--device", path, "--length", "64").stdout)
         rt3c("predict", *BASE, "--device", path, "--extrapolate")
+        # How many tokens a fixed shape has is not known.
+        fixed = ["predict", MODEL, "--shape", "ids=1x16", "--device", path]
+        self.assertIn("leave the length free", rt3c(*fixed, code=2).stderr)
+        rt3c(*fixed, "--extrapolate")
 
     def test_instructions_in_flight_hide_what_loops_wait_for(self):
         device = next(chip for chip in json.loads(rt3c("targets", "--json").stdout)["devices"] if chip["name"] == "neoverse-n1")
@@ -156,10 +160,14 @@ class PredictTest(unittest.TestCase):
         fitted = json.loads((out / "fitted.json").read_text())["cores"][0]
         self.assertEqual(fitted["calibration"]["measurements"], sum(len(model["measurements"]) for model in models))
         self.assertLessEqual(fitted["constants"]["wait_share"], 1)
+        sources = json.loads((out / "fitted.json").read_text())["sources"]
+        self.assertEqual([source for source in sources if source.startswith("constants:")],
+                         ["constants: rt3c calibrate on " + "; ".join(model["name"] for model in models)])
         rt3c("predict", *BASE, "--device", out / "fitted.json", "--length", "16")
         before = (out / "fitted.json").read_bytes()
         for text, word in (("{", "measurements:"), (measured.read_text().replace('"machine": "', '"machine": "other '), "another file"),
                            (measured.read_text().replace('"window": 224', '"window": 225'), "window 225"),
+                           (measured.read_text().replace('"touched_bytes_0"', '"touched"'), "of an older rt3c"),
                            (measured.read_text().replace('"seconds": ', '"seconds": -'), "measurements[0].seconds")):
             measured.write_text(text)
             self.assertIn(word, rt3c(*command, code=4).stderr)

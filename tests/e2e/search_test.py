@@ -206,6 +206,10 @@ class SearchTest(unittest.TestCase):
 
     def test_wrong_options_are_refused(self):
         out = folder("refused")
+        chip = next(chip for chip in json.loads(rt3c("targets", "--json").stdout)["devices"] if chip["name"] == "neoverse-n1")
+        chip["cores"][0]["calibration"] = {"machine": "here", "measurements": 8, "held_out": 4, "layer_error_percent": 5,
+                                           "model_error_percent": 3, "min_length": 8, "max_length": 64}
+        (out / "chip.json").write_text(json.dumps(chip))
         for more, code, word in (
             (["--latency-limit", "soon"], 2, "12.5ms"),
             (["--latency-limit", "-1x"], 2, "12.5ms"),
@@ -217,6 +221,7 @@ class SearchTest(unittest.TestCase):
             (["--method", "magic"], 2, "magic"),
             (["--dense-type", "f12"], 2, "f16-sums"),
             (["--length", "500"], 2, "1 to 128"),
+            (["--device", out / "chip.json"], 2, "calibrated for 8 to 64 tokens"),
         ):
             # The last of two equal options counts not: they are refused.
             arguments = command(out)
