@@ -94,6 +94,30 @@ llvm::Expected<SearchResult> mlir::rt3::search(const SearchSpace &space, const s
   return result;
 }
 
+std::vector<LevelValue> mlir::rt3::bestLevels(const std::vector<SearchResult> &runs, const RewardOptions &options) {
+  const Trial *bestTrial = nullptr;
+  for (const SearchResult &run : runs)
+    if (!bestTrial || run.trials[run.best].reward > bestTrial->reward)
+      bestTrial = &run.trials[run.best];
+  std::vector<LevelValue> best = bestTrial->levels;
+  double most = bestTrial->reward;
+  for (bool isBetter = true; isBetter;) {
+    isBetter = false;
+    for (size_t l = 0; l < best.size(); ++l)
+      for (const SearchResult &run : runs)
+        for (const Trial &trial : run.trials) {
+          std::vector<LevelValue> levels = best;
+          levels[l] = trial.levels[l];
+          if (double now = rewardOf(levels, options); now > most) {
+            most = now;
+            best = std::move(levels);
+            isBetter = true;
+          }
+        }
+  }
+  return best;
+}
+
 SearchStatistics mlir::rt3::statisticsOf(const std::vector<SearchResult> &runs, const std::string &method) {
   static constexpr double kStudent[] = {12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26};
   double sum = 0, square = 0, area = 0, count = 0;

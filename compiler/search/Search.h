@@ -60,6 +60,11 @@ llvm::Expected<SearchResult> search(const SearchSpace &space, const std::string 
                                     const RewardOptions &reward, const EvaluateLevels &evaluate,
                                     const Communicator &others, const ShowTrials &show = nullptr);
 
+// The best of levels that were evaluated, which need not be of one candidate, because each was evaluated alone: those
+// of the best trial, for which others of their clocks stand in as long as the reward grows. `runs`: not empty, each
+// with a trial.
+std::vector<LevelValue> bestLevels(const std::vector<SearchResult> &runs, const RewardOptions &reward);
+
 // Of the runs of a method, two or more: the mean of their best rewards, half of its 95 % interval by Student's t, and
 // the mean of the best so far over all trials.
 struct SearchStatistics {

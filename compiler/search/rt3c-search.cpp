@@ -367,17 +367,19 @@ private:
     }
   }
 
-  // The plan of the best candidate, with the measured truth about it.
+  // The plan of the best levels, with the measured truth about it.
   llvm::Error finish() {
     const SearchResult *bestResult = &found.front();
     for (const SearchResult &result : found)
       if (result.trials[result.best].reward > bestResult->trials[bestResult->best].reward)
         bestResult = &result;
-    const Trial &best = bestResult->trials[bestResult->best];
     if (others.rank() != 0)
       return llvm::Error::success();
+    std::vector<LevelValue> best = bestLevels(found, reward);
+    if (double now = rewardOf(best, reward); now > bestResult->trials[bestResult->best].reward)
+      say(llvm::formatv("levels of several candidates together: reward {0:f4}\n", now));
     LevelPlan plan;
-    for (const LevelValue &level : best.levels)
+    for (const LevelValue &level : best)
       plan.levels.push_back(level.spec);
     for (int correction = 0;; ++correction) {
       Progress progress("pruning the plan", 1);

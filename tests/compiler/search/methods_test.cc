@@ -49,6 +49,21 @@ SearchResult run(const std::string &method, uint64_t seed, size_t budget) {
   return std::move(*result);
 }
 
+TEST(Search, BestLevelsNeedNotBeOfOneCandidate) {
+  // Quality, seconds of a limit of 1, mJ, of two clocks.
+  auto trial = [](LevelValue slow, LevelValue fast) { return Trial{{}, rewardOf({slow, fast}, {1, 8}), {slow, fast}}; };
+  auto value = [](double quality, double seconds) { return LevelValue{{}, quality, quality, seconds, 1, {}}; };
+  SearchResult one{"random", 1, {trial(value(0.9, 0.5), value(0.7, 0.6)), trial(value(0.2, 0.7), value(0.8, 0.8))}, 0};
+  SearchResult two{"random", 2, {trial(value(0.1, 0.9), value(0.99, 0.4)), trial(value(1, 9), value(1, 9))}, 0};
+  ASSERT_GT(one.trials[0].reward, two.trials[0].reward);
+  std::vector<LevelValue> alone = bestLevels({one}, {1, 8}), both = bestLevels({one, two}, {1, 8});
+  EXPECT_EQ(alone[0].seconds, 0.5);
+  EXPECT_EQ(alone[1].seconds, 0.8);
+  // Level by level, from two runs; what misses the limit stays out.
+  EXPECT_EQ(both[0].seconds, 0.5);
+  EXPECT_EQ(both[1].seconds, 0.4);
+}
+
 TEST(Search, EveryMethodKeepsItsBudgetAndRepeatsItself) {
   for (const std::string &method : methodNames()) {
     SearchResult first = run(method, 7, 60), second = run(method, 7, 60), other = run(method, 8, 60);
