@@ -37,9 +37,11 @@ public:
     auto found = value ? value->getAsNumber() : std::nullopt;
     if (found && *found >= least && *found <= 1e15)
       return *found;
-    if (value || !otherwise)
-      fault(name, least > 0 && least < 1 ? llvm::Twine("a number above 0 to 1e15")
-                                         : llvm::Twine(llvm::formatv("a number from {0} to 1e15", least).str()));
+    if (value || !otherwise) {
+      std::string expected;
+      llvm::raw_string_ostream(expected) << llvm::format("a number from %g to 1e15", least);
+      fault(name, expected);
+    }
     return otherwise.value_or(0);
   }
   // A number from 0 to 1, which may lack.

@@ -150,12 +150,17 @@ static void addAlone() {
     asm volatile("add %0, %0\n add %0, %0\n add %0, %0\n add %0, %0" : "+r"(sum));
 }
 
-// With 512-bit products, one for two additions. They multiply zeros: subnormal numbers are slow.
-__attribute__((target("avx512f"))) static void addBesideProducts() {
-  uint64_t sum = 1;
+// What chains multiply is zero: subnormal numbers are slow.
+__attribute__((target("avx512f"))) static void clearVectors() {
   asm volatile("vzeroall" ::
                    : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
                      "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
+// With 512-bit products, one for two additions.
+__attribute__((target("avx512f"))) static void addBesideProducts() {
+  uint64_t sum = 1;
+  clearVectors();
   for (int i = 0; i < kChainSteps / 4; ++i)
     asm volatile("add %0, %0\n vfmadd231ps %%zmm8, %%zmm8, %%zmm0\n add %0, %0\n"
                  "add %0, %0\n vfmadd231ps %%zmm8, %%zmm8, %%zmm1\n add %0, %0"
@@ -166,9 +171,7 @@ __attribute__((target("avx512f"))) static void addBesideProducts() {
 // Three products for two additions, in chains of their own that are shorter.
 __attribute__((target("avx512f"))) static void addBesideMoreProducts() {
   uint64_t sum = 1;
-  asm volatile("vzeroall" ::
-                   : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-                     "xmm12", "xmm13", "xmm14", "xmm15");
+  clearVectors();
   for (int i = 0; i < kChainSteps / 8; ++i)
     asm volatile("add %0, %0\n vfmadd231ps %%zmm15, %%zmm15, %%zmm0\n vfmadd231ps %%zmm15, %%zmm15, %%zmm1\n"
                  "add %0, %0\n vfmadd231ps %%zmm15, %%zmm15, %%zmm2\n"

@@ -257,7 +257,9 @@ private:
                          "beyond L2, {4:f1} of partial sums between ranges of inputs; ",
                          c.l2BytesPerCycle, c.l3BytesPerCycle, c.activationBytesPerCycle, c.farActivationBytesPerCycle,
                          c.partialSumBytesPerCycle)
-        << llvm::formatv("{0:f0} MB of L3, {1:f1} GB/s from memory; not hidden {2:f2}\n", c.usableL3Size / 1e6,
+        << llvm::formatv("{0} of L3, {1:f1} GB/s from memory; not hidden {2:f2}\n",
+                         c.usableL3Size > 0 ? llvm::formatv("{0:f0} MB", c.usableL3Size / 1e6).str()
+                                            : "an unknown part",
                          found.memoryBytesPerSecond / 1e9, c.serialShare);
     if (!verb.measurements.empty())
       if (llvm::Error error = writeJson(verb.measurements, measurementsJson(others)))

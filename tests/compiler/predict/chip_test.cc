@@ -72,6 +72,8 @@ TEST(Chip, FaultsSayWhere) {
       {"\"power_mw\": 100", "\"power_mw\": -1", "chip.cores[0].levels[0].power_mw"},
       {"\"l2_size\"", "\"constants\": {\"wait_share\": 1.5}, \"l2_size\"",
        "chip.cores[0].constants.wait_share: found 1.5, expected a number from 0 to 1"},
+      {"\"l2_size\"", "\"constants\": {\"compute_scale\": 0}, \"l2_size\"",
+       "chip.cores[0].constants.compute_scale: found 0, expected a number from 1e-06 to 1e15"},
   };
   for (const auto &[from, to, expected] : cases) {
     auto chip = parseChip(replaced(kFile, from, to));
