@@ -17,16 +17,16 @@ using Clock = std::chrono::steady_clock;
 
 static constexpr size_t kAlignment = 64;
 
-namespace {
+using Memory = TimedProgram::Memory;
 
-using Memory = std::unique_ptr<char, decltype(&free)>;
-
-Memory allocate(size_t size) {
+static Memory allocate(size_t size) {
   size = llvm::alignTo(size + 1, kAlignment);
   Memory memory(static_cast<char *>(aligned_alloc(kAlignment, size)), &free);
   memset(memory.get(), 0, size);
   return memory;
 }
+
+namespace {
 
 // A run whose ops are being timed.
 struct Timing {
@@ -71,8 +71,15 @@ Expected<std::unique_ptr<TimedProgram>> TimedProgram::make(const CompileResult &
   return timed;
 }
 
-TimedProgram::TimedProgram(const CompileResult &result) : result(result) {}
+TimedProgram::TimedProgram(const CompileResult &result) : weights(allocate(result.weights.size())) {
+  memcpy(weights.get(), result.weights.data(), result.weights.size());
+}
 TimedProgram::~TimedProgram() = default;
+
+static double median(std::vector<double> &values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
 
 std::map<int64_t, double> TimedProgram::run(size_t level, int64_t length, int runs) {
   std::vector<Memory> buffers;
@@ -103,9 +110,7 @@ std::map<int64_t, double> TimedProgram::run(size_t level, int64_t length, int ru
     add(program->inputs[i], inputs);
   for (uint32_t i = 0; i < program->output_count; ++i)
     add(program->outputs[i], outputs);
-  Memory weights = allocate(result.weights.size()), workspace = allocate(program->workspace_size),
-         state = allocate(program->state_size);
-  memcpy(weights.get(), result.weights.data(), result.weights.size());
+  Memory workspace = allocate(program->workspace_size), state = allocate(program->state_size);
   rt3_call_t call{inputs.data(), outputs.data(), weights.get(), workspace.get(), state.get(), length, 0, nullptr};
   Timing all;
   for (int i = 0; i <= runs; ++i) {
@@ -121,10 +126,30 @@ std::map<int64_t, double> TimedProgram::run(size_t level, int64_t length, int ru
   }
   std::map<int64_t, double> medians;
   for (auto &[op, seconds] : all.seconds) {
-    std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2, seconds.end());
-    medians[op] = seconds[seconds.size() / 2];
+    medians[op] = median(seconds);
   }
   return medians;
+}
+
+TimedBatch mlir::rt3::countFastest(std::vector<TimedBatch> batches) {
+  auto total = [](const TimedBatch &batch) {
+    double sum = 0;
+    for (auto [op, time] : batch.seconds)
+      sum += time;
+    return sum;
+  };
+  llvm::sort(batches, [&](const TimedBatch &one, const TimedBatch &other) { return total(one) < total(other); });
+  std::map<int64_t, std::vector<double>> cycles;
+  std::vector<double> clocks;
+  for (const TimedBatch &batch : llvm::ArrayRef(batches).take_front(llvm::divideCeil(batches.size(), 4))) {
+    for (auto [op, time] : batch.seconds)
+      cycles[op].push_back(time * batch.clock);
+    clocks.push_back(batch.clock);
+  }
+  TimedBatch result{{}, median(clocks)};
+  for (auto &[op, values] : cycles)
+    result.seconds[op] = median(values) / result.clock;
+  return result;
 }
 
 // Steps of a chain of additions, of which one takes a cycle, that the functions below take per call. Written as

@@ -15,7 +15,9 @@ namespace mlir::rt3 {
 
 class TimedProgram {
 public:
-  // `result`: compiled for this machine with marksOps to Stage::Library; must live as long.
+  using Memory = std::unique_ptr<char, decltype(&free)>;
+
+  // `result`: compiled for this machine with marksOps to Stage::Library. Its weights are copied.
   static llvm::Expected<std::unique_ptr<TimedProgram>> make(const CompileResult &result);
   ~TimedProgram();
 
@@ -26,10 +28,21 @@ public:
 private:
   explicit TimedProgram(const CompileResult &result);
 
-  const CompileResult &result;
+  // Once: a model with many levels has gigabytes of them, which took longer to copy than to run.
+  Memory weights;
   std::unique_ptr<llvm::orc::LLJIT> jit;
   const rt3_program_t *program = nullptr;
 };
+
+// Some runs of a level.
+struct TimedBatch {
+  std::map<int64_t, double> seconds; // Of each op, by its mark.
+  double clock;                      // Hz, around them.
+};
+
+// Of batches of the same level and length the fastest quarter: the median of each op's cycles and of the clocks.
+// What is predicted is a machine that nobody disturbs, and others that share a core or a cache disturb for seconds.
+TimedBatch countFastest(std::vector<TimedBatch> batches);
 
 // The clock of this core while it computes, in Hz: the fastest of several chains of additions, of which one takes a
 // cycle, among 512-bit products where `isa` (as a Device has it) is avx512.

@@ -14,6 +14,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/TargetParser/Host.h"
 
+#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -22,7 +23,10 @@ using namespace mlir::rt3;
 
 // Runs of each level at each length; the rounds between them go over all, so that a slow
 // moment of the machine does not meet one alone.
-static constexpr int kRounds = 5, kRuns = 7;
+static constexpr size_t kLeastRounds = 16, kMostRounds = 320;
+static constexpr int kRuns = 5;
+// Others that share a core or a cache disturb for seconds, which may be all that a small model takes.
+static constexpr double kLeastSeconds = 20;
 
 namespace {
 
@@ -113,54 +117,55 @@ private:
     if (!program)
       return program.takeError();
     size_t levels = profiled.program.levelFunctions.size();
-    // The clock of a machine that others share moves by a fifth within minutes: it is taken before and after
-    // each batch of runs, whose times become cycles by it.
-    std::vector<std::vector<std::map<int64_t, std::vector<double>>>> cycles(
-        lengths.size(), std::vector<std::map<int64_t, std::vector<double>>>(levels));
-    std::vector<std::vector<std::vector<double>>> clocks(lengths.size(), std::vector<std::vector<double>>(levels));
-    std::vector<double> allClocks;
-    Progress progress("measuring", kRounds * lengths.size() * levels);
-    for (size_t round = 0, done = 0; round < kRounds; ++round)
-      for (size_t l = 0; l < lengths.size(); ++l)
-        for (size_t level = 0; level < levels; ++level) {
-          double before = measureClock(options.device.isa);
-          std::map<int64_t, double> seconds = (*program)->run(level, lengths[l], kRuns);
-          double hertz = (before + measureClock(options.device.isa)) / 2;
-          for (auto [op, time] : seconds)
-            cycles[l][level][op].push_back(time * hertz);
-          clocks[l][level].push_back(hertz);
-          allClocks.push_back(hertz);
-          progress.show(++done);
-        }
+    std::vector<std::vector<std::vector<TimedBatch>>> batches(lengths.size(),
+                                                              std::vector<std::vector<TimedBatch>>(levels));
+    Progress progress("measuring, percent", 100);
+    auto begin = std::chrono::steady_clock::now();
+    size_t perRound = lengths.size() * levels;
+    double done = 0;
+    for (size_t batch = 0; done < 1 || batch % perRound; ++batch) {
+      size_t l = batch % perRound / levels, level = batch % levels;
+      batches[l][level].push_back(runBatch(**program, level, lengths[l]));
+      double rounds = double(batch + 1) / perRound;
+      double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      done = std::min(rounds / kLeastRounds, std::max(rounds / kMostRounds, elapsed / kLeastSeconds));
+      progress.show(std::min<size_t>(100 * done, 100));
+    }
+    std::vector<double> clocks;
     for (size_t l = 0; l < lengths.size(); ++l) {
       auto costs = profileLevels(profiled, lengths[l]);
       if (!costs)
         return costs.takeError();
-      for (size_t level = 0; level < levels; ++level)
-        addMeasurements(l, level, (*costs)[level], cycles[l][level], median(clocks[l][level]));
+      for (size_t level = 0; level < levels; ++level) {
+        TimedBatch counted = countFastest(std::move(batches[l][level]));
+        addMeasurements(l, level, (*costs)[level], counted);
+        clocks.push_back(counted.clock);
+      }
     }
-    clock = median(allClocks);
+    std::nth_element(clocks.begin(), clocks.begin() + clocks.size() / 2, clocks.end());
+    clock = clocks[clocks.size() / 2];
     return llvm::Error::success();
   }
 
-  static double median(std::vector<double> &values) {
-    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-    return values[values.size() / 2];
+  // The clock of a machine that others share moves by a fifth within minutes, and what they do on the same core
+  // makes it look slower for a moment: it is taken before and after the runs, whose times become cycles by the
+  // faster of the two.
+  TimedBatch runBatch(TimedProgram &program, size_t level, int64_t length) const {
+    double before = measureClock(options.device.isa);
+    std::map<int64_t, double> seconds = program.run(level, length, kRuns);
+    return {std::move(seconds), std::max(before, measureClock(options.device.isa))};
   }
 
-  // `hertz`: the clock while the level ran.
-  void addMeasurements(size_t l, size_t level, const std::map<int64_t, OpCost> &costs,
-                       std::map<int64_t, std::vector<double>> &cycles, double hertz) {
+  void addMeasurements(size_t l, size_t level, const std::map<int64_t, OpCost> &costs, const TimedBatch &times) {
     int64_t bytes = levelBytes(profiled.ops, level, costs);
     for (const MarkedOp &op : profiled.ops) {
       auto cost = costs.find(op.mark);
-      auto times = cycles.find(op.mark);
-      if (op.level != level || cost == costs.end() || times == cycles.end())
+      auto seconds = times.seconds.find(op.mark);
+      if (op.level != level || cost == costs.end() || seconds == times.seconds.end())
         continue;
       // Whole levels are judged by, at all lengths: every second one.
       bool isHeldOut = verb.isCheck || level % 2;
-      double seconds = median(times->second) / hertz;
-      own.measurements.push_back({op, cost->second, lengths[l], bytes, hertz, seconds, isHeldOut});
+      own.measurements.push_back({op, cost->second, lengths[l], bytes, times.clock, seconds->second, isHeldOut});
     }
   }
 

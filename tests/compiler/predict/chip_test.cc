@@ -4,6 +4,7 @@
 
 #include "compiler/predict/Measurements.h"
 #include "compiler/predict/Predictor.h"
+#include "compiler/predict/TimedProgram.h"
 
 #include <gtest/gtest.h>
 
@@ -243,6 +244,21 @@ TEST(Predictor, ScalesWhatIsNoLinearLayerApart) {
   };
   EXPECT_EQ(cycles("layer"), 200);
   EXPECT_EQ(cycles(""), 300);
+}
+
+TEST(Measuring, DisturbedBatchesDoNotCount) {
+  // Of eight batches of two ops, 1 and 3 us at 2 GHz, six are disturbed; the clock of the other two differs.
+  std::vector<TimedBatch> batches;
+  for (double slower : {1.5, 1.2, 1.0, 4.0, 1.3, 1.02, 1.4, 2.0})
+    batches.push_back({{{7, 1e-6 * slower}, {9, 3e-6 * slower}}, 2e9 / slower});
+  batches[0].clock = 9e9; // A probe that saw what the runs did not.
+  TimedBatch counted = countFastest(batches);
+  EXPECT_GE(counted.clock, 2e9 / 1.02);
+  EXPECT_LE(counted.clock, 2e9);
+  EXPECT_NEAR(counted.seconds[7] * counted.clock, 2e3, 1e-6);
+  EXPECT_NEAR(counted.seconds[9] * counted.clock, 6e3, 1e-6);
+  // One batch is all there is.
+  EXPECT_EQ(countFastest({batches[3]}).seconds[9], 12e-6);
 }
 
 TEST(Fit, FindsWhatTimesWereMadeOf) {
