@@ -336,7 +336,6 @@ static void describe(ModuleOp module, const CompileOptions &options, CompileResu
   llvm::SHA256 hash;
   hash.update(print(module));
   hash.update(options.device.name + options.name);
-  hash.update(llvm::ArrayRef<uint8_t>(reinterpret_cast<const uint8_t *>(result.weights.data()), result.weights.size()));
   auto digest = hash.final();
   std::copy(digest.begin(), digest.begin() + 16, program.modelId.begin());
 }
