@@ -85,6 +85,9 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("l2_size", device.l2Size);
   number("l2_bytes_per_cycle", device.l2BytesPerCycle);
   number("stream_bytes_per_cycle", device.streamBytesPerCycle);
+  number("stream_prefetch", device.streamPrefetch);
+  if (device.streamPrefetch < 0)
+    missing("stream_prefetch", "0 or more");
   if (device.blockUnroll < 1)
     missing("block_unroll", "at least 1");
   if (device.vectorsPerLoad < 1 || device.vectorsPerLoad > 4)
@@ -104,7 +107,7 @@ const Products *mlir::rt3::findProducts(const Device &device, std::optional<grap
 kernel::TileAttr mlir::rt3::tileOf(MLIRContext *context, const Device &device) {
   StringRef isa = StringAttr::get(context, device.isa).getValue();
   return kernel::TileAttr::get(context, device.tileRows, device.tileVectors, device.lanes, isa,
-                               productsInFlight(device), device.vectorsPerLoad);
+                               productsInFlight(device), device.vectorsPerLoad, device.streamPrefetch);
 }
 
 int64_t mlir::rt3::productsInFlight(const Device &device) { return std::ceil(device.fmaPerCycle * device.fmaLatency); }
@@ -152,7 +155,9 @@ Expected<Device> mlir::rt3::hostDevice() {
   llvm::StringMap<bool, llvm::MallocAllocator> features = llvm::sys::getHostCPUFeatures();
   if (features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512bw") &&
       features.lookup("avx512dq")) {
-    Expected<Device> device = findDevice(features.lookup("avx512vnni") ? "x86-64-v4-vnni" : "x86-64-v4");
+    __builtin_cpu_init();
+    StringRef withVnni = __builtin_cpu_is("intel") ? "x86-64-v4-vnni-intel" : "x86-64-v4-vnni";
+    Expected<Device> device = findDevice(features.lookup("avx512vnni") ? withVnni : "x86-64-v4");
     if (device && !features.lookup("avx512bf16"))
       device->products.erase(graph::Precision::BF16);
     return device;

@@ -40,7 +40,7 @@ std::string mlir::rt3::kernelName(StringRef readable, StringRef description) {
 
 kernel::TileAttr mlir::rt3::tokenTile(kernel::TileAttr tile) {
   return kernel::TileAttr::get(tile.getContext(), tile.getRows(), 1, 1, tile.getIsa(), tile.getInFlight(),
-                               tile.getLoadVectors());
+                               tile.getLoadVectors(), tile.getStreamPrefetch());
 }
 
 void mlir::rt3::forEachPanel(LoopBuilder &b, kernel::TileAttr tile, int64_t batch, Value tokens,

@@ -32,7 +32,8 @@ public:
       : b(b), stream(stream), dot(dot), isInt8(dot && kernel::isInt8(*dot)), isCompact(width == 1),
         wordVectors(kernel::vectorsPerWord(tile, dot)),
         isStreamed(tile.getIsa() != "neon" && stream.getPatterns().size() == 1),
-        sumsPerRow(dot == kernel::Dot::Smmla ? 2 : 1), element(isInt8 ? Type(b.getI32Type()) : Type(b.getF32Type())),
+        streamPrefetch(tile.getStreamPrefetch()), sumsPerRow(dot == kernel::Dot::Smmla ? 2 : 1),
+        element(isInt8 ? Type(b.getI32Type()) : Type(b.getF32Type())),
         inputSize((dot ? kernel::wordSize(*dot) : 4) * width) {}
 
   void build(const TileArguments &a) {
@@ -132,11 +133,19 @@ private:
     return b.fma(oddWeight, oddInput, b.fma(evenWeight, evenInput, sum));
   }
 
+  // Asks for the `bytes` that lie `distance` behind `pointer`.
+  void prefetch(Value pointer, int64_t bytes, int64_t distance) {
+    for (int64_t line = 0; line < bytes; line += kLineSize)
+      b.prefetch(b.offset(pointer, line + distance));
+  }
+
   Value buildDenseSegment(const Group &g, Value x, Value count, Value weights) {
     int64_t rows = stream.getRows(), size = stream.getValueSize();
     // Carried: x, weights, sums.
     auto step = [&](ValueRange values, int64_t times) {
       SmallVector<Value> next(values);
+      if (streamPrefetch > 0)
+        prefetch(values[1], size * rows * times, streamPrefetch);
       for (int64_t i = 0; i < times; ++i)
         next[2 + i] = multiply(b.offset(values[1], size * rows * i), b.offset(values[0], inputSize * i), values[2 + i]);
       next[0] = b.offset(values[0], inputSize * times);
@@ -192,8 +201,8 @@ private:
         SmallVector<Value> next{b.offset(state[0], 2 * entries), b.offset(state[1], size * stored)};
         llvm::append_range(next, state.drop_front(2 + columns.size()));
         // Mispredicted ends of loops hold up the loads behind them, not these.
-        for (int64_t line = 0; !isStreamed && line < size * stored; line += kLineSize)
-          b.prefetch(b.offset(state[1], line + kPrefetchDistance));
+        if (int64_t distance = isStreamed ? streamPrefetch : kPrefetchDistance; distance > 0)
+          prefetch(state[1], size * stored, distance);
         Value source;
         int64_t used = 0;
         for (auto [c, column] : llvm::enumerate(columns)) {
@@ -235,10 +244,12 @@ private:
   bool isInt8;
   bool isCompact;      // Inputs are neighbours, not where indices point ...
   int64_t wordVectors; // ... which count so many for a word.
-  // Long loops of a single pattern leave their values to what the processor foresees itself, which has more loads from
-  // memory under way than can be asked for (Zen 4: 30 instead of 14 GB/s); but it loses its way where indices, some
-  // KB behind, are read in between: those are asked for before. On Arm nothing was timed: as with short loops.
+  // Long loops of a single pattern: where indices, some KB behind, are read in between, the processor loses its way
+  // in the values; indices are asked for before. On Arm nothing was timed: as with short loops.
   bool isStreamed;
+  // Values that such loops and dense ones ask for themselves, bytes ahead. AMD's Zen 4 has more loads from memory under
+  // way by itself than can be asked for (30 instead of 14 GB/s): 0; Intel's Xeons have fewer.
+  int64_t streamPrefetch;
   int64_t sumsPerRow;
   Type element;      // Of sums: f32 or i32.
   int64_t inputSize; // Bytes from one input to the next.

@@ -134,14 +134,17 @@ def Kernel_TileAttr : Kernel_Attr<"Tile", "tile"> {
     `rows` outputs x `vectors` vectors of `lanes` tokens; a panel has
     vectors x lanes tokens. `isa` names the instruction set. So many sums as
     `in_flight` keep the core from waiting for products that it has begun. One
-    instruction loads up to `load_vectors` neighbouring vectors.
+    instruction loads up to `load_vectors` neighbouring vectors. Kernels of a
+    single token ask `stream_prefetch` bytes ahead for weights that they read in
+    long loops; 0 leaves that to the processor.
 
     Example: `#rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = avx2>`
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes,
                     StringRefParameter<"instruction set">:$isa,
                     DefaultValuedParameter<"int64_t", "1">:$in_flight,
-                    DefaultValuedParameter<"int64_t", "1">:$load_vectors);
+                    DefaultValuedParameter<"int64_t", "1">:$load_vectors,
+                    DefaultValuedParameter<"int64_t", "0">:$stream_prefetch);
 }
 
 def Kernel_StreamAttr : Kernel_Attr<"Stream", "stream"> {

@@ -12,7 +12,7 @@ flags=(-O1 -std=gnu11 -static "-I$root/runtime/include" -DRT3_TEST_PROGRAM=rt3_k
 case $target in
   x86-64-v4*) # Only where the CPU can.
     grep -q avx512dq /proc/cpuinfo || { echo "SKIPPED: this CPU has no AVX-512"; exit 77; } ;;&
-  x86-64-v4-vnni)
+  x86-64-v4-vnni*)
     grep -q avx512_vnni /proc/cpuinfo || { echo "SKIPPED: this CPU has no AVX-512 VNNI"; exit 77; } ;;&
   x86-64*)
     [[ " ${*:5} " != *" --bf16 "* ]] || grep -q avx512_bf16 /proc/cpuinfo || { echo "SKIPPED: this CPU has no AVX-512 BF16"; exit 77; }
