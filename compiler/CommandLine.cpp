@@ -4,9 +4,22 @@
 
 #include "llvm/ADT/StringExtras.h"
 
+#include <cmath>
+
 using namespace mlir::rt3;
 
 CLI::Range mlir::rt3::oneOrMore() { return {int64_t(1), int64_t(1) << 30}; }
+
+CLI::Validator mlir::rt3::numberFrom(double least, double most) {
+  CLI::Range range(least, most);
+  return CLI::Validator(
+      [=](std::string &text) {
+        double number;
+        bool isNan = CLI::detail::lexical_cast(text, number) && std::isnan(number);
+        return isNan ? "Value " + text + " not in range " + range.get_name() : range(text);
+      },
+      range.get_name());
+}
 
 std::string mlir::rt3::faultOf(const CLI::App &app, const CLI::ParseError &error) {
   if (!dynamic_cast<const CLI::ExtrasError *>(&error))

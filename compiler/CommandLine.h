@@ -14,6 +14,9 @@ namespace mlir::rt3 {
 // Of an option that is a number of things, 1 to 2^30.
 CLI::Range oneOrMore();
 
+// Of an option that is a number from `least` to `most`; CLI::Range takes NaN for one.
+CLI::Validator numberFrom(double least, double most);
+
 // What is wrong with the words that `app` was given.
 std::string faultOf(const CLI::App &app, const CLI::ParseError &error);
 

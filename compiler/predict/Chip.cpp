@@ -40,6 +40,8 @@ static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &pl
   std::optional<Fields> model = fields.inner("power_model");
   double capacitance = model ? model->number("capacitance_pf", 0) : 0;
   double leakage = model ? model->number("leakage_ma", 0) : 0;
+  if (model)
+    model->refuseOthers();
   for (auto [i, value] : llvm::enumerate(*list)) {
     Fields entry(value.getAsObject(), place + ".levels[" + std::to_string(i) + "]", faults);
     ClockLevel level;
@@ -48,6 +50,7 @@ static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &pl
     level.powerMw = model ? modelPowerMw(capacitance, leakage, level) : entry.number("power_mw", 0, 0);
     if (!levels.empty() && level.frequencyKhz <= levels.back().frequencyKhz)
       entry.fault("frequency_khz", "more than the level before: the slowest comes first");
+    entry.refuseOthers();
     levels.push_back(level);
   }
   return levels;
@@ -83,6 +86,7 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
         constants->number("far_activation_bytes_per_cycle", kLeastRate, found.activationBytesPerCycle);
     found.partialSumBytesPerCycle = constants->number("partial_sum_bytes_per_cycle", 0, 0);
     found.usableL3Size = constants->number("usable_l3_size", 0, 0);
+    constants->refuseOthers();
     core.constants = found;
   }
   if (auto calibration = fields.inner("calibration")) {
@@ -94,8 +98,10 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
     found.modelErrorPercent = calibration->number("model_error_percent", 0);
     found.minLength = calibration->number("min_length", 1);
     found.maxLength = calibration->number("max_length", 1);
+    calibration->refuseOthers();
     core.calibration = found;
   }
+  fields.refuseOthers();
   return core;
 }
 
@@ -120,7 +126,11 @@ Expected<Chip> mlir::rt3::parseChip(StringRef json) {
       for (auto [i, core] : llvm::enumerate(*cores)) {
         std::string place = "chip.cores[" + std::to_string(i) + "]";
         chip.cores.push_back(parseCore(Fields(core.getAsObject(), place, faults), place, faults));
+        for (const Core &other : llvm::ArrayRef(chip.cores).drop_back())
+          if (other.name == chip.cores.back().name)
+            faults.push_back(place + ".name: another core is called \"" + other.name + "\"");
       }
+    fields.refuseOthers();
   }
   if (!faults.empty())
     return createStringError(llvm::join(faults, "\n  "));

@@ -9,6 +9,7 @@
 #include "llvm/Support/JSON.h"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,14 @@ public:
       return std::nullopt;
     return Fields(value->getAsObject(), place + "." + name.str(), faults);
   }
+  // What nothing above has asked for is no field.
+  void refuseOthers() {
+    if (!object)
+      return;
+    for (const auto &field : *object)
+      if (!known.count(field.first.str()))
+        faults.push_back(place + "." + field.first.str() + ": no such field");
+  }
   void fault(llvm::StringRef name, const llvm::Twine &expected) {
     const llvm::json::Value *value = name.empty() ? nullptr : get(name);
     std::string found;
@@ -77,11 +86,15 @@ public:
   }
 
 private:
-  const llvm::json::Value *get(llvm::StringRef name) const { return object ? object->get(name) : nullptr; }
+  const llvm::json::Value *get(llvm::StringRef name) {
+    known.insert(name.str());
+    return object ? object->get(name) : nullptr;
+  }
 
   const llvm::json::Object *object;
   std::string place;
   std::vector<std::string> &faults;
+  std::set<std::string> known;
 };
 
 } // namespace mlir::rt3

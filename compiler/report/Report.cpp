@@ -52,6 +52,8 @@ llvm::Expected<std::optional<SimulationFile>> mlir::rt3::readSimulation(const st
   file.deadlineSeconds = object->getNumber("deadline_seconds").value_or(0);
   file.periodSeconds = object->getNumber("period_seconds").value_or(0);
   file.idleWatts = object->getNumber("idle_watts").value_or(0);
+  file.jitter = object->getNumber("jitter").value_or(0);
+  file.trace = object->getString("trace").value_or("").str();
   for (const llvm::json::Value &entry : *list) {
     const llvm::json::Object *strategy = entry.getAsObject();
     const llvm::json::Array *curve = strategy ? strategy->getArray("curve") : nullptr;
@@ -165,10 +167,10 @@ private:
     for (const FoundLevel &level : search.levels) {
       double seconds = level.clockSeconds[level.clock];
       out << formatv("<tr><td>{0}</td><td class=\"text\">{1}</td><td>{2:f0} %</td><td>{3:f4}</td><td>{4:f2} %</td>"
-                     "<td{5}>{6:f3}</td><td>{7:f3}</td><td>{8}</td></tr>\n",
+                     "<td{5}>{6:f3}</td><td>{7}</td><td>{8}</td></tr>\n",
                      search.denseClocks[level.clock].frequencyKhz / 1000, escapeHtml(level.layout), 100 * level.density,
                      level.metric, lossPercent(level.quality), seconds > search.limitSeconds ? " class=\"missed\"" : "",
-                     1e3 * seconds, level.energyMj,
+                     1e3 * seconds, energyText(level.energyMj),
                      level.energyMj > 0 ? formatv("{0:f2} x", search.denseEnergyMj / level.energyMj).str() : "?");
     }
     out << "</table></div>\n";
@@ -245,10 +247,14 @@ private:
       out << "<p class=\"note\">Not simulated: rt3c simulate has not been run on this search.</p>\n";
       return;
     }
-    out << formatv("<p>{0} battery of {1:f2} Wh at {2:f0} &deg;C, a request every {3:f3} ms, {4:f0} mW idle. Power is "
-                   "that of one core above the idle chip, as its table has it.</p>\n",
-                   escapeHtml(simulation->battery), simulation->batteryWh, simulation->temperature,
-                   1e3 * simulation->periodSeconds, 1e3 * simulation->idleWatts);
+    out << formatv(
+        "<p>{0} battery of {1:f2} Wh at {2:f0} &deg;C, a request every {3:f3} ms{4}, {5:f0} mW idle{6}. Power "
+        "is that of one core above the idle chip, as its table has it.</p>\n",
+        escapeHtml(simulation->battery), simulation->batteryWh, simulation->temperature,
+        1e3 * simulation->periodSeconds,
+        simulation->jitter > 0 ? formatv(" give or take {0:f0} %", 100 * simulation->jitter).str() : "",
+        1e3 * simulation->idleWatts,
+        simulation->trace.empty() ? "" : ", clock caps and heat by " + escapeHtml(simulation->trace));
     Chart chart{"Battery over time", "hours", "% left", {}, std::nullopt, ""};
     out << "<div class=\"scroll\"><table>\n<tr><th>strategy</th><th>runs per charge</th><th></th><th>late</th>"
            "<th>hours</th><th class=\"text\"></th></tr>\n";

@@ -19,6 +19,8 @@ struct SimulatedStrategy {
 struct SimulationFile {
   std::string battery;
   double batteryWh = 0, temperature = 0, deadlineSeconds = 0, periodSeconds = 0, idleWatts = 0;
+  double jitter = 0; // Share of the period.
+  std::string trace; // Of clock caps and heat; empty: none.
   std::vector<SimulatedStrategy> strategies;
 };
 // Reads FOLDER/simulation.json; nothing if there is none. Errors say what is wrong with it.

@@ -77,6 +77,10 @@ static FoundLevel readLevel(Reader &reader, const llvm::json::Object &entry, con
   return level;
 }
 
+std::string mlir::rt3::energyText(double energyMj) {
+  return energyMj > 0 ? llvm::formatv("{0:f3}", energyMj).str() : "?";
+}
+
 double mlir::rt3::lossPercent(double quality) {
   constexpr double kShown = 0.005; // Half of the last digit that is printed.
   double loss = 100 * (1 - quality);

@@ -64,6 +64,9 @@ inline constexpr size_t kMostLevels = 16;
 // What a level of a quality loses, in percent; 0 is never -0.
 double lossPercent(double quality);
 
+// Millijoules for people; of a device whose power is unknown, which has 0, "?".
+std::string energyText(double energyMj);
+
 // Reads FOLDER/search.json. Errors say which field is wrong.
 llvm::Expected<SearchFile> readSearch(const std::string &folder);
 

@@ -141,9 +141,9 @@ private:
     reward.limit = isLimitRelative ? limitNumber * baseline.seconds[top] : limitNumber / 1e3;
     reward.denseEnergyMj = powerMw(top) * baseline.seconds[top];
     auto sayDense = [&](llvm::StringRef name, const LevelResult &model, const std::string &more) {
-      say(llvm::formatv("{0} at {1} MHz: {2:f3} ms, {3:f3} mJ, {4} {5:f4}{6}\n", name,
+      say(llvm::formatv("{0} at {1} MHz: {2:f3} ms, {3} mJ, {4} {5:f4}{6}\n", name,
                         core().levels[top].frequencyKhz / 1000, 1e3 * model.seconds[top],
-                        powerMw(top) * model.seconds[top], evaluator->metric().name, model.metric, more));
+                        energyText(powerMw(top) * model.seconds[top]), evaluator->metric().name, model.metric, more));
     };
     sayDense(denseName(), baseline, llvm::formatv("; limit {0:f3} ms", 1e3 * reward.limit));
     if (hasOtherDense())
@@ -332,16 +332,16 @@ private:
       return values;
     };
     for (const std::string &method : methods)
-      for (int64_t repeat = 0; repeat < verb.repeats; ++repeat) {
-        uint64_t seed = verb.seed + repeat;
-        Progress progress(method + (verb.repeats > 1 ? ", seed " + std::to_string(seed) : ""), verb.budget);
+      for (uint64_t seed = verb.seed; seed < verb.seed + verb.repeats; ++seed) {
+        std::optional<Progress> progress(std::in_place, method + ", seed " + std::to_string(seed), verb.budget);
         auto result = search(space, method, seed, verb.budget, reward, evaluate, others, [&](const SearchResult &now) {
           const Trial &best = now.trials[now.best];
           std::string note = llvm::formatv("best reward {0:f4}, limit", best.reward);
           for (const LevelValue &level : best.levels)
             note += level.seconds <= reward.limit ? " met" : " missed";
-          progress.show(now.trials.size(), note);
+          progress->show(now.trials.size(), note);
         });
+        progress.reset(); // Its line makes room for what is said.
         if (!result)
           return result.takeError();
         say(llvm::formatv("{0}, seed {1}: best reward {2:f4} after {3} of {4} evaluations\n", method, seed,
@@ -424,10 +424,11 @@ private:
                                   "kept", evaluator->metric().name, "loss", "ms", "limit", "mJ", "runs");
     for (const LevelValue &level : levels)
       llvm::outs() << llvm::formatv(
-          "{0,8} {1,-28} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9:f3} {8,7:f2}x\n",
+          "{0,8} {1,-28} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9} {8,8}\n",
           level.spec.frequencyKhz / 1000, layoutNames(level.spec), 100 * level.spec.density, level.metric,
           lossPercent(level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
-          level.energyMj, level.energyMj > 0 ? reward.denseEnergyMj / level.energyMj : 0);
+          energyText(level.energyMj),
+          level.energyMj > 0 ? llvm::formatv("{0:f2}x", reward.denseEnergyMj / level.energyMj).str() : "?");
     llvm::outs() << "written to " << printable(verb.out)
                  << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / "
                  << (!verb.reference.empty() ? "that of " + printable(verb.reference) : denseName())
@@ -549,7 +550,7 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
       ->check(CLI::Range(1, 8))
       ->capture_default_str();
   app.add_option("--min-density", verb.minDensity, "least share of weights that a level keeps")
-      ->check(CLI::Range(0.05, 0.95))
+      ->check(numberFrom(0.05, 0.95))
       ->capture_default_str();
   app.add_option("--dense-type", verb.denseType,
                  "type of the dense model that limits, losses and runs are to, as f32 for the model as it is; none: "

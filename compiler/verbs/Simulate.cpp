@@ -163,6 +163,8 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
                                                                   {"period_seconds", options.period},
                                                                   {"deadline_seconds", options.deadline},
                                                                   {"idle_watts", options.idlePower},
+                                                                  {"jitter", options.jitter},
+                                                                  {"trace", llvm::json::fixUTF8(verb.trace)},
                                                                   {"seed", int64_t(options.seed)},
                                                                   {"strategies", std::move(list)}}));
   if (llvm::Error error = writeFiles(verb.folder, {{"simulation.json", json}}))
@@ -171,11 +173,14 @@ ExitCode mlir::rt3::runSimulate(const SimulateVerb &verb) {
     llvm::outs() << json;
     return kExitOk;
   }
-  llvm::outs() << llvm::formatv("{0}, core {1}; {2} battery of {3:f2} Wh at {4:f0} degrees, a request every {5:f3} ms, "
-                                "deadline {6:f3} ms, {7:f0} mW idle\n",
-                                search->device, search->core, options.battery.model, verb.batteryWh,
-                                options.battery.temperature, 1e3 * options.period, 1e3 * options.deadline,
-                                1e3 * options.idlePower)
+  llvm::outs() << llvm::formatv(
+                      "{0}, core {1}; {2} battery of {3:f2} Wh at {4:f0} degrees, a request every {5:f3} ms{6}, "
+                      "deadline {7:f3} ms, {8:f0} mW idle{9}\n",
+                      search->device, search->core, options.battery.model, verb.batteryWh, options.battery.temperature,
+                      1e3 * options.period,
+                      options.jitter > 0 ? llvm::formatv(" give or take {0:f0} %", 100 * options.jitter).str() : "",
+                      1e3 * options.deadline, 1e3 * options.idlePower,
+                      verb.trace.empty() ? "" : ", clock caps and heat by " + printable(verb.trace))
                << llvm::formatv("{0,-28} {1,10} {2,8} {3,11} {4,9} {5,8} {6,8} {7,8}  {8}\n", "strategy", "runs",
                                 "runs", "late", "hours", "kJ run", "kJ idle", "kJ lost",
                                 "time at each level, slowest first")

@@ -265,6 +265,14 @@ class SimulateTest(unittest.TestCase):
         arguments = ["--jitter", "0.5", "--battery", "kibam", "--seed", "3"]
         self.assertEqual(self.simulate(*arguments), self.simulate(*arguments))
         self.assertNotEqual(self.simulate(*arguments), self.simulate(*arguments[:-1], "4"))
+        # What the result depends on is in it.
+        self.assertEqual((self.simulate(*arguments)["jitter"], self.simulate()["trace"]), (0.5, ""))
+        self.assertIn("give or take 50 %", rt3c("simulate", self.out, "--jitter", "0.5").stdout)
+        before = (self.out / "simulation.json").read_bytes()
+        for option in ("--jitter", "--period-ms", "--temperature", "--battery-wh", "--idle-mw"):
+            for bad in ("nan", "-nan", "-1e9", "x"):
+                self.assertIn(option, rt3c("simulate", self.out, f"{option}={bad}", code=2).stderr)
+        self.assertEqual((self.out / "simulation.json").read_bytes(), before)
 
     def test_a_thermal_trace_lowers_the_level(self):
         trace = self.out / "trace"
@@ -273,6 +281,10 @@ class SimulateTest(unittest.TestCase):
         plain = {level["level"]: level["seconds"] for level in self.simulate()["strategies"][4]["levels"]}
         slowest = min(plain, key=lambda name: float(name.split()[0]))
         self.assertGreater(seconds[slowest] / sum(seconds.values()), plain[slowest] / sum(plain.values()))
+        self.assertEqual(self.simulate("--trace", trace)["trace"], str(trace))
+        page = self.out / "page.html"
+        rt3c("report", self.out, "-o", page)
+        self.assertIn(f"clock caps and heat by {trace}", page.read_text())
         self.assertNotIn("warning", rt3c("simulate", self.out, "--trace", trace).stderr)
         for cap, advice in ((600000, "no clock of a77-prime is as slow"), (1000000, "--clocks 960000 among others")):
             trace.write_text(f"0 - - 40000\n60000 {cap} - 40000\n")
