@@ -3,22 +3,24 @@
 #include "compiler/CommandLine.h"
 
 #include "llvm/ADT/StringExtras.h"
-
-#include <cmath>
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir::rt3;
 
 CLI::Range mlir::rt3::oneOrMore() { return {int64_t(1), int64_t(1) << 30}; }
 
-CLI::Validator mlir::rt3::numberFrom(double least, double most) {
-  CLI::Range range(least, most);
+CLI::Validator mlir::rt3::between(double low, double high, bool isLowAllowed) {
+  std::string range;
+  llvm::raw_string_ostream(range) << llvm::format(isLowAllowed ? "from %g to %g" : "over %g to %g", low, high);
   return CLI::Validator(
-      [=](std::string &text) {
+      [=](std::string &text) -> std::string {
         double number;
-        bool isNan = CLI::detail::lexical_cast(text, number) && std::isnan(number);
-        return isNan ? "Value " + text + " not in range " + range.get_name() : range(text);
+        bool fits = !llvm::StringRef(text).getAsDouble(number) && number <= high &&
+                    (isLowAllowed ? number >= low : number > low);
+        return fits ? "" : text + " is no number " + range;
       },
-      range.get_name());
+      range);
 }
 
 std::string mlir::rt3::faultOf(const CLI::App &app, const CLI::ParseError &error) {

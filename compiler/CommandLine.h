@@ -14,8 +14,8 @@ namespace mlir::rt3 {
 // Of an option that is a number of things, 1 to 2^30.
 CLI::Range oneOrMore();
 
-// Of an option that is a number from `least` to `most`; CLI::Range takes NaN for one.
-CLI::Validator numberFrom(double least, double most);
+// Of an option that is a number over `low` (or from it) up to `high`; NaN is none of them, which CLI::Range takes.
+CLI::Validator between(double low, double high, bool isLowAllowed = true);
 
 // What is wrong with the words that `app` was given.
 std::string faultOf(const CLI::App &app, const CLI::ParseError &error);

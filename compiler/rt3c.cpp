@@ -102,24 +102,24 @@ int main(int argc, char **argv) {
       app.add_subcommand("simulate", "spend a battery on inferences, with a search's levels and in other ways");
   simulateApp->add_option("folder", simulate.folder, "what search wrote")->required();
   simulateApp->add_option("--battery-wh", simulate.batteryWh, "capacity")
-      ->check(numberFrom(1e-6, 1e6))
+      ->check(between(1e-6, 1e6))
       ->capture_default_str();
   simulateApp->add_option("--battery", simulate.options.battery.model, "ideal, peukert or kibam")
       ->check(CLI::IsMember({"ideal", "peukert", "kibam"}))
       ->capture_default_str();
   simulateApp->add_option("--temperature", simulate.options.battery.temperature, "of the battery, degrees Celsius")
-      ->check(numberFrom(-40.0, 85.0))
+      ->check(between(-40.0, 85.0))
       ->capture_default_str();
   simulateApp->add_option("--period-ms", simulate.periodMs, "between requests; none: the latency limit")
-      ->check(numberFrom(1e-3, 1e9));
+      ->check(between(1e-3, 1e9));
   simulateApp->add_option("--jitter", simulate.options.jitter, "share of the period by which requests vary")
-      ->check(numberFrom(0.0, 0.99))
+      ->check(between(0.0, 0.99))
       ->capture_default_str();
   simulateApp
       ->add_option_function<double>(
           "--idle-mw", [&](double milliwatts) { simulate.options.idlePower = milliwatts / 1e3; },
           "of the whole device, always; the tables of devices leave it out")
-      ->check(numberFrom(0.0, 1e6));
+      ->check(between(0.0, 1e6));
   simulateApp->add_option("--trace", simulate.trace,
                           "clock caps and heat over time: lines of `ms cap_khz battery_percent temperature_mc`");
   simulateApp->add_option("--seed", simulate.options.seed, "of the jitter")->capture_default_str();

@@ -49,7 +49,7 @@ struct Device {
   int64_t l2Size;                                   // Bytes of second-level cache; activations
   double l2BytesPerCycle;                           // from there cost this besides.
   double streamBytesPerCycle;                       // Bandwidth for weights beyond the caches.
-  int64_t streamPrefetch;                           // Bytes ahead of a long stream; 0: the processor foresees it.
+  int64_t streamPrefetch;                           // Bytes that a single token asks ahead; 0: none.
 };
 
 // How `device` multiplies numbers of `precision`: null if as f32, or not at all.

@@ -157,7 +157,8 @@ Expected<std::unique_ptr<BlockCycles>> BlockCycles::make(StringRef assembly, Str
   machine->analysis.reset(target->createMCInstrAnalysis(machine->instructions.get()));
   machine->subtarget.reset(target->createMCSubtargetInfo(triple, cpu, features));
   if (!machine->subtarget->isCPUStringValid(cpu) || !machine->subtarget->getSchedModel().hasInstrSchedModel())
-    return llvm::createStringError("LLVM has no scheduling model for \"" + cpu + "\" (" + tripleText + ")");
+    return llvm::createStringError("LLVM has no scheduling model for \"" + cpu + "\" (" + tripleText +
+                                   "), the scheduler_model of the device, or tune_cpu of its target");
   machine->sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(assembly), llvm::SMLoc());
   StringRef text = machine->sources.getMemoryBuffer(1)->getBuffer();
   machine->parts = findParts(text, machine->syntax->getCommentString());

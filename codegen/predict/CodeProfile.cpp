@@ -29,7 +29,7 @@ Expected<std::shared_ptr<CodeProfile>> CodeProfile::make(OptimizedProgram progra
     return assembly.takeError();
   auto code = BlockCycles::make(*assembly, device.triple, schedulerModel);
   if (!code)
-    return llvm::createStringError("scheduler_model of the device: " + llvm::toString(code.takeError()));
+    return code.takeError();
   profile->code = std::move(*code);
   auto counter = BlockCounter::make(std::move(program), description);
   if (!counter)

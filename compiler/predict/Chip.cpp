@@ -35,9 +35,9 @@ double mlir::rt3::modelPowerMw(double capacitancePf, double leakageMa, const Clo
 static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &place, std::vector<std::string> &faults) {
   std::vector<ClockLevel> levels;
   const llvm::json::Array *list = fields.list("levels");
+  std::optional<Fields> model = fields.inner("power_model");
   if (!list)
     return levels;
-  std::optional<Fields> model = fields.inner("power_model");
   double capacitance = model ? model->number("capacitance_pf", 0) : 0;
   double leakage = model ? model->number("leakage_ma", 0) : 0;
   if (model)
@@ -47,7 +47,11 @@ static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &pl
     ClockLevel level;
     level.frequencyKhz = entry.number("frequency_khz", 1);
     level.voltageUv = entry.number("voltage_uv", 0, model ? std::nullopt : std::optional(0.0));
-    level.powerMw = model ? modelPowerMw(capacitance, leakage, level) : entry.number("power_mw", 0, 0);
+    level.powerMw = entry.number("power_mw", 0, 0);
+    if (model && level.powerMw > 0)
+      entry.fault("power_mw", "nothing, beside a power_model");
+    if (model)
+      level.powerMw = modelPowerMw(capacitance, leakage, level);
     if (!levels.empty() && level.frequencyKhz <= levels.back().frequencyKhz)
       entry.fault("frequency_khz", "more than the level before: the slowest comes first");
     entry.refuseOthers();

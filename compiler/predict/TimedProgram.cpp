@@ -76,7 +76,7 @@ TimedProgram::TimedProgram(const CompileResult &result) : weights(allocate(resul
 }
 TimedProgram::~TimedProgram() = default;
 
-static double median(std::vector<double> &values) {
+double mlir::rt3::median(std::vector<double> &values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
   return values[values.size() / 2];
 }

@@ -40,6 +40,9 @@ struct TimedBatch {
   double clock;                      // Hz, around them.
 };
 
+// Of a list that is not empty; the upper one of two. Changes the order.
+double median(std::vector<double> &values);
+
 // Of batches of the same level and length the fastest quarter: the median of each op's cycles and of the clocks.
 // What is predicted is a machine that nobody disturbs, and others that share a core or a cache disturb for seconds.
 TimedBatch countFastest(std::vector<TimedBatch> batches);

@@ -147,10 +147,10 @@ public:
 private:
   void addLevels() {
     out << "<h1>Levels of " << escapeHtml(search.model) << "</h1>\n";
-    out << formatv("<p>{0}, core {1}. Every inference has {2:f3} ms; the dense model takes {3:f3} ms and {4:f3} mJ at "
+    out << formatv("<p>{0}, core {1}. Every inference has {2:f3} ms; the dense model takes {3:f3} ms and {4} mJ at "
                    "{5} MHz. Task: {6}, {7} of the dense model {8:f4}. Times and energies are predictions.</p>\n",
                    escapeHtml(search.device), escapeHtml(search.core), 1e3 * search.limitSeconds,
-                   1e3 * search.denseClocks.back().denseSeconds, search.denseEnergyMj,
+                   1e3 * search.denseClocks.back().denseSeconds, energyText(search.denseEnergyMj),
                    search.denseClocks.back().frequencyKhz / 1000, escapeHtml(search.task), escapeHtml(search.metric),
                    search.denseMetric);
     if (search.hasOtherDense())
@@ -170,8 +170,7 @@ private:
                      "<td{5}>{6:f3}</td><td>{7}</td><td>{8}</td></tr>\n",
                      search.denseClocks[level.clock].frequencyKhz / 1000, escapeHtml(level.layout), 100 * level.density,
                      level.metric, lossPercent(level.quality), seconds > search.limitSeconds ? " class=\"missed\"" : "",
-                     1e3 * seconds, energyText(level.energyMj),
-                     level.energyMj > 0 ? formatv("{0:f2} x", search.denseEnergyMj / level.energyMj).str() : "?");
+                     1e3 * seconds, energyText(level.energyMj), runsText(search.denseEnergyMj, level.energyMj));
     }
     out << "</table></div>\n";
     for (const std::string &why : search.leftOut)

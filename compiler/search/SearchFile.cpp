@@ -81,6 +81,10 @@ std::string mlir::rt3::energyText(double energyMj) {
   return energyMj > 0 ? llvm::formatv("{0:f3}", energyMj).str() : "?";
 }
 
+std::string mlir::rt3::runsText(double denseEnergyMj, double energyMj) {
+  return energyMj > 0 ? llvm::formatv("{0:f2}x", denseEnergyMj / energyMj).str() : "?";
+}
+
 double mlir::rt3::lossPercent(double quality) {
   constexpr double kShown = 0.005; // Half of the last digit that is printed.
   double loss = 100 * (1 - quality);

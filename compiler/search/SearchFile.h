@@ -66,6 +66,8 @@ double lossPercent(double quality);
 
 // Millijoules for people; of a device whose power is unknown, which has 0, "?".
 std::string energyText(double energyMj);
+// Runs per charge over the dense model's, "2.00x", from what both take; "?" as above.
+std::string runsText(double denseEnergyMj, double energyMj);
 
 // Reads FOLDER/search.json. Errors say which field is wrong.
 llvm::Expected<SearchFile> readSearch(const std::string &folder);

@@ -332,7 +332,8 @@ private:
       return values;
     };
     for (const std::string &method : methods)
-      for (uint64_t seed = verb.seed; seed < verb.seed + verb.repeats; ++seed) {
+      for (int64_t repeat = 0; repeat < verb.repeats; ++repeat) {
+        uint64_t seed = verb.seed + repeat;
         std::optional<Progress> progress(std::in_place, method + ", seed " + std::to_string(seed), verb.budget);
         auto result = search(space, method, seed, verb.budget, reward, evaluate, others, [&](const SearchResult &now) {
           const Trial &best = now.trials[now.best];
@@ -423,12 +424,11 @@ private:
     llvm::outs() << llvm::formatv("{0,8} {1,-28} {2,8} {3,10} {4,9} {5,10} {6,-6} {7,9} {8,8}\n", "MHz", "layout",
                                   "kept", evaluator->metric().name, "loss", "ms", "limit", "mJ", "runs");
     for (const LevelValue &level : levels)
-      llvm::outs() << llvm::formatv(
-          "{0,8} {1,-28} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9} {8,8}\n",
-          level.spec.frequencyKhz / 1000, layoutNames(level.spec), 100 * level.spec.density, level.metric,
-          lossPercent(level.quality), 1e3 * level.seconds, level.seconds <= reward.limit ? "met" : "missed",
-          energyText(level.energyMj),
-          level.energyMj > 0 ? llvm::formatv("{0:f2}x", reward.denseEnergyMj / level.energyMj).str() : "?");
+      llvm::outs() << llvm::formatv("{0,8} {1,-28} {2,6:f0} % {3,10:f4} {4,7:f2} % {5,10:f3} {6,-6} {7,9} {8,8}\n",
+                                    level.spec.frequencyKhz / 1000, layoutNames(level.spec), 100 * level.spec.density,
+                                    level.metric, lossPercent(level.quality), 1e3 * level.seconds,
+                                    level.seconds <= reward.limit ? "met" : "missed", energyText(level.energyMj),
+                                    runsText(reward.denseEnergyMj, level.energyMj));
     llvm::outs() << "written to " << printable(verb.out)
                  << ": plan.json, plan.weights, levels.json, search.json; loss: 1 - metric / "
                  << (!verb.reference.empty() ? "that of " + printable(verb.reference) : denseName())
@@ -550,7 +550,7 @@ static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
       ->check(CLI::Range(1, 8))
       ->capture_default_str();
   app.add_option("--min-density", verb.minDensity, "least share of weights that a level keeps")
-      ->check(numberFrom(0.05, 0.95))
+      ->check(between(0.05, 0.95))
       ->capture_default_str();
   app.add_option("--dense-type", verb.denseType,
                  "type of the dense model that limits, losses and runs are to, as f32 for the model as it is; none: "

@@ -461,20 +461,6 @@ private:
 
 } // namespace
 
-// Numbers over `low` (or from it) up to `high`; NaN is none of them.
-static CLI::Validator between(double low, double high, bool isLowAllowed) {
-  return CLI::Validator(
-      [=](std::string &text) -> std::string {
-        double number;
-        bool fits = !llvm::StringRef(text).getAsDouble(number) && number <= high &&
-                    (isLowAllowed ? number >= low : number > low);
-        if (fits)
-          return "";
-        return llvm::formatv("{0} is no number {1} {2} to {3}", text, isLowAllowed ? "from" : "over", low, high).str();
-      },
-      "");
-}
-
 static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
   TrainOptions &train = verb.options;
   addModelOptions(&app, verb.model);
@@ -508,29 +494,29 @@ static void addTrainOptions(CLI::App &app, TrainVerb &verb) {
       ->check(between(0, 1000, false))
       ->capture_default_str();
   app.add_option("--warmup", train.warmup, "share of the steps over which it rises")
-      ->check(between(0, 1, true))
+      ->check(between(0, 1))
       ->capture_default_str();
   app.add_option("--weight-decay", train.weightDecay, "of matrices")
-      ->check(between(0, 100, true))
+      ->check(between(0, 100))
       ->capture_default_str();
   app.add_option("--seed", train.seed, "of the order of examples and of a head")->capture_default_str();
   app.add_option("--joint", verb.joint, "levels of a step: alternating (one) or summed (all)")
       ->check(CLI::IsMember({"alternating", "summed"}))
       ->capture_default_str();
   app.add_option("--distillation", train.distillation, "share of the dense model's results in the loss of levels")
-      ->check(between(0, 1, true))
+      ->check(between(0, 1))
       ->capture_default_str();
   app.add_option("--temperature", train.temperature, "of distillation")
-      ->check(between(0.01, 1000, true))
+      ->check(between(0.01, 1000))
       ->capture_default_str();
   app.add_option("--hidden", train.hidden, "weight of the hidden states in what is distilled")
-      ->check(between(0, 1e6, true))
+      ->check(between(0, 1e6))
       ->capture_default_str();
   app.add_option("--ramp", train.ramp, "share of the steps over which weights go")
-      ->check(between(0, 1, true))
+      ->check(between(0, 1))
       ->capture_default_str();
   app.add_option("--group-lasso", train.groupLasso, "strength of a penalty on groups of weights before they go")
-      ->check(between(0, 1e6, true))
+      ->check(between(0, 1e6))
       ->capture_default_str();
   app.add_option("--validation-steps", train.validationSteps, "steps between validations; none: an epoch")
       ->check(oneOrMore());

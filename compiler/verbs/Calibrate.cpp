@@ -21,11 +21,12 @@
 using namespace mlir;
 using namespace mlir::rt3;
 
-// Runs of each level at each length; the rounds between them go over all, so that a slow
-// moment of the machine does not meet one alone.
-static constexpr size_t kLeastRounds = 16, kMostRounds = 320;
+// Runs of each level at each length in a round; rounds go over all, so that a slow moment of the
+// machine does not meet one alone.
 static constexpr int kRuns = 5;
-// Others that share a core or a cache disturb for seconds, which may be all that a small model takes.
+// Others that share a core or a cache disturb for seconds, which may be all that a small model takes. Of more
+// rounds than the most a quarter is enough, however small the model.
+static constexpr size_t kLeastRounds = 16, kMostRounds = 320;
 static constexpr double kLeastSeconds = 20;
 
 namespace {
@@ -45,7 +46,8 @@ public:
     if (host->name != chosen.get().target)
       return fail(kExitUsage, "device " + chosen.chip.name + ", core " + chosen.get().name + ", runs code for " +
                                   (chosen.get().target.empty() ? "no target" : chosen.get().target) +
-                                  ", this machine " + host->name);
+                                  ", this machine " + host->name + "; devices of that target are " +
+                                  devicesOf(host->name) + ", and files that name it");
     ModelOptions model = verb.model;
     model.target = host->name;
     if (ExitCode code = chooseOptions(model, options); code != kExitOk)
@@ -97,6 +99,14 @@ public:
   }
 
 private:
+  static std::string devicesOf(llvm::StringRef target) {
+    std::string names;
+    for (const Chip &chip : allChips())
+      if (llvm::any_of(chip.cores, [&](const Core &core) { return core.target == target; }))
+        names += (names.empty() ? "" : ", ") + chip.name;
+    return names.empty() ? "none of ours" : names;
+  }
+
   ExitCode chooseLengths() {
     int64_t most = profiled.program.maxLength;
     lengths = verb.lengths;
@@ -142,8 +152,7 @@ private:
         clocks.push_back(counted.clock);
       }
     }
-    std::nth_element(clocks.begin(), clocks.begin() + clocks.size() / 2, clocks.end());
-    clock = clocks[clocks.size() / 2];
+    clock = median(clocks);
     return llvm::Error::success();
   }
 
@@ -242,7 +251,7 @@ private:
     std::string names;
     for (const MeasuredModel &model : others.models)
       names += (names.empty() ? "" : "; ") + model.name;
-    sources.push_back("clock: the median while rt3c calibrate measured");
+    sources.push_back("clock: the median of the rounds that count");
     sources.push_back("constants: rt3c calibrate on " + names);
   }
 
@@ -331,7 +340,7 @@ private:
   std::vector<int64_t> lengths;
   MeasuredModel own;
   MeasurementFile others;
-  double clock = 0; // Hz, the median of all.
+  double clock = 0; // Hz, the median of what counts.
 };
 
 } // namespace

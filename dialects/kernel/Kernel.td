@@ -135,8 +135,8 @@ def Kernel_TileAttr : Kernel_Attr<"Tile", "tile"> {
     vectors x lanes tokens. `isa` names the instruction set. So many sums as
     `in_flight` keep the core from waiting for products that it has begun. One
     instruction loads up to `load_vectors` neighbouring vectors. Kernels of a
-    single token ask `stream_prefetch` bytes ahead for weights that they read in
-    long loops; 0 leaves that to the processor.
+    single token ask `stream_prefetch` bytes ahead for the weights of dense layers
+    and of a single pattern; 0 leaves that to the processor.
 
     Example: `#rt3_kernel.tile<rows = 4, vectors = 3, lanes = 8, isa = avx2>`
   }];

@@ -271,7 +271,7 @@ class SimulateTest(unittest.TestCase):
         before = (self.out / "simulation.json").read_bytes()
         for option in ("--jitter", "--period-ms", "--temperature", "--battery-wh", "--idle-mw"):
             for bad in ("nan", "-nan", "-1e9", "x"):
-                self.assertIn(option, rt3c("simulate", self.out, f"{option}={bad}", code=2).stderr)
+                self.assertRegex(rt3c("simulate", self.out, f"{option}={bad}", code=2).stderr, f"{option}: {bad} is no number from .* to ")
         self.assertEqual((self.out / "simulation.json").read_bytes(), before)
 
     def test_a_thermal_trace_lowers_the_level(self):

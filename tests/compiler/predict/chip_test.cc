@@ -75,6 +75,8 @@ TEST(Chip, FaultsSayWhere) {
        "chip.cores[0].constants.wait_share: found 1.5, expected a number from 0 to 1"},
       {"\"l2_size\"", "\"constants\": {\"compute_scale\": 0}, \"l2_size\"",
        "chip.cores[0].constants.compute_scale: found 0, expected a number from 1e-06 to 1e15"},
+      {"\"l2_size\"", "\"power_model\": {\"capacitance_pf\": 1, \"leakage_ma\": 1}, \"l2_size\"",
+       "chip.cores[0].levels[0].power_mw: found 100, expected nothing, beside a power_model"},
       {"\"power_mw\": 100", "\"power_uw\": 100000", "chip.cores[0].levels[0].power_uw: no such field"},
       {"\"l2_size\"", "\"windw\": 100, \"l2_size\"", "chip.cores[0].windw: no such field"},
       {"\"l3_size\"", "\"l4_size\": 1, \"l3_size\"", "chip.l4_size: no such field"},
