@@ -41,7 +41,7 @@ static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &pl
   double capacitance = model ? model->number("capacitance_pf", 0) : 0;
   double leakage = model ? model->number("leakage_ma", 0) : 0;
   if (model)
-    model->refuseOthers();
+    model->rejectOthers();
   for (auto [i, value] : llvm::enumerate(*list)) {
     Fields entry(value.getAsObject(), place + ".levels[" + std::to_string(i) + "]", faults);
     ClockLevel level;
@@ -54,7 +54,7 @@ static std::vector<ClockLevel> parseClocks(Fields &fields, const std::string &pl
       level.powerMw = modelPowerMw(capacitance, leakage, level);
     if (!levels.empty() && level.frequencyKhz <= levels.back().frequencyKhz)
       entry.fault("frequency_khz", "more than the level before: the slowest comes first");
-    entry.refuseOthers();
+    entry.rejectOthers();
     levels.push_back(level);
   }
   return levels;
@@ -90,7 +90,7 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
         constants->number("far_activation_bytes_per_cycle", kLeastRate, found.activationBytesPerCycle);
     found.partialSumBytesPerCycle = constants->number("partial_sum_bytes_per_cycle", 0, 0);
     found.usableL3Size = constants->number("usable_l3_size", 0, 0);
-    constants->refuseOthers();
+    constants->rejectOthers();
     core.constants = found;
   }
   if (auto calibration = fields.inner("calibration")) {
@@ -102,10 +102,10 @@ static Core parseCore(Fields fields, const std::string &place, std::vector<std::
     found.modelErrorPercent = calibration->number("model_error_percent", 0);
     found.minLength = calibration->number("min_length", 1);
     found.maxLength = calibration->number("max_length", 1);
-    calibration->refuseOthers();
+    calibration->rejectOthers();
     core.calibration = found;
   }
-  fields.refuseOthers();
+  fields.rejectOthers();
   return core;
 }
 
@@ -134,7 +134,7 @@ Expected<Chip> mlir::rt3::parseChip(StringRef json) {
           if (other.name == chip.cores.back().name)
             faults.push_back(place + ".name: another core is called \"" + other.name + "\"");
       }
-    fields.refuseOthers();
+    fields.rejectOthers();
   }
   if (!faults.empty())
     return createStringError(llvm::join(faults, "\n  "));

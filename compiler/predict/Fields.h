@@ -66,12 +66,12 @@ public:
     return Fields(value->getAsObject(), place + "." + name.str(), faults);
   }
   // What nothing above has asked for is no field.
-  void refuseOthers() {
+  void rejectOthers() {
     if (!object)
       return;
     for (const auto &field : *object)
       if (!known.count(field.first.str()))
-        faults.push_back(place + "." + field.first.str() + ": no such field");
+        faults.push_back(place + "." + field.first.str() + ": is no known field");
   }
   void fault(llvm::StringRef name, const llvm::Twine &expected) {
     const llvm::json::Value *value = name.empty() ? nullptr : get(name);

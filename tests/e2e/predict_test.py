@@ -109,6 +109,11 @@ class PredictTest(unittest.TestCase):
         self.assertIn("--extrapolate", rt3c("predict", *BASE, "--device", path, code=2).stderr)
         self.assertIn("mean error 5.0 % per layer", rt3c("predict", *BASE, "--device", path, "--length", "64").stdout)
         rt3c("predict", *BASE, "--device", path, "--extrapolate")
+        device["cores"][0]["scheduler_model"] = "neoverse-n9"
+        unknown = path.with_name("unknown.json")
+        unknown.write_text(json.dumps(device))
+        self.assertIn('for "neoverse-n9"', rt3c("predict", *BASE, "--device", unknown, "--extrapolate", code=4).stderr)
+        self.assertIn("scheduler_model of the device", rt3c("predict", *BASE, "--device", unknown, "--extrapolate", code=4).stderr)
         # How many tokens a fixed shape has is not known.
         fixed = ["predict", MODEL, "--shape", "ids=1x16", "--device", path]
         self.assertIn("leave the length free", rt3c(*fixed, code=2).stderr)

@@ -64,6 +64,13 @@ TEST(Search, BestLevelsNeedNotBeOfOneCandidate) {
   EXPECT_EQ(both[1].seconds, 0.4);
 }
 
+TEST(SearchFile, EnergyOfADeviceWithoutPowerIsNoNumber) {
+  EXPECT_EQ(energyText(1.5), "1.500");
+  EXPECT_EQ(energyText(0), "?");
+  EXPECT_EQ(runsText(3, 1.5), "2.00x");
+  EXPECT_EQ(runsText(0, 0), "?");
+}
+
 TEST(Search, EveryMethodKeepsItsBudgetAndRepeatsItself) {
   for (const std::string &method : methodNames()) {
     SearchResult first = run(method, 7, 60), second = run(method, 7, 60), other = run(method, 8, 60);
