@@ -68,6 +68,15 @@ LevelPlan makePlan() {
   add("pp8x1_30", 0.3, patterns(8, 1, 16));
   add("pp4x1_50", 0.5, patterns(4, 1, 15));
   add("pp4x1_30", 0.3, patterns(4, 1, 15));
+  // Each as often in every group of outputs, so that loops end where the processor expects it.
+  auto balanced = [](Layout layout) {
+    layout.isBalanced = true;
+    return layout;
+  };
+  add("pp8x4balanced_50", 0.5, balanced(patterns(8, 4, 8)));
+  add("pp8x4balanced_25", 0.25, balanced(patterns(8, 4, 8)));
+  add("pp8x1balanced_50", 0.5, balanced(patterns(8, 1, 16)));
+  add("pp8x1balanced_30", 0.3, balanced(patterns(8, 1, 16)));
   Layout both = patterns(8, 4, 8);
   both.scheme = Scheme::BlockPattern;
   add("bppp8x4_25", 0.25, both);

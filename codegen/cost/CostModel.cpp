@@ -72,6 +72,12 @@ static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t patt
   return trip;
 }
 
+// What the end of one of the loops of a pattern costs that make so many trips in all segments.
+static double exitCycles(const Device &device, const PackedStream &stream, double trips) {
+  bool isForeseen = stream.isBalanced && trips <= device.foreseenTrips * stream.segmentCount;
+  return isForeseen ? 0 : device.loopExitCycles;
+}
+
 // Sums `body(vectors, tokens)` over the panels of `tokens` tokens: the vectors that hold
 // a panel's tokens, and how many those are.
 template <typename Body> static double sumPanels(const Device &device, int64_t tokens, Body body) {
@@ -219,13 +225,14 @@ double CostModel::patternLoops(const PackedStream &stream, int64_t vectors) {
       cycles += (block + trip.l2Bytes / device.l2BytesPerCycle) * stream.blockCounts[p];
       // A loop that makes no trip is predicted well.
       int64_t filled = shape.isFilled ? shape.unroll : 1;
-      double ends = std::min(stream.blockCounts[p] / filled, stream.segmentCount);
-      cycles += device.loopExitCycles * ends;
+      double trips = stream.blockCounts[p] / filled, ends = std::min(trips, double(stream.segmentCount));
+      double exit = exitCycles(device, stream, trips);
+      cycles += exit * ends;
       if (shape.unroll == 1 || shape.isFilled)
         continue;
       // Of `unroll` rests one is none; (unroll - 1) / 2 blocks in the mean are done by another loop.
       double slower = single.empty() ? device.tripCycles : single[loop].cycles * share - block;
-      cycles += ends * (device.loopExitCycles * (shape.unroll - 1) / shape.unroll + slower * (shape.unroll - 1) / 2);
+      cycles += ends * (exit * (shape.unroll - 1) / shape.unroll + slower * (shape.unroll - 1) / 2);
     }
   return cycles;
 }

@@ -78,6 +78,7 @@ Expected<Device> mlir::rt3::parseDevice(StringRef json) {
   number("issue_per_cycle", device.issuePerCycle);
   number("fma_latency", device.fmaLatency);
   number("loop_exit_cycles", device.loopExitCycles);
+  number("foreseen_trips", device.foreseenTrips);
   number("vectors_per_load", device.vectorsPerLoad);
   number("trip_cycles", device.tripCycles);
   number("weights_per_load", device.weightsPerLoad);

@@ -41,15 +41,16 @@ struct Device {
   double fmaPerCycle, loadsPerCycle, issuePerCycle; // Vector instructions.
   double fmaLatency;                                // Cycles.
   double loopExitCycles;                            // What the end of a loop costs: a mispredicted branch.
-  int64_t vectorsPerLoad;                           // Neighbouring vectors that one instruction loads.
-  double tripCycles;                                // What a trip of a pattern's loop takes beside its instructions.
-  double weightsPerLoad;                            // Weights that one load makes ready to multiply.
-  std::map<graph::Precision, Products> products;    // Beside f32 and f16; there is always int8.
-  int64_t l1Size;                                   // Bytes of first-level data cache.
-  int64_t l2Size;                                   // Bytes of second-level cache; activations
-  double l2BytesPerCycle;                           // from there cost this besides.
-  double streamBytesPerCycle;                       // Bandwidth for weights beyond the caches.
-  int64_t streamPrefetch;                           // Bytes that a single token asks ahead; 0: none.
+  double foreseenTrips;   // Of a loop that always makes as many: up to these its end costs nothing.
+  int64_t vectorsPerLoad; // Neighbouring vectors that one instruction loads.
+  double tripCycles;      // What a trip of a pattern's loop takes beside its instructions.
+  double weightsPerLoad;  // Weights that one load makes ready to multiply.
+  std::map<graph::Precision, Products> products; // Beside f32 and f16; there is always int8.
+  int64_t l1Size;                                // Bytes of first-level data cache.
+  int64_t l2Size;                                // Bytes of second-level cache; activations
+  double l2BytesPerCycle;                        // from there cost this besides.
+  double streamBytesPerCycle;                    // Bandwidth for weights beyond the caches.
+  int64_t streamPrefetch;                        // Bytes that a single token asks ahead; 0: none.
 };
 
 // How `device` multiplies numbers of `precision`: null if as f32, or not at all.

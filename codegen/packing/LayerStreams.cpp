@@ -141,6 +141,16 @@ static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std
   return ranges;
 }
 
+// `ranges`, and the one in which patterns are balanced, if they are.
+static std::vector<int64_t> withBalanced(std::vector<int64_t> ranges, const MaskedWeights &weights, StreamShape shape,
+                                         std::optional<kernel::Dot> dot) {
+  shape.range = graph::kBalancedInputs;
+  bool isPossible = shape.range < weights.inputs && dot != kernel::Dot::FmlaF16;
+  if (isPossible && !llvm::is_contained(ranges, shape.range) && isBalanced(weights, shape))
+    ranges.push_back(shape.range);
+  return ranges;
+}
+
 // The weights packed in `shape` for each kind of loop that `device` may run: one block a trip, several and a
 // rest, several without.
 static void packForLoops(const MaskedWeights &weights, StreamShape shape, ArrayRef<int64_t> patterns,
@@ -332,7 +342,7 @@ FailureOr<PackedLayer> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodi
         if (!usesStack)
           break;
         shape.pass = pass;
-        for (int64_t range : ranges) {
+        for (int64_t range : withBalanced(ranges, weights, shape, layer.dot)) {
           shape.range = range;
           packForLoops(weights, shape, patterns, device, [&](PackedStream stream) {
             possible.push_back(describe(stream.shape));

@@ -10,6 +10,7 @@
 #include <cassert>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
 
 using namespace mlir::rt3;
@@ -93,8 +94,26 @@ public:
     }
     stream.shape = shape;
     stream.segmentCount = segments.size();
+    stream.isBalanced = isBalanced();
     finish(stream);
     return std::move(stream);
+  }
+
+  // Groups that stick out over the last output do not count.
+  bool isBalanced() {
+    using Counts = std::map<uint64_t, int64_t>; // By what a block keeps.
+    for (int64_t begin = 0; begin < weights.inputs && !shape.gathered; begin += shape.range) {
+      std::optional<Counts> first;
+      for (int64_t group = 0; group < weights.outputs / shape.rows; ++group) {
+        Counts counts;
+        for (const Block &block : findBlocks(begin, std::min(begin + shape.range, weights.inputs), group * shape.rows))
+          ++counts[block.kept];
+        if (counts != first.value_or(counts))
+          return false;
+        first = std::move(counts);
+      }
+    }
+    return !shape.gathered;
   }
 
 private:
@@ -263,6 +282,10 @@ private:
 };
 
 } // namespace
+
+bool mlir::rt3::isBalanced(const MaskedWeights &weights, const StreamShape &shape) {
+  return SparsePacker(weights, shape, {}).isBalanced();
+}
 
 PackedStream mlir::rt3::packSparse(const MaskedWeights &weights, const StreamShape &shape,
                                    const std::vector<int64_t> &patterns) {

@@ -46,6 +46,8 @@ struct PackedStream {
   std::vector<int64_t> blockCounts;    // Per pattern, over all segments.
   int64_t keptCount;                   // Words that the mask keeps.
   int64_t storedCount;                 // Words stored; the difference is fill-in.
+  // Whether each pattern has as many blocks in all segments of a range.
+  bool isBalanced = false;
 };
 
 // At most this many patterns that occur are given a loop each.
@@ -55,6 +57,9 @@ inline constexpr size_t kMaxPatternCount = 32;
 // tokens, takes two thirds of the first-level cache; parts are of even size. All of them if
 // they take at most four fifths.
 int64_t chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size);
+
+// Whether packSparse would store a balanced stream; quick where it would not.
+bool isBalanced(const MaskedWeights &weights, const StreamShape &shape);
 
 // Stores all weights; outputs are rounded up to 8.
 PackedStream packDense(const MaskedWeights &weights, const StreamShape &shape);

@@ -164,6 +164,9 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
     inner.integer("sample", 0, 1 << 20, layout.patternSample);
     inner.integer("inputs", 1, 8, layout.patternInputs);
     inner.flag("shared", layout.isSetShared);
+    inner.flag("balanced", layout.isBalanced);
+    if (layout.isBalanced && isFound && layout.scheme != Scheme::Pattern)
+      inner.fault("balanced", "is of scheme pp: groups of bp+pp have blocks of other inputs each");
     if (layout.rows != 4 && layout.rows != 8)
       inner.fault("rows",
                   std::to_string(layout.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
@@ -311,6 +314,8 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     bool isRead = faults.size() == faultCount;
     if (plan.isNested && !spec.layers.empty())
       faults.push_back(place + ".layers: nested levels have one layout for all layers, so that one lies in the other");
+    if (plan.isNested && spec.isBalanced)
+      faults.push_back(place + ".pattern.balanced: nested levels store what they add to each other, which is not");
     for (auto [j, before] : llvm::enumerate(plan.levels)) {
       // Names become macros, in capitals.
       if (StringRef(before.name).equals_insensitive(spec.name))
@@ -351,6 +356,8 @@ static void addLayout(const Layout &layout, json::Object &entry) {
     pattern["inputs"] = layout.patternInputs;
   if (!layout.isSetShared)
     pattern["shared"] = false;
+  if (layout.isBalanced)
+    pattern["balanced"] = true;
   if (layout.kept != KeptCount::Default)
     pattern["kept"] = layout.kept == KeptCount::Free ? "free" : "fixed";
   entry["pattern"] = std::move(pattern);

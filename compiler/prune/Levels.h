@@ -37,6 +37,9 @@ struct Layout {
   // Which blocks the search for patterns starts from: 0: all, else a quarter of them, another
   // for each number.
   int64_t patternSample = 0;
+  // Every group of outputs has each pattern as often as the others, in each kBalancedInputs (Quantize.h) inputs: a
+  // processor then foresees where the loops of patterns end.
+  bool isBalanced = false;
 
   bool hasPatterns() const { return scheme == Scheme::Pattern || scheme == Scheme::BlockPattern; }
   // Patterns that keep any number of weights, under the budget of a layer.

@@ -2,6 +2,9 @@
 
 #include "compiler/prune/Masks.h"
 
+#include "compiler/prune/Balance.h"
+#include "dialects/graph/Quantize.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
@@ -290,7 +293,49 @@ private:
       // enough, a block may be filled up, which makes a pattern more.
       if (assign(own, 0) < kEnough * budgets[layer])
         measure(own, /*fillsUp=*/true);
-      assign(own, findPrice(budgets[layer], [&](double candidate) { return assign(own, candidate); }));
+      double price = findPrice(budgets[layer], [&](double candidate) { return assign(own, candidate); });
+      assign(own, price);
+      if (spec.isBalanced)
+        balance(layer, price);
+    }
+  }
+
+  // Gives each pattern, and the empty one, the same number of blocks in all groups of a layer, in each kBalancedInputs
+  // inputs: as many as it has in the mean. Blocks gain the saliency that is kept, less `price` per weight.
+  void balance(size_t layer, double price) {
+    int64_t perGroup = llvm::divideCeil(layers[layer].saliency->inputs, spec.columns);
+    int64_t perUnit = graph::kBalancedInputs / spec.columns;
+    int64_t groups = (firstBlock[layer + 1] - firstBlock[layer]) / perGroup;
+    std::vector<uint64_t> choices = patterns;
+    if (spec.isCountFree())
+      choices.push_back(0);
+    std::map<uint64_t, size_t> places;
+    for (auto [place, pattern] : llvm::enumerate(choices))
+      places[pattern] = place;
+    std::vector<double> scores;
+    std::vector<size_t> own;
+    for (int64_t first = 0; first < perGroup; first += perUnit) {
+      int64_t count = std::min(perUnit, perGroup - first);
+      auto blockOf = [&](int64_t group, int64_t i) { return firstBlock[layer] + group * perGroup + first + i; };
+      std::vector<int64_t> total(choices.size(), 0);
+      for (int64_t group = 0; group < groups; ++group)
+        for (int64_t i = 0; i < count; ++i)
+          ++total[places.at(chosen[blockOf(group, i)])];
+      std::vector<int64_t> shares = evenShares(total, groups);
+      for (int64_t group = 0; group < groups; ++group) {
+        scores.clear();
+        own.clear();
+        for (int64_t i = 0; i < count; ++i) {
+          Positions saliency = saliencyOf(blockOf(group, i));
+          for (uint64_t pattern : choices) // As in assign, so that each has its best before.
+            scores.push_back(float(sumOf(saliency, pattern)) -
+                             price * llvm::popcount(pattern & blocks[blockOf(group, i)].upper));
+          own.push_back(places.at(chosen[blockOf(group, i)]));
+        }
+        balanceChoices(scores, shares, own);
+        for (int64_t i = 0; i < count; ++i)
+          chosen[blockOf(group, i)] = choices[own[i]];
+      }
     }
   }
 
@@ -416,6 +461,8 @@ private:
       if (turn + 1 < kTurns)
         update(all, [&](ArrayRefOfMeans means) { return largest(means, count); });
     }
+    for (size_t layer = 0; spec.isBalanced && layer < layers.size(); ++layer)
+      balance(layer, 0);
   }
 
   const std::vector<PatternLayer> &layers;

@@ -54,6 +54,9 @@ struct PatternLayer {
 // its blocks exceeds lambda. Else patterns of one count, at most one more per row than rows have on average, chosen in
 // the same turns; within a denser level, each of its patterns gets one sub-pattern.
 //
+// With `spec.isBalanced`, blocks then change their patterns, at the least loss, until each pattern has as many in every
+// group of outputs.
+//
 // With `gathered`, blocks are made of the columns that `upper` keeps in a group.
 std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered);
 

@@ -4,6 +4,8 @@
 
 #include "dialects/kernel/Kernel.h"
 
+#include "llvm/ADT/STLExtras.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -63,6 +65,30 @@ TEST_F(PackWeightsTest, NeverFillsUpAStreamOfOnePattern) {
   EXPECT_EQ(read<uint16_t>(stream, 0, 1), std::vector<uint16_t>{5});
   EXPECT_FALSE(stream.shape.isFilled);
   EXPECT_EQ(stream.shape.unroll, kSinglePatternUnroll);
+}
+
+TEST_F(PackWeightsTest, KnowsWhetherGroupsHaveAsManyBlocksOfEachPattern) {
+  // A second group with the same inputs: 0, 2 and 4 of rows 0 to 3, 1 and 3 of the others.
+  words.resize(80, 1);
+  mask.resize(80);
+  auto setMask = [&](std::vector<int64_t> ofFirstRows) {
+    for (int64_t input = 0; input < 5; ++input)
+      for (int64_t output = 0; output < 16; ++output)
+        mask[input * 16 + output] = (output % 8 < 4) == llvm::is_contained(ofFirstRows, output < 8 ? input : 4 - input);
+  };
+  auto isBalancedIn = [&](int64_t range) {
+    shape.range = range;
+    EXPECT_EQ(isBalanced({5, 16, words, mask}, shape), packSparse({5, 16, words, mask}, shape).isBalanced);
+    return isBalanced({5, 16, words, mask}, shape);
+  };
+  setMask({0, 2, 4});
+  EXPECT_TRUE(isBalancedIn(8));
+  EXPECT_TRUE(isBalancedIn(2)); // Of the first two inputs either kind once.
+  setMask({0, 1, 2});           // The second group has 2, 3 and 4.
+  EXPECT_TRUE(isBalancedIn(8));
+  EXPECT_FALSE(isBalancedIn(2));
+  shape.gathered = true; // Blocks are of other inputs in each group.
+  EXPECT_FALSE(isBalancedIn(8));
 }
 
 TEST(SumSetsTest, AreAsManyAsProductsInFlightNeed) {

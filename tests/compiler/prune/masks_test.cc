@@ -4,6 +4,9 @@
 
 #include "compiler/prune/Masks.h"
 
+#include "compiler/prune/Balance.h"
+#include "dialects/graph/Quantize.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -176,6 +179,91 @@ TEST(PatternMasks, OfSeveralColumnsMayKeepAnyNumber) {
       // In steps of a block's pattern.
       EXPECT_NEAR(share(mask), density, 0.05) << columns;
     }
+}
+
+double keptSaliency(const Saliency &saliency, const Mask &mask) {
+  double sum = 0;
+  for (size_t i = 0; i < mask.size(); ++i)
+    sum += mask[i] * saliency.values[i];
+  return sum;
+}
+
+TEST(PatternMasks, BalancedOnesAreAsOftenInEachGroup) {
+  std::mt19937 random(10);
+  for (int64_t columns : {1, 4, 8})
+    for (int64_t inputs : {8, 192, 200, 410})
+      for (KeptCount kept : {KeptCount::Free, KeptCount::Fixed}) {
+        LevelSpec spec = patternSpec(columns, kept, 0.4);
+        // Some inputs count more, as those of real layers do.
+        Saliency saliency = randomSaliency(inputs, 64, random);
+        for (size_t i = 0; i < saliency.values.size(); ++i)
+          saliency.values[i] *= 1 + i / 64 % 5;
+        Mask free = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
+        spec.isBalanced = true;
+        Mask mask = prunePatterns({{&saliency, nullptr, std::nullopt}}, spec, /*gathered=*/false)[0];
+        for (int64_t first = 0; first < inputs; first += graph::kBalancedInputs) {
+          std::optional<std::map<uint64_t, int64_t>> before;
+          for (int64_t group = 0; group < 64; group += 8) {
+            std::map<uint64_t, int64_t> counts;
+            // A block that is cut off at the last input has less of its pattern.
+            for (int64_t k = first; k + columns <= std::min(first + graph::kBalancedInputs, inputs); k += columns) {
+              uint64_t pattern = 0;
+              for (int64_t p = 0; p < 8 * columns; ++p)
+                pattern |= uint64_t(mask[(k + p / 8) * 64 + group + p % 8]) << p;
+              ++counts[pattern];
+            }
+            if (inputs % columns == 0)
+              EXPECT_EQ(counts, before.value_or(counts)) << columns << ", " << inputs << ", group " << group;
+            before = std::move(counts);
+          }
+        }
+        if (inputs < graph::kBalancedInputs)
+          continue; // Shares of few blocks are rounded much.
+        double share = keptSaliency(saliency, mask) / keptSaliency(saliency, free);
+        EXPECT_LT(share, 1.02) << columns << ", " << inputs;
+        EXPECT_GT(share, 0.9) << columns << ", " << inputs;
+      }
+}
+
+// Against all assignments.
+TEST(Balance, LosesTheLeast) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 200; ++round) {
+    size_t items = 1 + random() % 6, kinds = 1 + random() % 4;
+    std::vector<double> scores;
+    for (size_t i = 0; i < items * kinds; ++i)
+      scores.push_back(int(random() % 9) - 4);
+    std::vector<int64_t> counts(kinds);
+    for (size_t i = 0; i < items; ++i)
+      ++counts[random() % kinds];
+    std::vector<size_t> choices;
+    for (size_t i = 0; i < items; ++i)
+      choices.push_back(std::max_element(&scores[i * kinds], &scores[i * kinds] + kinds) - &scores[i * kinds]);
+    balanceChoices(scores, counts, choices);
+    auto sumOf = [&](const std::vector<size_t> &some, std::vector<int64_t> left) {
+      double sum = 0;
+      for (size_t i = 0; i < items; ++i) {
+        sum += scores[i * kinds + some[i]];
+        if (--left[some[i]] < 0)
+          return -1e9;
+      }
+      return sum;
+    };
+    double best = -1e9;
+    for (size_t code = 0; code < std::pow(kinds, items); ++code) {
+      std::vector<size_t> some;
+      for (size_t i = 0, rest = code; i < items; ++i, rest /= kinds)
+        some.push_back(rest % kinds);
+      best = std::max(best, sumOf(some, counts));
+    }
+    EXPECT_EQ(sumOf(choices, counts), best) << round;
+  }
+}
+
+TEST(Balance, SharesAddUp) {
+  EXPECT_EQ(evenShares({7, 2, 3}, 4), (std::vector<int64_t>{2, 0, 1}));
+  EXPECT_EQ(evenShares({0, 0, 8}, 4), (std::vector<int64_t>{0, 0, 2}));
+  EXPECT_EQ(evenShares({2, 2}, 4), (std::vector<int64_t>{1, 0}));
 }
 
 TEST(PatternMasks, OfALayerWithoutSaliencyAreEmpty) {
