@@ -72,9 +72,11 @@ static Trip tripOf(const Device &device, const StreamShape &shape, uint64_t patt
   return trip;
 }
 
-// What the end of one of the loops of a pattern costs that make so many trips in all segments.
-static double exitCycles(const Device &device, const PackedStream &stream, double trips) {
-  bool isForeseen = stream.isBalanced && trips <= device.foreseenTrips * stream.segmentCount;
+// What the end of one of the loops of a pattern costs of which all segments have so many blocks. Loops of a single
+// pattern are long.
+static double exitCycles(const Device &device, const PackedStream &stream, double blocks) {
+  bool isForeseen = stream.isBalanced && stream.patterns.size() > 1 &&
+                    blocks / stream.shape.unroll <= device.foreseenTrips * stream.segmentCount;
   return isForeseen ? 0 : device.loopExitCycles;
 }
 
@@ -225,8 +227,8 @@ double CostModel::patternLoops(const PackedStream &stream, int64_t vectors) {
       cycles += (block + trip.l2Bytes / device.l2BytesPerCycle) * stream.blockCounts[p];
       // A loop that makes no trip is predicted well.
       int64_t filled = shape.isFilled ? shape.unroll : 1;
-      double trips = stream.blockCounts[p] / filled, ends = std::min(trips, double(stream.segmentCount));
-      double exit = exitCycles(device, stream, trips);
+      double ends = std::min(stream.blockCounts[p] / filled, stream.segmentCount);
+      double exit = exitCycles(device, stream, stream.blockCounts[p]);
       cycles += exit * ends;
       if (shape.unroll == 1 || shape.isFilled)
         continue;

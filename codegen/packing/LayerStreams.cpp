@@ -143,8 +143,8 @@ static std::vector<int64_t> candidateRanges(int64_t inputs, int64_t vectors, std
 
 // `ranges`, and the one in which patterns are balanced, if they are.
 static std::vector<int64_t> withBalanced(std::vector<int64_t> ranges, const MaskedWeights &weights, StreamShape shape,
-                                         std::optional<kernel::Dot> dot) {
-  shape.range = graph::kBalancedInputs;
+                                         std::optional<kernel::Dot> dot, int64_t wordsPerUnit) {
+  shape.range = graph::kBalancedInputs * wordsPerUnit;
   bool isPossible = shape.range < weights.inputs && dot != kernel::Dot::FmlaF16;
   if (isPossible && !llvm::is_contained(ranges, shape.range) && isBalanced(weights, shape))
     ranges.push_back(shape.range);
@@ -337,12 +337,13 @@ FailureOr<PackedLayer> mlir::rt3::packLayer(graph::LinearOp op, ArrayAttr encodi
       // At most 64 positions and what buffers are padded to, so that the last block
       // reads nothing behind them; wider blocks are cut, their patterns found anew.
       shape.columns = std::min({shape.columns * wordsPerUnit, 64 / shape.rows, kernel::kFeatureMultiple});
+      std::vector<int64_t> ownRanges = withBalanced(ranges, weights, shape, layer.dot, wordsPerUnit);
       bool usesStack = true; // All loops of this shape so far.
       for (int64_t pass : candidatePasses(op, device, shape.rows, *choice)) {
         if (!usesStack)
           break;
         shape.pass = pass;
-        for (int64_t range : withBalanced(ranges, weights, shape, layer.dot)) {
+        for (int64_t range : ownRanges) {
           shape.range = range;
           packForLoops(weights, shape, patterns, device, [&](PackedStream stream) {
             possible.push_back(describe(stream.shape));

@@ -10,7 +10,6 @@
 #include <cassert>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <set>
 
 using namespace mlir::rt3;
@@ -99,21 +98,26 @@ public:
     return std::move(stream);
   }
 
-  // Groups that stick out over the last output do not count.
+  // Groups that stick out over the last output do not count, nor blocks over the last input.
   bool isBalanced() {
-    using Counts = std::map<uint64_t, int64_t>; // By what a block keeps.
-    for (int64_t begin = 0; begin < weights.inputs && !shape.gathered; begin += shape.range) {
-      std::optional<Counts> first;
-      for (int64_t group = 0; group < weights.outputs / shape.rows; ++group) {
-        Counts counts;
-        for (const Block &block : findBlocks(begin, std::min(begin + shape.range, weights.inputs), group * shape.rows))
-          ++counts[block.kept];
-        if (counts != first.value_or(counts))
+    int64_t whole = weights.outputs / shape.rows;
+    if (shape.gathered || whole < 2)
+      return false;
+    for (int64_t begin = 0; begin < weights.inputs; begin += shape.range) {
+      std::map<uint64_t, int64_t> first; // Blocks by what they keep.
+      for (int64_t group = 0; group < whole; ++group) {
+        std::map<uint64_t, int64_t> counts;
+        std::vector<Block> found;
+        for (const Block &block : segments.empty() ? found = findBlocks(begin, endOf(begin), group * shape.rows)
+                                                   : segments[begin / shape.range * groups + group])
+          counts[block.kept] += block.missing == 0;
+        if (group == 0)
+          first = std::move(counts);
+        else if (counts != first)
           return false;
-        first = std::move(counts);
       }
     }
-    return !shape.gathered;
+    return true;
   }
 
 private:
@@ -121,9 +125,11 @@ private:
     for (int64_t begin = 0; begin < weights.inputs; begin += shape.range)
       for (int64_t group = 0; group < groups; ++group) {
         rangeBegin.push_back(begin);
-        segments.push_back(findBlocks(begin, std::min(begin + shape.range, weights.inputs), group * shape.rows));
+        segments.push_back(findBlocks(begin, endOf(begin), group * shape.rows));
       }
   }
+
+  int64_t endOf(int64_t begin) const { return std::min(begin + shape.range, weights.inputs); }
 
   std::vector<Block> findBlocks(int64_t begin, int64_t end, int64_t firstOutput) {
     std::vector<Block> blocks;

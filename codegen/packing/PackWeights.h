@@ -58,7 +58,7 @@ inline constexpr size_t kMaxPatternCount = 32;
 // they take at most four fifths.
 int64_t chooseRange(int64_t inputs, int64_t panelWidth, int64_t l1Size);
 
-// Whether packSparse would store a balanced stream; quick where it would not.
+// Whether packSparse would store a balanced stream; quick where the first groups differ.
 bool isBalanced(const MaskedWeights &weights, const StreamShape &shape);
 
 // Stores all weights; outputs are rounded up to 8.

@@ -12,9 +12,10 @@
 
 using namespace mlir::rt3;
 
-static constexpr double kNever = std::numeric_limits<double>::infinity();
-// Of the largest score: a path must be shorter by more than sums of losses are rounded.
-static constexpr double kShorter = 1e-12;
+// Scores are whole numbers up to this, so that the losses of paths are added up without rounding: rounded ones would
+// make circles of moves that seem to gain. Paths have up to as many moves as there are choices.
+static constexpr double kLargestScore = int64_t(1) << 50;
+static constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 2;
 
 std::vector<int64_t> mlir::rt3::evenShares(llvm::ArrayRef<int64_t> total, int64_t parts) {
   int64_t sum = std::accumulate(total.begin(), total.end(), int64_t(0));
@@ -38,16 +39,19 @@ namespace {
 
 class Balancing {
 public:
-  Balancing(llvm::ArrayRef<double> scores, llvm::ArrayRef<int64_t> counts, llvm::MutableArrayRef<size_t> choices)
-      : scores(scores), choices(choices), size(counts.size()), surplus(size), moves(size * size) {
+  Balancing(llvm::ArrayRef<double> given, llvm::ArrayRef<int64_t> counts, llvm::MutableArrayRef<size_t> choices)
+      : choices(choices), size(counts.size()), surplus(size), moves(size * size) {
+    double largest = 0;
+    for (double score : given)
+      largest = std::max(largest, std::abs(score));
+    for (double score : given)
+      scores.push_back(largest > 0 ? std::llround(score / largest * kLargestScore) : 0);
     for (size_t c = 0; c < size; ++c)
       surplus[c] = -counts[c];
     for (size_t choice : choices)
       ++surplus[choice];
     for (size_t c = 0; c < size; ++c)
       findMoves(c);
-    for (double score : scores)
-      shorter = std::max(shorter, kShorter * std::abs(score));
   }
 
   void run() {
@@ -58,7 +62,7 @@ public:
 private:
   // An item that changes its choice, and what is lost by that.
   struct Move {
-    double loss = kNever;
+    int64_t loss = kNever;
     size_t item = 0;
   };
 
@@ -68,7 +72,7 @@ private:
     llvm::fill(own, Move());
     for (auto [item, choice] : llvm::enumerate(choices))
       for (size_t to = 0; choice == from && to < size; ++to) {
-        double loss = scores[item * size + from] - scores[item * size + to];
+        int64_t loss = scores[item * size + from] - scores[item * size + to];
         if (to != from && loss < own[to].loss)
           own[to] = {loss, item};
       }
@@ -76,7 +80,7 @@ private:
 
   // From a choice that is made too seldom back to one that is made too often (Bellman and Ford).
   std::vector<size_t> cheapestPath() const {
-    std::vector<double> loss(size);
+    std::vector<int64_t> loss(size);
     std::vector<size_t> before(size, size);
     for (size_t c = 0; c < size; ++c)
       loss[c] = surplus[c] > 0 ? 0 : kNever;
@@ -84,12 +88,14 @@ private:
     for (size_t round = 0; isChanged && round < size; ++round) {
       isChanged = false;
       for (size_t from = 0; from < size; ++from)
-        for (size_t to = 0; to < size; ++to)
-          if (double through = loss[from] + moves[from * size + to].loss; through < loss[to] - shorter) {
-            loss[to] = through;
-            before[to] = from;
-            isChanged = true;
-          }
+        for (size_t to = 0; to < size; ++to) {
+          int64_t step = moves[from * size + to].loss;
+          if (loss[from] == kNever || step == kNever || loss[from] + step >= loss[to])
+            continue;
+          loss[to] = loss[from] + step;
+          before[to] = from;
+          isChanged = true;
+        }
     }
     size_t end = size;
     for (size_t c = 0; c < size; ++c)
@@ -98,7 +104,7 @@ private:
     std::vector<size_t> path{end};
     while (before[path.back()] != size) {
       path.push_back(before[path.back()]);
-      assert(path.size() <= size && "items have their best choices under these counts: no move gains");
+      assert(path.size() <= size && "no circle of moves gains, since items had their best choices");
     }
     return path;
   }
@@ -112,12 +118,11 @@ private:
       findMoves(choice);
   }
 
-  llvm::ArrayRef<double> scores;
+  std::vector<int64_t> scores;
   llvm::MutableArrayRef<size_t> choices;
   size_t size;
   std::vector<int64_t> surplus; // How often a choice is made beyond its count.
   std::vector<Move> moves;      // [from][to]
-  double shorter = 0;
 };
 
 } // namespace

@@ -166,7 +166,7 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
     inner.flag("shared", layout.isSetShared);
     inner.flag("balanced", layout.isBalanced);
     if (layout.isBalanced && isFound && layout.scheme != Scheme::Pattern)
-      inner.fault("balanced", "is of scheme pp: groups of bp+pp have blocks of other inputs each");
+      inner.fault("balanced", "is of scheme pp only: under bp+pp each group of outputs has blocks of other inputs");
     if (layout.rows != 4 && layout.rows != 8)
       inner.fault("rows",
                   std::to_string(layout.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
@@ -315,7 +315,9 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
     if (plan.isNested && !spec.layers.empty())
       faults.push_back(place + ".layers: nested levels have one layout for all layers, so that one lies in the other");
     if (plan.isNested && spec.isBalanced)
-      faults.push_back(place + ".pattern.balanced: nested levels store what they add to each other, which is not");
+      faults.push_back(
+          place + ".pattern.balanced: is of levels that are not nested only: of those, a level stores what it adds to "
+                  "others, in which patterns are not balanced");
     for (auto [j, before] : llvm::enumerate(plan.levels)) {
       // Names become macros, in capitals.
       if (StringRef(before.name).equals_insensitive(spec.name))

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -302,8 +303,11 @@ private:
 
   // Gives each pattern, and the empty one, the same number of blocks in all groups of a layer, in each kBalancedInputs
   // inputs: as many as it has in the mean. Blocks gain the saliency that is kept, less `price` per weight.
+  // A block that is cut off at the last input keeps what it has: less of a pattern than others.
   void balance(size_t layer, double price) {
-    int64_t perGroup = llvm::divideCeil(layers[layer].saliency->inputs, spec.columns);
+    assert(!layers[layer].upper && "of a part of the weights, each group has blocks of other inputs");
+    int64_t inputs = layers[layer].saliency->inputs;
+    int64_t perGroup = llvm::divideCeil(inputs, spec.columns), whole = inputs / spec.columns;
     int64_t perUnit = graph::kBalancedInputs / spec.columns;
     int64_t groups = (firstBlock[layer + 1] - firstBlock[layer]) / perGroup;
     std::vector<uint64_t> choices = patterns;
@@ -314,8 +318,8 @@ private:
       places[pattern] = place;
     std::vector<double> scores;
     std::vector<size_t> own;
-    for (int64_t first = 0; first < perGroup; first += perUnit) {
-      int64_t count = std::min(perUnit, perGroup - first);
+    for (int64_t first = 0; first < whole; first += perUnit) {
+      int64_t count = std::min(perUnit, whole - first);
       auto blockOf = [&](int64_t group, int64_t i) { return firstBlock[layer] + group * perGroup + first + i; };
       std::vector<int64_t> total(choices.size(), 0);
       for (int64_t group = 0; group < groups; ++group)
@@ -418,9 +422,12 @@ private:
     // A denser level's patterns: each gets one sub-pattern, so that its blocks
     // still share one loop.
     std::map<uint64_t, std::vector<size_t>> byUpper;
-    for (auto [i, block] : llvm::enumerate(blocks))
+    bool isNested = false;
+    for (auto [i, block] : llvm::enumerate(blocks)) {
       byUpper[block.upper].push_back(i);
-    if (byUpper.size() <= 64 && byUpper.rbegin()->first != byUpper.begin()->first) {
+      isNested |= block.upper != allOf(i); // Not only because the layer ends in it.
+    }
+    if (isNested && byUpper.size() <= 64) {
       for (auto &[upper, members] : byUpper) {
         std::array<double, 64> sums{};
         for (size_t i : members) {

@@ -280,7 +280,10 @@ private:
       saliencies.push_back(within(layer->saliency, places.back()));
       // Columns and patterns share the pruning evenly.
       if (level.scheme == Scheme::BlockPattern) {
-        Mask columns = pruneBlocks(saliencies.back(), level.rows, std::sqrt(density));
+        double share = std::sqrt(density), inputs = layer->saliency.inputs;
+        if (isGathered(level)) // Blocks are made of them: whole ones.
+          share = std::max(1.0, std::round(share * inputs / level.columns)) * level.columns / inputs;
+        Mask columns = pruneBlocks(saliencies.back(), level.rows, share);
         intersect(columns, places.back());
         places.back() = std::move(columns);
       }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "codegen/cost/CostModel.h"
 #include "codegen/cost/LoopCycles.h"
 
 #include "llvm/ADT/bit.h"
@@ -88,6 +89,28 @@ TEST(LoopCyclesTest, UnknownModelsAreErrors) {
   auto found = LoopCycles::of(device).find(shapeOf(8, 1), {0xff}, std::nullopt);
   ASSERT_FALSE(bool(found));
   EXPECT_NE(llvm::toString(found.takeError()).find("abacus"), std::string::npos);
+}
+
+TEST(CostModelTest, EndsOfLoopsThatRepeatCostNothing) {
+  // 16 inputs of 64 outputs, of which each group keeps even ones in rows 0 to 3, odd ones in the others.
+  std::vector<uint64_t> words(16 * 64, 1);
+  std::vector<uint8_t> mask(16 * 64);
+  for (int64_t i = 0; i < 16 * 64; ++i)
+    mask[i] = (i % 8 < 4) == (i / 64 % 2 == 0);
+  StreamShape shape = shapeOf(8, 1);
+  shape.range = 16;
+  shape.vectors = 3;
+  PackedStream balanced = packSparse({16, 64, words, mask}, shape), other = balanced;
+  ASSERT_TRUE(balanced.isBalanced);
+  other.isBalanced = false;
+  Device device = named("x86-64-v4", " that foresees");
+  auto cyclesOf = [&](const PackedStream &stream, double foreseenTrips) {
+    device.foreseenTrips = foreseenTrips;
+    return CostModel(device, std::nullopt).linear(stream, 16, 48);
+  };
+  double ends = 2 * 8 * device.loopExitCycles; // Two patterns, eight groups.
+  EXPECT_NEAR(cyclesOf(other, 8) - cyclesOf(balanced, 8), ends, 1e-6);
+  EXPECT_EQ(cyclesOf(balanced, 7), cyclesOf(other, 8)); // Loops of eight trips are too long.
 }
 
 } // namespace

@@ -273,7 +273,7 @@ class PlanTest(unittest.TestCase):
         nested = SCRATCH / "balanced-nested.json"
         nested.write_text(json.dumps({"nested": True, "levels": levels}))
         error = rt3c("prune", *self.model, "--levels", nested, "-o", SCRATCH / "balanced-nested", code=4).stderr
-        self.assertIn("levels[1].pattern.balanced: nested levels store", error)
+        self.assertIn("levels[1].pattern.balanced: is of levels that are not nested", error)
 
     def test_levels_that_grow_are_compiled_as_they_were_made(self):
         """All of one-column patterns: the third fills blocks up."""
