@@ -108,9 +108,11 @@ public:
       for (int64_t group = 0; group < whole; ++group) {
         std::map<uint64_t, int64_t> counts;
         std::vector<Block> found;
-        for (const Block &block : segments.empty() ? found = findBlocks(begin, endOf(begin), group * shape.rows)
-                                                   : segments[begin / shape.range * groups + group])
-          counts[block.kept] += block.missing == 0;
+        if (segments.empty())
+          found = findBlocks(begin, endOf(begin), group * shape.rows);
+        for (const Block &block : segments.empty() ? found : segments[begin / shape.range * groups + group])
+          if (block.missing == 0)
+            ++counts[block.kept];
         if (group == 0)
           first = std::move(counts);
         else if (counts != first)

@@ -16,6 +16,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 using namespace mlir::rt3;
 
@@ -61,7 +62,7 @@ using Positions = std::array<float, 64>;
 class PatternLearner {
 public:
   PatternLearner(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered)
-      : layers(layers), spec(spec), positions(spec.rows * spec.columns) {
+      : layers(layers), spec(spec), isGathered(gathered), positions(spec.rows * spec.columns) {
     for (size_t i = 0; i < layers.size(); ++i) {
       firstBlock.push_back(blocks.size());
       findBlocks(i, gathered);
@@ -400,14 +401,23 @@ private:
     std::array<int64_t, 8> inRow{};
     int64_t limit = std::min<int64_t>(spec.columns, llvm::divideCeil(count, spec.rows) + 1);
     uint64_t mask = 0;
-    for (int64_t position : order) {
-      int64_t &used = inRow[position % spec.rows];
-      if (count == 0 || used == limit || !(columns >> position / spec.rows & 1))
-        continue;
-      mask |= uint64_t(1) << position;
-      ++used;
-      --count;
-    }
+    auto takeFrom = [&](uint64_t some, int64_t most) {
+      for (int64_t position : order) {
+        int64_t &used = inRow[position % spec.rows];
+        if (most == 0 || used == limit || !(some >> position / spec.rows & 1) || mask >> position & 1)
+          continue;
+        mask |= uint64_t(1) << position;
+        ++used;
+        --count;
+        --most;
+      }
+    };
+    // Of gathered blocks each column keeps something: packing leaves out those that do not, and others would take their
+    // places in the blocks behind.
+    if (isGathered && count >= spec.columns)
+      for (int64_t column = 0; column < spec.columns; ++column)
+        takeFrom((uint64_t(1) << column) & columns, 1);
+    takeFrom(columns, count);
     return mask;
   }
 
@@ -422,12 +432,13 @@ private:
     // A denser level's patterns: each gets one sub-pattern, so that its blocks
     // still share one loop.
     std::map<uint64_t, std::vector<size_t>> byUpper;
-    bool isNested = false;
+    std::set<uint64_t> upperPatterns; // Of blocks that are not cut off at the layer's end.
     for (auto [i, block] : llvm::enumerate(blocks)) {
       byUpper[block.upper].push_back(i);
-      isNested |= block.upper != allOf(i); // Not only because the layer ends in it.
+      if (allOf(i) == fullPattern())
+        upperPatterns.insert(block.upper);
     }
-    if (isNested && byUpper.size() <= 64) {
+    if (upperPatterns.size() > 1 && byUpper.size() <= 64) {
       for (auto &[upper, members] : byUpper) {
         std::array<double, 64> sums{};
         for (size_t i : members) {
@@ -474,6 +485,7 @@ private:
 
   const std::vector<PatternLayer> &layers;
   const LevelSpec &spec;
+  bool isGathered;
   int64_t positions;
   std::vector<Block> blocks;      // Layer after layer.
   std::vector<int32_t> inputsOf;  // `columns` per block; -1 behind the last input.

@@ -270,6 +270,12 @@ private:
     return masks;
   }
 
+  // The share of `count` inputs nearest to `share` that makes whole blocks, and has room for `density` of the weights.
+  static double wholeBlocks(double share, double density, int64_t count, int64_t columns) {
+    double most = std::max<int64_t>(1, count / columns), least = std::min(most, std::ceil(density * count / columns));
+    return std::min(1.0, std::clamp(std::round(share * count / columns), least, most) * columns / count);
+  }
+
   std::vector<Mask> choosePatterns(size_t index, const LevelSpec &level, ArrayRef<Layer *> pruned) const {
     std::vector<Saliency> saliencies;
     std::vector<Mask> places;
@@ -280,9 +286,9 @@ private:
       saliencies.push_back(within(layer->saliency, places.back()));
       // Columns and patterns share the pruning evenly.
       if (level.scheme == Scheme::BlockPattern) {
-        double share = std::sqrt(density), inputs = layer->saliency.inputs;
-        if (isGathered(level)) // Blocks are made of them: whole ones.
-          share = std::max(1.0, std::round(share * inputs / level.columns)) * level.columns / inputs;
+        double share = std::sqrt(density);
+        if (isGathered(level))
+          share = wholeBlocks(share, density, layer->saliency.inputs, level.columns);
         Mask columns = pruneBlocks(saliencies.back(), level.rows, share);
         intersect(columns, places.back());
         places.back() = std::move(columns);

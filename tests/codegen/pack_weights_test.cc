@@ -87,6 +87,10 @@ TEST_F(PackWeightsTest, KnowsWhetherGroupsHaveAsManyBlocksOfEachPattern) {
   setMask({0, 1, 2});           // The second group has 2, 3 and 4.
   EXPECT_TRUE(isBalancedIn(8));
   EXPECT_FALSE(isBalancedIn(2));
+  shape.columns = 2; // Blocks of 0 and 1, and of 2 and 3; what is left of one is cut off and does not count.
+  for (int64_t i = 0; i < 80; ++i)
+    mask[i] = i < 64 ? i % 8 < 4 : i % 16 < 8;
+  EXPECT_TRUE(isBalancedIn(8));
   shape.gathered = true; // Blocks are of other inputs in each group.
   EXPECT_FALSE(isBalancedIn(8));
 }

@@ -275,6 +275,21 @@ class PlanTest(unittest.TestCase):
         error = rt3c("prune", *self.model, "--levels", nested, "-o", SCRATCH / "balanced-nested", code=4).stderr
         self.assertIn("levels[1].pattern.balanced: is of levels that are not nested", error)
 
+    def test_blocks_of_kept_columns_are_whole(self):
+        """At densities whose root makes no whole blocks of 128 inputs: all patterns that were asked for, and the density."""
+        levels = [{"name": f"l{i}", "scheme": "bp+pp", "density": density, "pattern": {"columns": columns, "count": 8}}
+                  for i, (density, columns) in enumerate(((0.3, 4), (0.3, 8), (0.87, 8)))]
+        path, out = SCRATCH / "whole-blocks.json", folder("whole-blocks")
+        path.write_text(json.dumps({"levels": levels}))
+        rt3c(*self.model, "--levels", path, "--keep-sparse", "--target", "neoverse-n1", "-o", out)
+        report = json.loads(next(out.glob("*.report.json")).read_text())
+        for wanted, level in zip(levels, report["levels"], strict=True):
+            layers = [layer for layer in level["layers"] if layer["inputs"] == 128 and layer["scheme"] == "bp+pp"]
+            self.assertTrue(layers)
+            for layer in layers:
+                self.assertIn(f"8x{wanted['pattern']['columns']} gathered 8 patterns", layer["kernel"])
+                self.assertAlmostEqual(layer["kept"] / layer["inputs"] / layer["outputs"], wanted["density"], delta=0.04)
+
     def test_levels_that_grow_are_compiled_as_they_were_made(self):
         """All of one-column patterns: the third fills blocks up."""
         levels = [{"name": f"l{i}", "scheme": "pp", "density": density} for i, density in enumerate((0.3, 0.5, 0.9))]
