@@ -57,7 +57,8 @@ struct PatternLayer {
 // With `spec.isBalanced`, blocks then change their patterns, at the least loss, until each pattern has as many in every
 // group of outputs.
 //
-// With `gathered`, blocks are made of the columns that `upper` keeps in a group.
+// With `gathered`, blocks are made of the columns that `upper` keeps in a group, and patterns of a fixed count keep
+// something of each, if they keep so many.
 std::vector<Mask> prunePatterns(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered);
 
 // The masks of a layer's blocks, bit c * rows + r, that are kept in `mask` and
