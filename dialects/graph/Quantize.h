@@ -32,7 +32,7 @@ using PruningUnits = std::map<Precision, PruningUnit>;
 // Where patterns are balanced, each is chosen as often in every group of outputs in each so many inputs, counted in
 // pruning units. A panel of 48 tokens of so many fills three quarters of a first-level cache of 48 KB; on Zen 5, loops
 // of up to 18 trips that repeat are foreseen, and in 192 inputs 16 patterns have 12 each. Shorter
-// ranges lose more saliency: of random weights kept by 8x1 patterns to 30 %, 0.6 % in 192 inputs, 1.3 % in 64.
+// ranges lose more saliency: by a prototype, of normal weights under 8x1 patterns of 30 %, 0.6 % in 192, 1.3 % in 64.
 inline constexpr int64_t kBalancedInputs = 192;
 
 struct QuantizedWeights {
