@@ -132,12 +132,22 @@ std::string mlir::rt3::levelNameFault(StringRef name) {
   return isIdentifier ? "" : "\"" + name.str() + "\" is not a letter followed by up to 30 letters, digits and _";
 }
 
-// Scheme, group_rows and pattern. Without a scheme it is `otherwise`. Whether the scheme is one.
+namespace {
+
+// What a layout is where it does not say so.
+struct LayoutDefaults {
+  std::optional<Scheme> scheme; // None: it has to.
+  bool isBalanced = true;       // Of scheme pp.
+};
+
+} // namespace
+
+// Scheme, group_rows and pattern. Whether the scheme is one.
 static bool parseLayout(Fields &fields, const json::Object &object, const std::string &place,
-                        std::optional<Scheme> otherwise, Layout &layout, std::vector<std::string> &faults) {
+                        const LayoutDefaults &defaults, Layout &layout, std::vector<std::string> &faults) {
   bool isFound = false;
-  if (otherwise && !object.get("scheme")) {
-    layout.scheme = *otherwise;
+  if (defaults.scheme && !object.get("scheme")) {
+    layout.scheme = *defaults.scheme;
     isFound = true;
   } else if (auto scheme = fields.text("scheme", true)) {
     for (Scheme candidate : {Scheme::Dense, Scheme::Block, Scheme::Pattern, Scheme::BlockPattern})
@@ -153,6 +163,7 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
   fields.integer("group_rows", 8, 64, layout.groupRows);
   if (layout.groupRows & (layout.groupRows - 1))
     fields.fault("group_rows", std::to_string(layout.groupRows) + " must be 8, 16, 32 or 64");
+  layout.isBalanced = isFound && layout.scheme == Scheme::Pattern && defaults.isBalanced;
   if (const json::Object *pattern = fields.child("pattern")) {
     if (isFound && !layout.hasPatterns())
       fields.fault("pattern", ("scheme " + schemeName(layout.scheme) + " has no patterns").str());
@@ -232,13 +243,14 @@ static void parseLayers(Fields &fields, const json::Object &object, const std::s
       if (named.names.empty())
         inner.fault("names", "is empty: expected names of layers");
     }
-    parseLayout(inner, *layer, own, std::nullopt, named.layout, faults);
+    parseLayout(inner, *layer, own, {}, named.layout, faults);
     inner.rejectOthers();
     level.layers.push_back(std::move(named));
   }
 }
 
-static LevelSpec parseLevel(const json::Object &object, const std::string &place, std::vector<std::string> &faults) {
+static LevelSpec parseLevel(const json::Object &object, const std::string &place, bool isNested,
+                            std::vector<std::string> &faults) {
   Fields fields(object, place, faults);
   LevelSpec level;
   if (auto name = fields.text("name", true)) {
@@ -257,7 +269,7 @@ static LevelSpec parseLevel(const json::Object &object, const std::string &place
   fields.share("time", level.density);
   // What compiler/prune/README.md's picture of all layouts recommends.
   Scheme otherwise = level.density < 1 ? Scheme::BlockPattern : Scheme::Dense;
-  bool isFound = parseLayout(fields, object, place, otherwise, level, faults);
+  bool isFound = parseLayout(fields, object, place, {otherwise, !isNested}, level, faults);
   bool isDense = isFound && level.scheme == Scheme::Dense;
   parseLayers(fields, object, place, isDense, level, faults);
   if (isDense && level.density != 1)
@@ -310,7 +322,7 @@ llvm::Expected<LevelPlan> mlir::rt3::parseLevels(StringRef text) {
       continue;
     }
     size_t faultCount = faults.size();
-    LevelSpec spec = parseLevel(*level, place, faults);
+    LevelSpec spec = parseLevel(*level, place, plan.isNested, faults);
     bool isRead = faults.size() == faultCount;
     if (plan.isNested && !spec.layers.empty())
       faults.push_back(place + ".layers: nested levels have one layout for all layers, so that one lies in the other");
@@ -358,8 +370,8 @@ static void addLayout(const Layout &layout, json::Object &entry) {
     pattern["inputs"] = layout.patternInputs;
   if (!layout.isSetShared)
     pattern["shared"] = false;
-  if (layout.isBalanced)
-    pattern["balanced"] = true;
+  if (layout.scheme == Scheme::Pattern)
+    pattern["balanced"] = layout.isBalanced;
   if (layout.kept != KeptCount::Default)
     pattern["kept"] = layout.kept == KeptCount::Free ? "free" : "fixed";
   entry["pattern"] = std::move(pattern);

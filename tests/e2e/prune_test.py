@@ -256,20 +256,21 @@ class PlanTest(unittest.TestCase):
             rt3c("compare", *self.model, "--plan", plan, "--keep-sparse", "--with", out, "--length", "41")
 
     def test_balanced_patterns_are_read_in_their_ranges(self):
-        patterns = [{"count": 8}, {"columns": 4, "count": 4}]
-        levels = [{"name": f"l{i}", "scheme": "pp", "density": 0.4, "pattern": pattern | {"balanced": True}} for i, pattern in enumerate(patterns)]
+        patterns = [{"count": 8}, {"columns": 4, "count": 4, "balanced": True}, {"count": 8, "balanced": False}]
+        levels = [{"name": f"l{i}", "scheme": "pp", "density": 0.4, "pattern": pattern} for i, pattern in enumerate(patterns)]
         for kind in ("f32", "int8"):
             plan, _ = self.prune(f"plan-balanced-{kind}", {"levels": levels}, "--type", kind, "--calib", self.samples)
             asked = [level["pattern"] for level in json.loads((plan / "plan.json").read_text())["plan"]["levels"]]
-            self.assertEqual([pattern["balanced"] for pattern in asked], [True, True])
+            self.assertEqual([pattern["balanced"] for pattern in asked], [True, True, False])
             out = folder(f"plan-balanced-{kind}-out")
             rt3c(*self.model, "--plan", plan, "--type", kind, "--keep-sparse", "-o", out)
             rt3c("compare", *self.model, "--plan", plan, "--type", kind, "--keep-sparse", "--with", out, "--length", "41")
         # 512 inputs, which exceed the first cache, in ranges in which patterns are balanced.
         rt3c(*self.model, "--plan", SCRATCH / "plan-balanced-f32", "--keep-sparse", "--target", "x86-64-v4", "-o", folder("balanced-out"))
         report = json.loads(next((SCRATCH / "balanced-out").glob("*.report.json")).read_text())
-        kernels = [layer["kernel"] for level in report["levels"] for layer in level["layers"] if layer["inputs"] == 512]
-        self.assertTrue(kernels and all("range:192)" in kernel for kernel in kernels), kernels)
+        for level, isBalanced in zip(report["levels"], (True, True, False), strict=True):
+            kernels = [layer["kernel"] for layer in level["layers"] if layer["inputs"] == 512]
+            self.assertTrue(kernels and all(("range:192)" in kernel) == isBalanced for kernel in kernels), kernels)
         nested = SCRATCH / "balanced-nested.json"
         nested.write_text(json.dumps({"nested": True, "levels": levels}))
         error = rt3c("prune", *self.model, "--levels", nested, "-o", SCRATCH / "balanced-nested", code=4).stderr
