@@ -118,6 +118,17 @@ std::vector<LevelValue> mlir::rt3::bestLevels(const std::vector<SearchResult> &r
   return best;
 }
 
+std::vector<size_t> mlir::rt3::bestUpTo(const std::vector<LevelValue> &levels, double limit) {
+  std::vector<size_t> result;
+  for (size_t level = 0; level < levels.size(); ++level) {
+    result.push_back(level);
+    for (size_t slower = 0; slower < level; ++slower)
+      if (levels[slower].seconds <= limit && levels[slower].quality > levels[result.back()].quality)
+        result.back() = slower;
+  }
+  return result;
+}
+
 SearchStatistics mlir::rt3::statisticsOf(const std::vector<SearchResult> &runs, const std::string &method) {
   static constexpr double kStudent[] = {12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26};
   double sum = 0, square = 0, area = 0, count = 0;

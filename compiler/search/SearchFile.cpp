@@ -155,9 +155,11 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
     file.comparison.push_back({reader.text(entry, "method"), reader.number(entry, "mean", -1e15),
                                reader.number(entry, "half_interval", 0), int64_t(reader.number(entry, "seeds", 1))});
   });
-  if (const llvm::json::Array *list = object->getArray("left_out"))
-    for (const llvm::json::Value &why : *list)
-      file.leftOut.push_back(why.getAsString().value_or("").str());
+  // Older files have no stand-ins.
+  for (auto [name, texts] : {std::pair("left_out", &file.leftOut), std::pair("stand_ins", &file.standIns)})
+    if (const llvm::json::Array *list = object->getArray(name))
+      for (const llvm::json::Value &text : *list)
+        texts->push_back(text.getAsString().value_or("").str());
   if (file.denseClocks.empty() || file.levels.empty())
     reader.note("levels", "a list with something in it");
   if (!reader.fault.empty())

@@ -3,11 +3,10 @@
 // rt3c search: a model, a device and a latency limit in; for every clock the layout that
 // meets the limit with the best results out, as a plan.
 
-#include "compiler/CommandLine.h"
 #include "compiler/Progress.h"
-#include "compiler/search/LevelEvaluator.h"
 #include "compiler/search/Search.h"
 #include "compiler/search/SearchFile.h"
+#include "compiler/search/SearchOptions.h"
 #include "compiler/verbs/Outputs.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -35,15 +34,6 @@ static llvm::json::Value number(double value) {
 }
 
 namespace {
-
-struct SearchVerb {
-  LevelEvaluatorOptions evaluator;
-  std::string limit, out = "searched", method = "evolution", plan, reference, denseType;
-  std::vector<int64_t> clocks;
-  int64_t levels = 3, budget = 200, processes = 0, repeats = 1;
-  double minDensity = 0.25;
-  uint64_t seed = 1;
-};
 
 class SearchRun {
 public:
@@ -204,7 +194,33 @@ private:
     auto results = evaluator->evaluatePlan(given);
     if (!results)
       return results.takeError();
+    if (llvm::Error error = takeBetter(given, *results))
+      return error;
     return write(given, kGivenPlan, *results);
+  }
+
+  // At a faster clock no level is worse than at a slower one.
+  llvm::Error takeBetter(Plan &plan, std::vector<LevelResult> &results) {
+    std::vector<LevelSpec> specs = plan.levels.levels;
+    std::vector<LevelValue> levels;
+    for (auto [spec, result] : llvm::zip_equal(specs, results))
+      levels.push_back(valueOf(spec, result));
+    for (auto [level, better] : llvm::enumerate(bestUpTo(levels, reward.limit)))
+      if (better != level) {
+        takeLevel(plan, level, better);
+        standIns.push_back(
+            llvm::formatv("{0} MHz has what was found for {1} MHz, whose {2} is better: {3:f4}, not {4:f4}",
+                          specs[level].frequencyKhz / 1000, specs[better].frequencyKhz / 1000, evaluator->metric().name,
+                          levels[better].metric, levels[level].metric));
+        say(standIns.back() + "\n");
+      }
+    if (standIns.empty())
+      return llvm::Error::success();
+    auto anew = evaluator->evaluatePlan(plan); // What levels share has an effect on their times.
+    if (!anew)
+      return anew.takeError();
+    results = std::move(*anew);
+    return llvm::Error::success();
   }
 
   // What each layout can do at each clock, and which clocks to use.
@@ -394,8 +410,11 @@ private:
           plan.levels[i].density =
               std::max(verb.minDensity, std::floor(plan.levels[i].density * kCorrection * 100) / 100);
         }
-      if (isMet || correction == kMostCorrections)
-        return write(made->plan, bestResult->method, made->levels);
+      if (!isMet && correction < kMostCorrections)
+        continue;
+      if (llvm::Error error = takeBetter(made->plan, made->levels))
+        return error;
+      return write(made->plan, bestResult->method, made->levels);
     }
   }
 
@@ -494,6 +513,7 @@ private:
                               {"dense_energy_mj", reward.denseEnergyMj},
                               {"dense_clocks", std::move(denseClocks)},
                               {"left_out", llvm::json::Array(dropped)},
+                              {"stand_ins", llvm::json::Array(standIns)},
                               {"method", method},
                               {"levels", levelsOf(levels)},
                               {"comparison", llvm::json::Array(comparison)},
@@ -517,70 +537,13 @@ private:
   Plan given;           // --plan.
   RewardOptions reward;
   SearchSpace space;
-  std::vector<std::string> dropped;
+  std::vector<std::string> dropped, standIns; // For people: clocks left out; levels that slower ones stand in for.
   std::vector<SearchResult> found;
   llvm::json::Array comparison;
   bool isLimitMet = true; // By the plan.
 };
 
 } // namespace
-
-static void addSearchOptions(CLI::App &app, SearchVerb &verb) {
-  ModelOptions &model = verb.evaluator.model;
-  addModelOptions(&app, model);
-  addTypeOptions(&app, model);
-  addCalibrationOptions(&app, model);
-  app.add_option("--device", verb.evaluator.device, "NAME[:CORE] of rt3c targets, or a file NAME.json")->required();
-  app.add_option("--latency-limit", verb.limit,
-                 "of one inference: 12.5ms, or 1.2x the dense model at the fastest clock")
-      ->required();
-  app.add_option("--data", verb.evaluator.data, "table of texts and labels (.tsv with a header), or a text")
-      ->required();
-  app.add_option("--task", verb.evaluator.task, "classification, regression, similarity or language-model")->required();
-  app.add_option("--data-text", verb.evaluator.columns.texts,
-                 "column of --data with texts, at most two (--text: of --calib)")
-      ->allow_extra_args(false)
-      ->expected(0, 2);
-  app.add_option("--label", verb.evaluator.columns.label, "column of labels; none: label or score");
-  app.add_option("--samples", verb.evaluator.samples, "rows of the table, from its beginning; none: all")
-      ->check(oneOrMore());
-  app.add_option("--length", verb.evaluator.length, "free dimension to predict for; none: its maximum");
-  app.add_option("--clocks", verb.clocks, "of the levels, in kHz; none: chosen")->delimiter(',');
-  app.add_option("--level-count", verb.levels, "levels, where no clocks are given")
-      ->check(CLI::Range(1, 8))
-      ->capture_default_str();
-  app.add_option("--min-density", verb.minDensity, "least share of weights that a level keeps")
-      ->check(between(0.05, 0.95))
-      ->capture_default_str();
-  app.add_option("--dense-type", verb.denseType,
-                 "type of the dense model that limits, losses and runs are to, as f32 for the model as it is; none: "
-                 "--type")
-      ->check(CLI::IsMember({"f32", "f16", "f16-sums", "bf16", "int8"}));
-  CLI::Option *plan = app.add_option(
-      "--plan", verb.plan, "search nothing: measure the levels of this folder, as of one that has been trained");
-  app.add_option("--reference", verb.reference,
-                 "ONNX file that losses are to, as that before training; none: the model")
-      ->needs(plan);
-  std::vector<std::string> methods = methodNames();
-  methods.push_back("all");
-  app.add_option("--method", verb.method, "how candidates are found")
-      ->check(CLI::IsMember(methods))
-      ->capture_default_str();
-  app.add_option("--evaluations", verb.budget, "candidates, per method and seed")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  app.add_option("--seed", verb.seed)->capture_default_str();
-  app.add_option("--repeats", verb.repeats, "seeds from --seed on, to compare methods")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  app.add_option("--processes", verb.processes, "at a time on this machine; none: as many as it has CPUs")
-      ->check(CLI::Range(1, 1024));
-  app.add_option("-o,--out", verb.out, "folder for the plan, the history and what has been evaluated")
-      ->capture_default_str();
-  for (const char *name : {"--calib", "--calib-samples", "--calib-memory", "--text", "--clocks", "--level-count",
-                           "--min-density", "--method", "--evaluations", "--seed", "--repeats"})
-    plan->excludes(app.get_option(name));
-}
 
 int main(int argc, char **argv) {
   SearchVerb verb;

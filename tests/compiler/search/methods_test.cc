@@ -64,6 +64,24 @@ TEST(Search, BestLevelsNeedNotBeOfOneCandidate) {
   EXPECT_EQ(both[1].seconds, 0.4);
 }
 
+TEST(Search, NoLevelIsWorseThanASlowerOne) {
+  auto levels = [](std::vector<std::pair<double, double>> qualitiesAndSeconds) {
+    std::vector<LevelValue> values;
+    for (auto [quality, seconds] : qualitiesAndSeconds)
+      values.push_back({{}, quality, quality, seconds, 1, {}});
+    return values;
+  };
+  using Sources = std::vector<size_t>;
+  EXPECT_EQ(bestUpTo(levels({{0.8, 1}, {0.9, 1}, {0.95, 1}}), 1), (Sources{0, 1, 2}));
+  EXPECT_EQ(bestUpTo(levels({{0.9, 1}, {0.8, 1}, {0.85, 1}, {0.95, 1}}), 1), (Sources{0, 0, 0, 3}));
+  EXPECT_EQ(bestUpTo(levels({{0.8, 1}, {0.9, 1}, {0.85, 1}}), 1), (Sources{0, 1, 1}));
+  // Equal ones keep their own, which may have been wanted.
+  EXPECT_EQ(bestUpTo(levels({{0.9, 1}, {0.9, 1}}), 1), (Sources{0, 1}));
+  // What misses the limit may miss it at a faster clock, too; a metric that is no number is no better one.
+  EXPECT_EQ(bestUpTo(levels({{0.9, 1.1}, {0.8, 1}}), 1), (Sources{0, 1}));
+  EXPECT_EQ(bestUpTo(levels({{std::nan(""), 1}, {0.8, 1}}), 1), (Sources{0, 1}));
+}
+
 TEST(SearchFile, EnergyOfADeviceWithoutPowerIsNoNumber) {
   EXPECT_EQ(energyText(1.5), "1.500");
   EXPECT_EQ(energyText(0), "?");
