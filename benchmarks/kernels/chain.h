@@ -47,6 +47,8 @@ void multiply(const float *x, const Layer &layer, const float *weights, int64_t 
 
 // Every rival that is there; others say on stderr why they are not. They keep `chain`.
 std::vector<Candidate> denseRivals(Chain &chain);
+// As many multiply-adds in f32 as the chain's, on registers: gives no result.
+Candidate fmaPeak(const Chain &chain);
 // Compressed rows (Eigen's) and XNNPACK's sparse layers, of weights without any structure.
 std::vector<Candidate> sparseRivals(Chain &chain);
 

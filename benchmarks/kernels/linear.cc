@@ -157,6 +157,7 @@ public:
         check(rival, rival.weights.empty() ? plainWeights() : rival.weights);
         candidates.push_back(std::move(rival));
       }
+    candidates.push_back(fmaPeak(chain));
     for (int64_t tokens : kTokens)
       for (Candidate &candidate : candidates)
         benchmark::RegisterBenchmark((shape + "/M" + std::to_string(tokens) + "/" + candidate.name).c_str(),

@@ -71,6 +71,9 @@ def markdown(rows, tokens):
                 share = f" ({row['over_best_dense'] * density(name):.2f})" if density(name) < 1 else ""
                 cells.append(f"{row['best_us']:.1f} +{100 * (row['median_over_best'] - 1):.0f} % {row['over_best_dense']:.2f}{share}")
             text += f"| {name} | " + " | ".join(cells) + " |\n"
+        best = {(row["name"], row["tokens"]): row["best_us"] for row in rows if row["shape"] == shape}
+        text += "\nrt3_f32_dense, of the multiply-adds that registers alone allow: "
+        text += ", ".join(f"M = {m} {best['fma_peak', m] / best['rt3_f32_dense', m]:.2f}" for m in tokens) + "\n"
     return text
 
 

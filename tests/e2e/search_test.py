@@ -168,7 +168,7 @@ class SearchTest(unittest.TestCase):
         given = ["search", MODEL, "--shape", "ids=1x1..128", "--device", "snapdragon-865", "--tokenizer", "bytes", "--data", self.text,
                  "--task", "language-model", "--plan", out / "plan"]
         printed = rt3c(*given, "--latency-limit", "2x", "-o", out / "better").stdout
-        self.assertRegex(printed, r"2841 MHz has what was found for 2073 MHz, whose bits per byte is better: \d\.\d+, not \d\.\d+\n")
+        self.assertRegex(printed, r"2841 MHz has what was found for 2073 MHz, whose bits per token is better: \d\.\d+, not \d\.\d+\n")
         search = json.loads((out / "better/search.json").read_text())
         slow, fast = search["levels"]
         for key in ("metric", "quality", "density", "layout"):
