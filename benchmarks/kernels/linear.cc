@@ -80,6 +80,7 @@ LevelPlan makePlan() {
   Layout both = patterns(8, 4, 8);
   both.scheme = Scheme::BlockPattern;
   add("bppp8x4_25", 0.25, both);
+  add("bppp8x4balanced_25", 0.25, balanced(both));
   return plan;
 }
 

@@ -82,7 +82,7 @@ def svg(rows, tokens):
     width, height, margin, largest = 640, 420, 48, 8.5
     def place(value, size):
         return margin + value / largest * (size - 2 * margin)
-    colours = {"bp": "#1b6ca8", "pp8x4": "#c8553d", "pp8x4of2": "#7b2d1d", "pp8x8of3": "#4d6326", "pp8x8": "#7a9e3f", "pp8x1": "#8e5aa8", "pp4x1": "#888888", "pp8x4balanced": "#e5896f", "pp8x1balanced": "#c39ad8", "bppp8x4": "#d99a1c"}
+    colours = {"bp": "#1b6ca8", "pp8x4": "#c8553d", "pp8x4of2": "#7b2d1d", "pp8x8of3": "#4d6326", "pp8x8": "#7a9e3f", "pp8x1": "#8e5aa8", "pp4x1": "#888888", "pp8x4balanced": "#e5896f", "pp8x1balanced": "#c39ad8", "bppp8x4": "#d99a1c", "bppp8x4balanced": "#f0c978"}
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
              '<rect width="100%" height="100%" fill="white"/>']
     for i in range(0, 9, 2):

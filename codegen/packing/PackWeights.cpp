@@ -101,7 +101,7 @@ public:
   // Groups that stick out over the last output do not count, nor blocks over the last input.
   bool isBalanced() {
     int64_t whole = weights.outputs / shape.rows;
-    if (shape.gathered || whole < 2)
+    if (whole < 2)
       return false;
     for (int64_t begin = 0; begin < weights.inputs; begin += shape.range) {
       std::map<uint64_t, int64_t> first; // Blocks by what they keep.

@@ -137,7 +137,7 @@ namespace {
 // What a layout is where it does not say so.
 struct LayoutDefaults {
   std::optional<Scheme> scheme; // None: it has to.
-  bool isBalanced = true;       // Of scheme pp.
+  bool isBalanced = true;       // Where it can be.
 };
 
 } // namespace
@@ -163,7 +163,7 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
   fields.integer("group_rows", 8, 64, layout.groupRows);
   if (layout.groupRows & (layout.groupRows - 1))
     fields.fault("group_rows", std::to_string(layout.groupRows) + " must be 8, 16, 32 or 64");
-  layout.isBalanced = isFound && layout.scheme == Scheme::Pattern && defaults.isBalanced;
+  layout.isBalanced = layout.canBeBalanced() && defaults.isBalanced;
   if (const json::Object *pattern = fields.child("pattern")) {
     if (isFound && !layout.hasPatterns())
       fields.fault("pattern", ("scheme " + schemeName(layout.scheme) + " has no patterns").str());
@@ -175,9 +175,10 @@ static bool parseLayout(Fields &fields, const json::Object &object, const std::s
     inner.integer("sample", 0, 1 << 20, layout.patternSample);
     inner.integer("inputs", 1, 8, layout.patternInputs);
     inner.flag("shared", layout.isSetShared);
+    layout.isBalanced = layout.canBeBalanced() && defaults.isBalanced; // By the columns, too.
     inner.flag("balanced", layout.isBalanced);
-    if (layout.isBalanced && isFound && layout.scheme != Scheme::Pattern)
-      inner.fault("balanced", "is of scheme pp only: under bp+pp each group of outputs has blocks of other inputs");
+    if (layout.isBalanced && isFound && !layout.canBeBalanced())
+      inner.fault("balanced", "is of scheme pp, and of bp+pp with blocks of several columns");
     if (layout.rows != 4 && layout.rows != 8)
       inner.fault("rows",
                   std::to_string(layout.rows) + " must be 4 or 8, so that groups of outputs fill the registers");
@@ -370,7 +371,7 @@ static void addLayout(const Layout &layout, json::Object &entry) {
     pattern["inputs"] = layout.patternInputs;
   if (!layout.isSetShared)
     pattern["shared"] = false;
-  if (layout.scheme == Scheme::Pattern)
+  if (layout.canBeBalanced())
     pattern["balanced"] = layout.isBalanced;
   if (layout.kept != KeptCount::Default)
     pattern["kept"] = layout.kept == KeptCount::Free ? "free" : "fixed";

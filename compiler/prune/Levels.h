@@ -37,10 +37,12 @@ struct Layout {
   // Which blocks the search for patterns starts from: 0: all, else a quarter of them, another
   // for each number.
   int64_t patternSample = 0;
-  // Every group of outputs has each pattern as often as the others, in each kBalancedInputs (Quantize.h) inputs: a
-  // processor then foresees where the loops of patterns end.
+  // Every group of outputs has each pattern as often as the others, in each kBalancedInputs (Quantize.h) inputs, under
+  // bp+pp in all of them: a processor then foresees where the loops of patterns end.
   bool isBalanced = false;
 
+  // Under bp+pp, groups have as many blocks, of inputs of their own; of one column, those that are kept are few.
+  bool canBeBalanced() const { return scheme == Scheme::Pattern || (scheme == Scheme::BlockPattern && columns > 1); }
   bool hasPatterns() const { return scheme == Scheme::Pattern || scheme == Scheme::BlockPattern; }
   // Patterns that keep any number of weights, under the budget of a layer.
   bool isCountFree() const { return kept == KeptCount::Free || (kept == KeptCount::Default && columns == 1); }

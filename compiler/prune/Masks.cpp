@@ -305,12 +305,18 @@ private:
   // Gives each pattern, and the empty one, the same number of blocks in all groups of a layer, in each kBalancedInputs
   // inputs: as many as it has in the mean. Blocks gain the saliency that is kept, less `price` per weight.
   // A block that is cut off at the last input keeps what it has: less of a pattern than others.
+  //
+  // Gathered, groups have as many blocks, but of other inputs: no range has as many in all of them but that of all
+  // inputs.
   void balance(size_t layer, double price) {
-    assert(!layers[layer].upper && "of a part of the weights, each group has blocks of other inputs");
-    int64_t inputs = layers[layer].saliency->inputs;
-    int64_t perGroup = llvm::divideCeil(inputs, spec.columns), whole = inputs / spec.columns;
-    int64_t perUnit = graph::kBalancedInputs / spec.columns;
-    int64_t groups = (firstBlock[layer + 1] - firstBlock[layer]) / perGroup;
+    assert((!layers[layer].upper || isGathered) && "of a part of the weights, each group has blocks of other inputs");
+    int64_t groups = llvm::divideCeil(layers[layer].saliency->outputs, spec.rows);
+    int64_t perGroup = (firstBlock[layer + 1] - firstBlock[layer]) / groups;
+    if (perGroup == 0)
+      return;
+    bool isLastCut = inputsOf[(firstBlock[layer] + perGroup) * spec.columns - 1] < 0;
+    int64_t whole = perGroup - isLastCut;
+    int64_t perUnit = isGathered ? perGroup : graph::kBalancedInputs / spec.columns;
     std::vector<uint64_t> choices = patterns;
     if (spec.isCountFree())
       choices.push_back(0);

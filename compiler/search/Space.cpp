@@ -19,8 +19,7 @@ static LevelSpec layout(Scheme scheme, int64_t rows = 8, int64_t columns = 1, in
   spec.rows = rows;
   spec.columns = columns;
   spec.patternCount = count;
-  spec.isBalanced =
-      scheme == Scheme::Pattern; // As levels.json has it where nothing is said; levels are not nested here.
+  spec.isBalanced = spec.canBeBalanced(); // As levels.json has it where nothing is said; levels are not nested here.
   return spec;
 }
 

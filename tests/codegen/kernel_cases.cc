@@ -76,6 +76,9 @@ static LevelPlan makePlan(bool isNested, bool hasCache) {
                    level("pp4x1", Scheme::Pattern, 0.4, 4, 1, 15),
                    level("pp8x8", Scheme::Pattern, 0.3, 8, 8, 4),
                    level("bppp8x4", Scheme::BlockPattern, 0.3, 8, 4, 8)};
+  // Some are balanced, which has ranges of inputs of its own.
+  for (LevelSpec &level : plan.levels)
+    level.isBalanced = !isNested && level.hasPatterns() && level.columns > 1;
   return plan;
 }
 

@@ -91,8 +91,13 @@ TEST_F(PackWeightsTest, KnowsWhetherGroupsHaveAsManyBlocksOfEachPattern) {
   for (int64_t i = 0; i < 80; ++i)
     mask[i] = i < 64 ? i % 8 < 4 : i % 16 < 8;
   EXPECT_TRUE(isBalancedIn(8));
-  shape.gathered = true; // Blocks are of other inputs in each group.
+  shape.gathered = true; // The last input is a block of its own then, of the first group only.
   EXPECT_FALSE(isBalancedIn(8));
+  // Both groups have four inputs, the second one other ones.
+  for (int64_t i = 0; i < 80; ++i)
+    mask[i] = i % 8 < 4 && (i % 16 < 8 ? i < 64 : i >= 16);
+  EXPECT_TRUE(isBalancedIn(8));
+  EXPECT_FALSE(isBalancedIn(4));
 }
 
 TEST(SumSetsTest, AreAsManyAsProductsInFlightNeed) {

@@ -299,7 +299,7 @@ class BadInputTest(unittest.TestCase):
              "levels[1].density", "nested")
         plan('{"levels": [{"name": "a", "density": 0.5, "scheme": "bp+pp", "pattern": {"kept": "fixed", "balanced": true}}, '
              '{"name": "b", "density": 0.5, "scheme": "pp", "pattern": {"kept": "most", "shared": 1}}]}',
-             'levels[0].pattern.kept: "fixed": bp+pp has free patterns', "levels[0].pattern.balanced: is of scheme pp only", 'levels[1].pattern.kept: "most" is neither', "levels[1].pattern.shared: 1 is neither")
+             'levels[0].pattern.kept: "fixed": bp+pp has free patterns', "levels[0].pattern.balanced: is of scheme pp, and of bp+pp with", 'levels[1].pattern.kept: "most" is neither', "levels[1].pattern.shared: 1 is neither")
         wrong = {"nested": True, "levels": [{"name": "a", "densty": 0.3}, {"name": "b", "scheme": "bp", "time": 0.3}]}
         wrong["levels"] += [{"name": name, "scheme": "bp", "density": density} for name, density in (("c", 0.2), ("d", 0.1))]
         error = plan(json.dumps(wrong), "levels[0].densty: is no known", "levels[3].density: 0.1 after 0.2")

@@ -208,6 +208,42 @@ double keptSaliency(const Saliency &saliency, const Mask &mask) {
   return sum;
 }
 
+TEST(PatternMasks, BalancedOnesOfGatheredColumnsAreAsOftenInEachGroup) {
+  std::mt19937 random(13);
+  for (int64_t inputs : {8, 64, 200, 413}) { // Of 8 and 413 the last block is cut off.
+    Saliency saliency = randomSaliency(inputs, 64, random);
+    for (size_t i = 0; i < saliency.values.size(); ++i)
+      saliency.values[i] *= 1 + i / 64 % 5;
+    Mask columns = pruneBlocks(saliency, 8, 0.7);
+    LevelSpec spec = patternSpec(4, KeptCount::Default, 0.3);
+    spec.scheme = Scheme::BlockPattern;
+    spec.patternCount = 4;
+    Mask free = prunePatterns({{&saliency, &columns, std::nullopt}}, spec, /*gathered=*/true)[0];
+    spec.isBalanced = true;
+    Mask mask = prunePatterns({{&saliency, &columns, std::nullopt}}, spec, /*gathered=*/true)[0];
+    std::optional<std::map<uint64_t, int64_t>> before;
+    for (int64_t group = 0; group < 64; group += 8) {
+      std::vector<int64_t> kept;
+      for (int64_t k = 0; k < inputs; ++k)
+        if (columns[k * 64 + group])
+          kept.push_back(k);
+      std::map<uint64_t, int64_t> counts;
+      for (size_t i = 0; i + 4 <= kept.size(); i += 4) {
+        uint64_t pattern = 0;
+        for (int64_t p = 0; p < 32; ++p)
+          pattern |= uint64_t(mask[kept[i + p / 8] * 64 + group + p % 8]) << p;
+        ++counts[pattern];
+      }
+      EXPECT_EQ(counts, before.value_or(counts)) << inputs << ", group " << group;
+      EXPECT_TRUE(counts.size() > 1 || inputs < 64) << inputs;
+      before = std::move(counts);
+    }
+    if (inputs >= 64) // Of one block each, groups have one pattern for all.
+      EXPECT_GT(keptSaliency(saliency, mask), 0.9 * keptSaliency(saliency, free)) << inputs;
+    EXPECT_EQ(share(mask), share(free)) << inputs;
+  }
+}
+
 TEST(PatternMasks, BalancedOnesAreAsOftenInEachGroup) {
   std::mt19937 random(10);
   for (int64_t columns : {1, 4, 8})
