@@ -23,6 +23,10 @@ using namespace mlir::rt3;
 static constexpr int kTurns = 8, kPriceSteps = 20;
 static constexpr size_t kSampleSize = 4096; // Blocks.
 static constexpr double kEnough = 0.99;     // Of a layer's budget.
+// A block of one column has a sum for each weight and vector of tokens, two vectors or more. Multipliers have eight
+// products in flight (two pipes, four cycles): with fewer weights than these they wait, so that a block takes as long.
+// Of blocks of four outputs most keep so few.
+static constexpr int64_t kLeastSums = 4;
 
 Mask mlir::rt3::pruneBlocks(const Saliency &saliency, int64_t rows, double density) {
   int64_t k = saliency.inputs, n = saliency.outputs;
@@ -62,7 +66,8 @@ using Positions = std::array<float, 64>;
 class PatternLearner {
 public:
   PatternLearner(const std::vector<PatternLayer> &layers, const LevelSpec &spec, bool gathered)
-      : layers(layers), spec(spec), isGathered(gathered), positions(spec.rows * spec.columns) {
+      : layers(layers), spec(spec), isGathered(gathered), positions(spec.rows * spec.columns),
+        leastCost(spec.columns == 1 && spec.rows == 8 ? kLeastSums : 0) {
     for (size_t i = 0; i < layers.size(); ++i) {
       firstBlock.push_back(blocks.size());
       findBlocks(i, gathered);
@@ -188,7 +193,7 @@ private:
       int64_t count = 0;
       const Gain *row = gains.data() + i * patterns.size();
       for (size_t p = 0; p < patterns.size(); ++p)
-        if (double gain = row[p].saliency - price * row[p].count; gain > best) {
+        if (double gain = row[p].saliency - price * costOf(row[p].count); gain > best) {
           best = gain;
           choice = patterns[p];
           count = row[p].count;
@@ -198,6 +203,9 @@ private:
     }
     return kept;
   }
+
+  // What a pattern is charged for that keeps so many weights, in weights.
+  int64_t costOf(int64_t count) const { return count == 0 ? 0 : std::max(count, leastCost); }
 
   uint64_t fullPattern() const { return positions == 64 ? ~uint64_t(0) : (uint64_t(1) << positions) - 1; }
 
@@ -279,9 +287,9 @@ private:
       assign(sample, price);
       update(sample, [&](ArrayRefOfMeans means) {
         uint64_t mask = 0;
-        for (int64_t p = 0; p < positions; ++p)
-          if (means[p] > price)
-            mask |= uint64_t(1) << p;
+        for (auto [count, position] : llvm::enumerate(largestFirst(means)))
+          if (means[position] > price || int64_t(count) < leastCost) // Up to there, weights are free.
+            mask |= uint64_t(1) << position;
         return mask;
       });
     }
@@ -340,7 +348,7 @@ private:
           Positions saliency = saliencyOf(blockOf(group, i));
           for (uint64_t pattern : choices) // As in assign, so that each has its best before.
             scores.push_back(float(sumOf(saliency, pattern)) -
-                             price * llvm::popcount(pattern & blocks[blockOf(group, i)].upper));
+                             price * costOf(llvm::popcount(pattern & blocks[blockOf(group, i)].upper)));
           own.push_back(places.at(chosen[blockOf(group, i)]));
         }
         balanceChoices(scores, shares, own);
@@ -376,12 +384,17 @@ private:
     }
   }
 
-  // The `count` largest positions, but not too many in one row: each row is one
-  // accumulator, and a long chain on it makes the kernel wait. If patterns read few inputs, of the best columns.
-  uint64_t largest(ArrayRefOfMeans values, int64_t count) const {
+  std::vector<int64_t> largestFirst(ArrayRefOfMeans values) const {
     std::vector<int64_t> order(positions);
     std::iota(order.begin(), order.end(), 0);
     llvm::sort(order, [&](int64_t a, int64_t b) { return values[a] != values[b] ? values[a] > values[b] : a < b; });
+    return order;
+  }
+
+  // The `count` largest positions, but not too many in one row: each row is one
+  // accumulator, and a long chain on it makes the kernel wait. If patterns read few inputs, of the best columns.
+  uint64_t largest(ArrayRefOfMeans values, int64_t count) const {
+    std::vector<int64_t> order = largestFirst(values);
     int64_t inputs = spec.columns;
     if (spec.patternInputs != 0)
       inputs = std::max<int64_t>(spec.patternInputs, llvm::divideCeil(count, spec.rows));
@@ -499,6 +512,7 @@ private:
   std::vector<size_t> firstBlock; // Per layer, and the end.
   std::vector<int64_t> budgets;   // Weights to keep, per layer.
   double highest = 0;             // Saliency.
+  int64_t leastCost;              // Of a pattern that keeps anything.
   std::vector<uint64_t> patterns;
   struct Gain {
     float saliency;

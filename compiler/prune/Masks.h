@@ -50,9 +50,10 @@ struct PatternLayer {
 // patterns of any count under the budget of the layer (a block that is dropped
 // has the empty pattern, so that columns of block pruning are the case of full and empty ones). Start: the most
 // frequent masks of weights above a threshold. Then in turns: each block takes the pattern with the most saliency minus
-// lambda times its count, lambda set so that the budget is met; each pattern keeps the weights whose mean saliency in
-// its blocks exceeds lambda. Else patterns of one count, at most one more per row than rows have on average, chosen in
-// the same turns; within a denser level, each of its patterns gets one sub-pattern.
+// lambda times its count (of blocks of 8 x 1: at least 4, which take as long), lambda set so that the budget is met;
+// each pattern keeps the weights whose mean saliency in its blocks exceeds lambda, or that cost nothing. Else patterns
+// of one count, at most one more per row than rows have on average, chosen in the same turns; within a denser level,
+// each of its patterns gets one sub-pattern.
 //
 // With `spec.isBalanced`, blocks then change their patterns, at the least loss, until each pattern has as many in every
 // group of outputs.

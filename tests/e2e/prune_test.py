@@ -278,7 +278,7 @@ class PlanTest(unittest.TestCase):
 
     def test_blocks_of_kept_columns_are_whole(self):
         """At densities whose root makes no whole blocks of 128 inputs: all patterns that were asked for, and the density."""
-        levels = [{"name": f"l{i}", "scheme": "bp+pp", "density": density, "pattern": {"columns": columns, "count": 8}}
+        levels = [{"name": f"l{i}", "scheme": "bp+pp", "density": density, "pattern": {"columns": columns, "count": 8, "balanced": False}}
                   for i, (density, columns) in enumerate(((0.3, 4), (0.3, 8), (0.87, 8)))]
         path, out = SCRATCH / "whole-blocks.json", folder("whole-blocks")
         path.write_text(json.dumps({"levels": levels}))
@@ -395,7 +395,7 @@ class PlanTest(unittest.TestCase):
         kinds = {"/blocks.0/up/MatMul": "pp", "/blocks.1/up/MatMul": "pp", "/blocks.1/down/MatMul": "bp+pp", "/head/MatMul": "dense"}
         for name, scheme in schemes.items():
             self.assertEqual(scheme, kinds.get(name, "bp"), name)
-        self.assertEqual(document["plan"]["levels"][0]["layers"][0]["pattern"], up)
+        self.assertEqual(document["plan"]["levels"][0]["layers"][0]["pattern"], up | {"balanced": True})
         sets = {layer["levels"][0].get("pattern_set") for layer in document["layers"]}
         self.assertEqual(len(sets - {None}), 2)
         out = folder("layers-out")

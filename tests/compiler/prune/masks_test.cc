@@ -104,6 +104,26 @@ TEST(PatternMasks, MeetTheBudgetWhereAFewWeightsCountMost) {
   EXPECT_NEAR(share(prunePatterns({{&saliency, nullptr, 0.5}}, spec, /*gathered=*/false)[0]), 0.5, 0.01);
 }
 
+// Fewer would wait for each other.
+TEST(PatternMasks, OfOneColumnKeepFourOutputsOrMore) {
+  std::mt19937 random(14);
+  for (double density : {0.2, 0.3, 0.5})
+    for (bool isBalanced : {false, true}) {
+      Saliency saliency = randomSaliency(192, 64, random);
+      LevelSpec spec;
+      spec.scheme = Scheme::Pattern;
+      spec.isBalanced = isBalanced;
+      Mask mask = prunePatterns({{&saliency, nullptr, density}}, spec, /*gathered=*/false)[0];
+      EXPECT_NEAR(share(mask), density, 0.02);
+      int64_t few = 0, all = 0;
+      for (uint64_t block : blockMasks(saliency, spec, mask)) {
+        few += block != 0 && __builtin_popcountll(block) < 4;
+        all += block != 0;
+      }
+      EXPECT_LT(few, 0.1 * all) << density << ", " << isBalanced;
+    }
+}
+
 // What a layer's blocks have.
 struct BlockKinds {
   std::set<int64_t> counts; // Weights that are kept.
