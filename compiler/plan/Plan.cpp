@@ -101,18 +101,6 @@ Plan mlir::rt3::planOf(ModuleOp module, const LevelPlan &levels) {
   return plan;
 }
 
-void mlir::rt3::takeLevel(Plan &plan, size_t level, size_t other) {
-  LevelSpec &own = plan.levels.levels[level];
-  LevelSpec taken = plan.levels.levels[other];
-  taken.name = own.name;
-  taken.frequencyKhz = own.frequencyKhz;
-  taken.voltageUv = own.voltageUv;
-  taken.powerMw = own.powerMw;
-  own = std::move(taken);
-  for (PlannedLayer &layer : plan.layers)
-    layer.levels[level] = layer.levels[other];
-}
-
 double mlir::rt3::keptShare(const PlannedLayer &layer, size_t level) {
   const Mask &mask = layer.levels[level].mask;
   return mask.empty() ? 1 : double(llvm::count(mask, 1)) / mask.size();

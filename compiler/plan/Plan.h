@@ -64,9 +64,6 @@ double keptShare(const Plan &plan, size_t level);
 // Of one layer.
 double keptShare(const PlannedLayer &layer, size_t level);
 
-// Gives a level the pruning and the values of another; its name and clock stay.
-void takeLevel(Plan &plan, size_t level, size_t other);
-
 // The two files; equal plans give equal bytes.
 std::pair<std::string, std::string> writePlan(const Plan &plan);
 

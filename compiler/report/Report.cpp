@@ -175,7 +175,7 @@ private:
     out << "</table></div>\n";
     for (const std::string &why : search.leftOut)
       out << "<p class=\"note\">Left out, because slower takes more energy: " << escapeHtml(why) << ".</p>\n";
-    for (const std::string &text : search.standIns)
+    for (const std::string &text : search.overtaken)
       out << "<p class=\"note\">" << escapeHtml(text) << ".</p>\n";
   }
 

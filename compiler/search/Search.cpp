@@ -118,12 +118,12 @@ std::vector<LevelValue> mlir::rt3::bestLevels(const std::vector<SearchResult> &r
   return best;
 }
 
-std::vector<size_t> mlir::rt3::bestUpTo(const std::vector<LevelValue> &levels, double limit) {
+std::vector<size_t> mlir::rt3::bestUpTo(const std::vector<LevelValue> &levels) {
   std::vector<size_t> result;
   for (size_t level = 0; level < levels.size(); ++level) {
     result.push_back(level);
     for (size_t slower = 0; slower < level; ++slower)
-      if (levels[slower].seconds <= limit && levels[slower].quality > levels[result.back()].quality)
+      if (levels[slower].quality > levels[result.back()].quality)
         result.back() = slower;
   }
   return result;

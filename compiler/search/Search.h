@@ -65,9 +65,9 @@ llvm::Expected<SearchResult> search(const SearchSpace &space, const std::string 
 // with a trial.
 std::vector<LevelValue> bestLevels(const std::vector<SearchResult> &runs, const RewardOptions &reward);
 
-// Of levels, slowest clock first: for each the one up to it whose pruning it should have. Its own, unless one of a
-// slower clock, which takes less time at this one, meets the limit and has a better quality.
-std::vector<size_t> bestUpTo(const std::vector<LevelValue> &levels, double limit);
+// Of levels, slowest clock first: for each the best up to it. Itself, unless one of a slower clock has a better
+// quality.
+std::vector<size_t> bestUpTo(const std::vector<LevelValue> &levels);
 
 // Of the runs of a method, two or more: the mean of their best rewards, half of its 95 % interval by Student's t, and
 // the mean of the best so far over all trials.

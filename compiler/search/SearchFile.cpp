@@ -155,8 +155,8 @@ llvm::Expected<SearchFile> mlir::rt3::readSearch(const std::string &folder) {
     file.comparison.push_back({reader.text(entry, "method"), reader.number(entry, "mean", -1e15),
                                reader.number(entry, "half_interval", 0), int64_t(reader.number(entry, "seeds", 1))});
   });
-  // Older files have no stand-ins.
-  for (auto [name, texts] : {std::pair("left_out", &file.leftOut), std::pair("stand_ins", &file.standIns)})
+  // Older files do not have all of them.
+  for (auto [name, texts] : {std::pair("left_out", &file.leftOut), std::pair("overtaken", &file.overtaken)})
     if (const llvm::json::Array *list = object->getArray(name))
       for (const llvm::json::Value &text : *list)
         texts->push_back(text.getAsString().value_or("").str());

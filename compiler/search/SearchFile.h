@@ -53,7 +53,7 @@ struct SearchFile {
   std::vector<FoundLevel> levels; // Of the plan, slowest clock first.
   std::vector<FoundRun> runs;
   std::vector<MethodSummary> comparison;
-  std::vector<std::string> leftOut, standIns; // For people: clocks; levels that have what a slower one has.
+  std::vector<std::string> leftOut, overtaken; // For people: clocks; levels that slower ones are better than.
 
   bool hasOtherDense() const { return type != denseType; }
 };

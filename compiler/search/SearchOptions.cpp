@@ -38,9 +38,7 @@ void mlir::rt3::addSearchOptions(CLI::App &app, SearchVerb &verb) {
                  "--type")
       ->check(CLI::IsMember({"f32", "f16", "f16-sums", "bf16", "int8"}));
   CLI::Option *plan = app.add_option(
-      "--plan", verb.plan,
-      "search nothing: measure the levels of this folder, as of one that has been trained (a faster level that "
-      "is worse than a slower one gets what that has)");
+      "--plan", verb.plan, "search nothing: measure the levels of this folder, as of one that has been trained");
   app.add_option("--reference", verb.reference,
                  "ONNX file that losses are to, as that before training; none: the model")
       ->needs(plan);

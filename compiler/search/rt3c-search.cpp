@@ -194,33 +194,7 @@ private:
     auto results = evaluator->evaluatePlan(given);
     if (!results)
       return results.takeError();
-    if (llvm::Error error = takeBetter(given, *results))
-      return error;
     return write(given, kGivenPlan, *results);
-  }
-
-  // At a faster clock no level is worse than at a slower one.
-  llvm::Error takeBetter(Plan &plan, std::vector<LevelResult> &results) {
-    std::vector<LevelSpec> specs = plan.levels.levels;
-    std::vector<LevelValue> levels;
-    for (auto [spec, result] : llvm::zip_equal(specs, results))
-      levels.push_back(valueOf(spec, result));
-    for (auto [level, better] : llvm::enumerate(bestUpTo(levels, reward.limit)))
-      if (better != level) {
-        takeLevel(plan, level, better);
-        standIns.push_back(
-            llvm::formatv("{0} MHz has what was found for {1} MHz, whose {2} is better: {3:f4}, not {4:f4}",
-                          specs[level].frequencyKhz / 1000, specs[better].frequencyKhz / 1000, evaluator->metric().name,
-                          levels[better].metric, levels[level].metric));
-        say(standIns.back() + "\n");
-      }
-    if (standIns.empty())
-      return llvm::Error::success();
-    auto anew = evaluator->evaluatePlan(plan); // What levels share has an effect on their times.
-    if (!anew)
-      return anew.takeError();
-    results = std::move(*anew);
-    return llvm::Error::success();
   }
 
   // What each layout can do at each clock, and which clocks to use.
@@ -319,10 +293,15 @@ private:
     return clocks;
   }
 
-  LevelValue valueOf(const LevelSpec &spec, const LevelResult &result) const {
+  size_t clockOf(const LevelSpec &spec) const {
     size_t clock = 0;
     while (core().levels[clock].frequencyKhz != spec.frequencyKhz)
       ++clock;
+    return clock;
+  }
+
+  LevelValue valueOf(const LevelSpec &spec, const LevelResult &result) const {
+    size_t clock = clockOf(spec);
     double quality = evaluator->metric().isBetterHigher ? result.metric / reference : reference / result.metric;
     return {spec, quality, result.metric, result.seconds[clock], powerMw(clock) * result.seconds[clock], {}};
   }
@@ -410,11 +389,8 @@ private:
           plan.levels[i].density =
               std::max(verb.minDensity, std::floor(plan.levels[i].density * kCorrection * 100) / 100);
         }
-      if (!isMet && correction < kMostCorrections)
-        continue;
-      if (llvm::Error error = takeBetter(made->plan, made->levels))
-        return error;
-      return write(made->plan, bestResult->method, made->levels);
+      if (isMet || correction == kMostCorrections)
+        return write(made->plan, bestResult->method, made->levels);
     }
   }
 
@@ -427,6 +403,15 @@ private:
       levels.back().clockSeconds = result.seconds;
     }
     isLimitMet = llvm::all_of(levels, [&](const LevelValue &level) { return level.seconds <= reward.limit; });
+    // Few rows tell levels that are near each other badly apart: it is said, and nothing is done about it.
+    for (auto [level, better] : llvm::enumerate(bestUpTo(levels)))
+      if (better != level)
+        overtaken.push_back(llvm::formatv("{0} MHz measures worse than {1} MHz ({2} {3:f4}, not {4:f4}): the latter's "
+                                          "level would take {5:f3} ms there",
+                                          levels[level].spec.frequencyKhz / 1000,
+                                          levels[better].spec.frequencyKhz / 1000, evaluator->metric().name,
+                                          levels[level].metric, levels[better].metric,
+                                          1e3 * levels[better].clockSeconds[clockOf(levels[level].spec)]));
     auto [json, weights] = writePlan(plan);
     std::string levelsText = llvm::formatv("{0:2}\n", llvm::json::Value(levelsJson(plan.levels)));
     std::string history = llvm::formatv("{0}\n", llvm::json::Value(resultJson(method, levels)));
@@ -436,6 +421,8 @@ private:
                                                   {"search.json", history}}))
       return error;
     print(levels);
+    for (const std::string &text : overtaken)
+      llvm::outs() << text << "\n";
     return llvm::Error::success();
   }
 
@@ -513,7 +500,7 @@ private:
                               {"dense_energy_mj", reward.denseEnergyMj},
                               {"dense_clocks", std::move(denseClocks)},
                               {"left_out", llvm::json::Array(dropped)},
-                              {"stand_ins", llvm::json::Array(standIns)},
+                              {"overtaken", llvm::json::Array(overtaken)},
                               {"method", method},
                               {"levels", levelsOf(levels)},
                               {"comparison", llvm::json::Array(comparison)},
@@ -537,7 +524,7 @@ private:
   Plan given;           // --plan.
   RewardOptions reward;
   SearchSpace space;
-  std::vector<std::string> dropped, standIns; // For people: clocks left out; levels that slower ones stand in for.
+  std::vector<std::string> dropped, overtaken; // For people: clocks left out; levels that slower ones are better than.
   std::vector<SearchResult> found;
   llvm::json::Array comparison;
   bool isLimitMet = true; // By the plan.

@@ -49,7 +49,7 @@ INDEPENDENT = {
 
 
 def rt3c(*arguments, code=0):
-    result = subprocess.run([RT3C, *map(str, arguments)], capture_output=True, text=True)
+    result = subprocess.run([RT3C, *map(str, arguments)], capture_output=True, text=True, errors="replace")
     assert result.returncode == code, f"exit code {result.returncode}, expected {code}\n{result.stdout}{result.stderr}"
     return result
 

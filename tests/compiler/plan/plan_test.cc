@@ -64,22 +64,6 @@ TEST(Plan, IsReadAsItWasWritten) {
   }
 }
 
-TEST(Plan, LevelsTakeWhatOthersHave) {
-  for (bool isNested : {false, true}) {
-    Plan plan = makePlan(isNested);
-    takeLevel(plan, 1, 0);
-    EXPECT_EQ(plan.levels.levels[1].name, "mid");
-    EXPECT_EQ(plan.levels.levels[1].frequencyKhz, 900000);
-    EXPECT_EQ(plan.levels.levels[1].scheme, Scheme::Pattern);
-    EXPECT_EQ(plan.layers[0].levels[1].mask, plan.layers[0].levels[0].mask);
-    EXPECT_TRUE(plan.layers[0].levels[1].bias.empty());
-    auto [json, weights] = writePlan(plan);
-    auto read = readPlan(json, weights);
-    ASSERT_TRUE(bool(read)) << llvm::toString(read.takeError());
-    EXPECT_EQ(read->layers[0].levels[1].mask, plan.layers[0].levels[0].mask);
-  }
-}
-
 // As rt3c wrote them before levels had biases.
 TEST(Plan, OfVersionOneIsRead) {
   Plan plan = makePlan(false);

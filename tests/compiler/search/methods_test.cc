@@ -64,22 +64,19 @@ TEST(Search, BestLevelsNeedNotBeOfOneCandidate) {
   EXPECT_EQ(both[1].seconds, 0.4);
 }
 
-TEST(Search, NoLevelIsWorseThanASlowerOne) {
-  auto levels = [](std::vector<std::pair<double, double>> qualitiesAndSeconds) {
+TEST(Search, KnowsLevelsThatSlowerOnesAreBetterThan) {
+  auto bestOf = [](std::vector<double> qualities) {
     std::vector<LevelValue> values;
-    for (auto [quality, seconds] : qualitiesAndSeconds)
-      values.push_back({{}, quality, quality, seconds, 1, {}});
-    return values;
+    for (double quality : qualities)
+      values.push_back({{}, quality, quality, 1, 1, {}});
+    return bestUpTo(values);
   };
-  using Sources = std::vector<size_t>;
-  EXPECT_EQ(bestUpTo(levels({{0.8, 1}, {0.9, 1}, {0.95, 1}}), 1), (Sources{0, 1, 2}));
-  EXPECT_EQ(bestUpTo(levels({{0.9, 1}, {0.8, 1}, {0.85, 1}, {0.95, 1}}), 1), (Sources{0, 0, 0, 3}));
-  EXPECT_EQ(bestUpTo(levels({{0.8, 1}, {0.9, 1}, {0.85, 1}}), 1), (Sources{0, 1, 1}));
-  // Equal ones keep their own, which may have been wanted.
-  EXPECT_EQ(bestUpTo(levels({{0.9, 1}, {0.9, 1}}), 1), (Sources{0, 1}));
-  // What misses the limit may miss it at a faster clock, too; a metric that is no number is no better one.
-  EXPECT_EQ(bestUpTo(levels({{0.9, 1.1}, {0.8, 1}}), 1), (Sources{0, 1}));
-  EXPECT_EQ(bestUpTo(levels({{std::nan(""), 1}, {0.8, 1}}), 1), (Sources{0, 1}));
+  using Levels = std::vector<size_t>;
+  EXPECT_EQ(bestOf({0.8, 0.9, 0.95}), (Levels{0, 1, 2}));
+  EXPECT_EQ(bestOf({0.9, 0.8, 0.85, 0.95}), (Levels{0, 0, 0, 3}));
+  EXPECT_EQ(bestOf({0.8, 0.9, 0.85}), (Levels{0, 1, 1}));
+  EXPECT_EQ(bestOf({0.9, 0.9}), (Levels{0, 1}));
+  EXPECT_EQ(bestOf({std::nan(""), 0.8}), (Levels{0, 1}));
 }
 
 TEST(SearchFile, EnergyOfADeviceWithoutPowerIsNoNumber) {
