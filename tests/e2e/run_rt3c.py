@@ -49,6 +49,7 @@ INDEPENDENT = {
 
 
 def rt3c(*arguments, code=0):
+    # What a pruned model of bytes writes need not be UTF-8.
     result = subprocess.run([RT3C, *map(str, arguments)], capture_output=True, text=True, errors="replace")
     assert result.returncode == code, f"exit code {result.returncode}, expected {code}\n{result.stdout}{result.stderr}"
     return result

@@ -230,7 +230,7 @@ double keptSaliency(const Saliency &saliency, const Mask &mask) {
 
 TEST(PatternMasks, BalancedOnesOfGatheredColumnsAreAsOftenInEachGroup) {
   std::mt19937 random(13);
-  for (int64_t inputs : {8, 64, 200, 413}) { // Of 8 and 413 the last block is cut off.
+  for (int64_t inputs : {8, 64, 200, 413}) { // Of all but 200 the last block is cut off.
     Saliency saliency = randomSaliency(inputs, 64, random);
     for (size_t i = 0; i < saliency.values.size(); ++i)
       saliency.values[i] *= 1 + i / 64 % 5;
